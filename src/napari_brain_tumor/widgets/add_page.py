@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import DatasetError
@@ -14,7 +13,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import case_rows, scan_layers, segment_state
 from napari_brain_tumor.widgets import curate_state as state
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, text_field, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, combo, form, line, offer, text_field, wrapped
+from napari_brain_tumor.widgets.scan_chip import offer_scans
 
 
 class AddPage(QWidget):
@@ -35,7 +35,6 @@ class AddPage(QWidget):
         self._label_layers: list[Layer] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(wrapped("A case from the layers of the viewer: its scans and a label."))
         rows = form()
         self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
         rows.addRow("&Label", self.label_box)
@@ -43,9 +42,8 @@ class AddPage(QWidget):
             "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
         )
         rows.addRow("&Patient", self.patient_edit)
-        column.addLayout(rows)
         self.add_button = button("&Add case", "Copy scans and label into the data set. The layers stay as they are.")
-        column.addWidget(self.add_button)
+        add_to(column, wrapped("A case from the layers of the viewer: its scans and a label."), rows, self.add_button)
         self.more = Fold("Mor&e", "Scans, grade, labelled slices, state, note.", "More about the case")
         self.more.column.addLayout(self._build_layers())
         self.more.column.addWidget(line())
@@ -84,8 +82,7 @@ class AddPage(QWidget):
         )
         rows.addRow("La&belled slices", self.slices_edit)
         self.state_box = combo("What was decided about the label.", "State")
-        for key, name in case_rows.STATE_NAMES.items():
-            self.state_box.addItem(name, key)
+        offer(self.state_box, [(name, key) for key, name in case_rows.STATE_NAMES.items()])
         rows.addRow("S&tate", self.state_box)
         self.note_edit = text_field("", "Kept with the state.", "Note on the label")
         rows.addRow("&Note", self.note_edit)
@@ -104,8 +101,8 @@ class AddPage(QWidget):
     @property
     def scans(self) -> dict[Role, Layer]:
         """The layers that are chosen as scans."""
-        positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
-        return {role: self._image_layers[at] for role, at in positions.items() if at >= 0}
+        layers_of_roles = {role: box.currentData() for role, box in self.role_boxes.items()}
+        return {role: layer for role, layer in layers_of_roles.items() if layer is not None}
 
     @property
     def label(self) -> Layer | None:
@@ -126,12 +123,7 @@ class AddPage(QWidget):
 
     def _show_scans(self, matched: Mapping[Role, Layer]) -> None:
         for role, box in self.role_boxes.items():
-            box.clear()
-            box.addItem("none")
-            for layer in self._image_layers:
-                box.addItem(scan_layers.short_name(layer))
-                box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
-            box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
+            offer_scans(box, self._image_layers, matched.get(role))
 
     def _show_labels(self, current: Layer | None) -> None:
         """Offer the labels that are selected, until others are chosen by hand."""

@@ -10,7 +10,6 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
@@ -28,7 +27,7 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
@@ -81,8 +80,10 @@ class BatchWidget(Panel):
             row.addWidget(push_button)
             row.addWidget(label, 1)
             column.addLayout(row)
-        self.skip_box = QCheckBox("&Skip cases that have a result")
-        self.skip_box.setToolTip("Resumes a batch that was stopped. Otherwise such cases are left unchanged as well.")
+        self.skip_box = check(
+            "&Skip cases that have a result",
+            "Resumes a batch that was stopped. Otherwise such cases are left unchanged as well.",
+        )
         self.skip_box.setChecked(True)
         column.addWidget(self.skip_box)
         self.table = QTableWidget(0, len(state.COLUMNS))
@@ -102,9 +103,8 @@ class BatchWidget(Panel):
         self.cancel_button = button("Cancel", "Stop within a second. Results that are done stay.")
         self.run_controls = RunControls(self.run_button, self.cancel_button, "How far the batch is.")
         self.status_label = self.run_controls.label
-        column.addWidget(self.run_controls)
         self.code_box = ActionLines(self.lines)
-        column.addWidget(self.code_box)
+        add_to(column, self.run_controls, self.code_box)
 
     def _connect(self) -> None:
         self.folder_button.clicked.connect(self._on_folder_requested)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QListWidget, QListWidgetItem
+from qtpy.QtWidgets import QFileDialog, QLabel, QListWidget, QListWidgetItem
 
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.plugin import layers, viewers
@@ -13,12 +13,11 @@ from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form
+from napari_brain_tumor.widgets.parts import Fold, button, check, combo, form, offer, offer_layers, row_of
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
 _MOST_LISTED: Final = 6
-_FROM_FILE: Final = "from the file"
 
 
 class LabelList(QListWidget):
@@ -47,15 +46,13 @@ class LabelList(QListWidget):
         self._listed: list[Labels] = []
         self._to_tick: list[Layer] = []
         self._names = Links()
-        self.file_runner = JobRunner(self)
+        self.file_runner = JobRunner(self, finished=self._on_file_opened, failed=self._on_file_failed)
         self.setToolTip("Tick two or more labels layers of one case. Space ticks the selected one.")
         self.setAccessibleName("Labels to compare")
         self.settings = Fold("S&ettings", "A reference, labels in files, other grids.", "Settings")
         self._build_settings()
         self.itemChanged.connect(lambda _: self._on_ticked())
         self.file_button.clicked.connect(self._on_file_requested)
-        self.file_runner.finished.connect(self._on_file_opened)
-        self.file_runner.failed.connect(self._on_file_failed)
         self.reference_box.activated.connect(self._on_reference_chosen)
         self.resample_box.toggled.connect(lambda on: setattr(self.choices, "resample", on))
         self._list_watch = LayerListWatch(viewer, self, self.refresh)
@@ -64,13 +61,9 @@ class LabelList(QListWidget):
     def _build_settings(self) -> None:
         rows = form()
         self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
-        self.schema_box.addItem(_FROM_FILE, None)
-        for name in SCHEMAS:
-            self.schema_box.addItem(name, name)
+        offer(self.schema_box, [("from the file", None), *((name, name) for name in SCHEMAS)])
         self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
-        row = QHBoxLayout()
-        row.addWidget(self.schema_box, 1)
-        row.addWidget(self.file_button)
+        row = row_of(self.schema_box, self.file_button)
         label = QLabel("N&umbers")
         label.setBuddy(self.schema_box)
         rows.addRow(label, row)
@@ -80,10 +73,10 @@ class LabelList(QListWidget):
             "Reference",
         )
         rows.addRow("&Reference", self.reference_box)
-        self.resample_box = QCheckBox("Resample other grids")
-        self.resample_box.setToolTip(
+        self.resample_box = check(
+            "Resample other grids",
             "Bring labels on other grids onto the reference's, or the first one's, each voxel to the nearest label.\n"
-            "Otherwise they are refused. Nothing is registered."
+            "Otherwise they are refused. Nothing is registered.",
         )
         rows.addRow("", self.resample_box)
         self.settings.column.addLayout(rows)
@@ -141,16 +134,10 @@ class LabelList(QListWidget):
         self._show_references()
 
     def _show_references(self) -> None:
-        self.reference_box.clear()
-        self.reference_box.addItem("none: each pair", None)
-        for layer in self.choices.layers:
-            self.reference_box.addItem(layer.name, layer)
-        offered = [None, *self.choices.layers]
-        reference = self.choices.reference
-        self.reference_box.setCurrentIndex(offered.index(reference) if reference in offered else 0)
+        offer_layers(self.reference_box, "none: each pair", self.choices.layers, self.choices.reference)
 
-    def _on_reference_chosen(self, at: int) -> None:
-        self.choices.reference = self.choices.layers[at - 1] if at > 0 else None
+    def _on_reference_chosen(self) -> None:
+        self.choices.reference = self.reference_box.currentData()
 
     def _on_file_requested(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(

@@ -37,9 +37,7 @@ class AgreementLayers(QObject):
         self._covered: WeakSet[Layer] = WeakSet()
         self.pair: tuple[str, str] | None = None
         """The pair that was shown last; None for all."""
-        self.runner = JobRunner(self)
-        self.runner.finished.connect(self._on_made)
-        self.runner.failed.connect(self.failed)
+        self.runner = JobRunner(self, finished=self._on_made, failed=self.failed)
 
     def stand_for(self, compared: Iterable[Layer]) -> None:
         """These layers were compared, and are hidden while the agreement is shown."""

@@ -24,6 +24,7 @@ from napari_brain_tumor.plugin.prompt_layers import (
     strokes_over,
     strokes_to_paint,
 )
+from napari_brain_tumor.plugin.viewers import add_unselected
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
 from napari_brain_tumor.widgets.correct_entries import Voxels
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
@@ -159,9 +160,7 @@ class PromptLayers(QObject):
         """Add a layer when it is first needed: each takes napari a tenth of a second and more."""
         if layer not in self._added:
             self._added.append(layer)
-            active = self._viewer.layers.selection.active
-            self._viewer.add_layer(layer)
-            self._viewer.layers.selection.active = active
+            add_unselected(self._viewer, layer)
 
     def take(self, tool: Tool) -> None:
         """Put a tool into the user's hand."""
@@ -309,10 +308,7 @@ class PromptLayers(QObject):
             return
         changed = np.zeros(self._labels.data.shape, np.uint8)
         changed[tuple(edit.at.T)] = 1
-        active = self._viewer.layers.selection.active
-        self.ring = ring_over(self._labels, changed, "Preview")
-        self._viewer.add_layer(self.ring)
-        self._viewer.layers.selection.active = active
+        self.ring = add_unselected(self._viewer, ring_over(self._labels, changed, "Preview"))
 
     def _redraw(self, name: str, prompts: Sequence[Prompt]) -> None:
         self._shown[name] = list(prompts)

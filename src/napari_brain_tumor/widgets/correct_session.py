@@ -16,6 +16,7 @@ from napari_brain_tumor.interactive import Change
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin.prompt_layers import Meaning
+from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets.correct_controls import CorrectControls
 from napari_brain_tumor.widgets.correct_entries import Entry, Plane, Voxels, change_in_words, sentence_of, tidy_step
@@ -239,9 +240,7 @@ class CorrectionSession(QObject):
     def go_to(self, entry: Entry) -> None:
         """Show where a step was made."""
         if entry.extent is not None:
-            point = self.correction.layer.data_to_world(entry.extent.middle)
-            first = self._viewer.dims.ndim - 3
-            self._viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
+            show_point(self._viewer, self.correction.layer.data_to_world(entry.extent.middle))
 
     def _try(self, act: Callable[[], None]) -> None:
         try:

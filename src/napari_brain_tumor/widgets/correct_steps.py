@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QListWidget, QListWidgetItem, QWidget
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_entries import PLANE_NAMES, Entry, slices_in_words
-from napari_brain_tumor.widgets.parts import button, flow, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, flow, wrapped
 
 _MOST_ROWS = 7
 
@@ -25,11 +25,8 @@ class SliceSteps(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         self.label = wrapped("")
-        column.addWidget(self.label)
         row = QHBoxLayout()
         self.slices_edit = QLineEdit()
         self.slices_edit.setAccessibleName("Outlined slices")
@@ -45,7 +42,7 @@ class SliceSteps(QWidget):
         )
         row.addWidget(self.slices_edit, 1)
         row.addWidget(self.fill_button)
-        column.addLayout(row)
+        add_to(column, self.label, row)
         column.addLayout(self._build_carry())
         self.slices_edit.returnPressed.connect(self._on_fill)
         self.fill_button.clicked.connect(self._on_fill)
@@ -118,21 +115,17 @@ class StepList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._entries: list[Entry] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         self.label = wrapped("Nothing was done yet.")
-        column.addWidget(self.label)
         self.list = QListWidget()
         self.list.setAccessibleName("What was done")
         self.list.setToolTip("What was done, in order; greyed what is still computed. Click: go there.")
-        column.addWidget(self.list)
         self.remove_button = button(
             "&Remove from list",
             "Do everything again without the selected one, from the beginning. One step to undo.",
         )
         self.remove_button.setEnabled(False)
-        column.addWidget(self.remove_button)
+        add_to(column, self.label, self.list, self.remove_button)
         self.list.itemClicked.connect(self._on_item)
         self.list.itemActivated.connect(self._on_item)
         self.list.currentRowChanged.connect(self._on_row)

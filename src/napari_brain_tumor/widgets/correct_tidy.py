@@ -1,9 +1,9 @@
 """The part of the Correct panel that shows a prompt before it is taken, and tidies a region up."""
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
-from napari_brain_tumor.widgets.parts import button, flow
+from napari_brain_tumor.widgets.parts import add_to, button, check, column_of, flow
 
 
 class TidySteps(QWidget):
@@ -18,18 +18,14 @@ class TidySteps(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        self.preview_box = QCheckBox("Pre&view")
-        self.preview_box.setToolTip("Show a ring around what a prompt would change before the labels take it.")
+        column = column_of(self, spacing=4)
+        self.preview_box = check("Pre&view", "Show a ring around what a prompt would change before the labels take it.")
         self.take_button = button("Acc&ept", "Change the labels as the ring shows.\nKey: Enter")
         self.drop_button = button("&Discard", "Leave the labels as they are, without this prompt.\nKey: Escape")
         top = flow()
         for control in (self.preview_box, self.take_button, self.drop_button):
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             top.addWidget(control)
-        column.addLayout(top)
         self.buttons = {
             "remove island": button(
                 "Remove &island", "Remove the part of the chosen region under the cross: click on it first."
@@ -51,7 +47,7 @@ class TidySteps(QWidget):
             control.clicked.connect(lambda _=False, kind=kind: self.requested.emit(kind, self.mm_box.value()))
             rows.addWidget(control)
         rows.addWidget(self.mm_box)
-        column.addLayout(rows)
+        add_to(column, top, rows)
         self.preview_box.toggled.connect(self.preview_toggled)
         self.take_button.clicked.connect(self.take_requested)
         self.drop_button.clicked.connect(self.drop_requested)

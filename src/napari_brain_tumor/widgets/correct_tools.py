@@ -4,12 +4,12 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QPushButton, QWidget
 
 from napari_brain_tumor.interactive.prompts import PromptLabel
 from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
-from napari_brain_tumor.widgets.parts import button, combo, flow
+from napari_brain_tumor.widgets.parts import button, check, column_of, combo, flow, offer
 
 CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "1": "edema",
@@ -55,15 +55,13 @@ class PromptTools(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.meaning = Meaning()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         column.addLayout(self._build_classes())
         column.addLayout(self._build_tools())
-        self.slice_box = QCheckBox("This slice &alone (A)")
-        self.slice_box.setToolTip(
+        self.slice_box = check(
+            "This slice &alone (A)",
             "Change the shown slice alone. Otherwise the slices around it follow, up to the next outlined one."
-            "\nKey in the picture: A"
+            "\nKey in the picture: A",
         )
         self.slice_box.toggled.connect(lambda alone: self.around_changed.emit(not alone))
         column.addWidget(self.slice_box)
@@ -72,14 +70,11 @@ class PromptTools(QWidget):
     def _build_classes(self) -> QLayout:
         rows = QHBoxLayout()
         self.class_box = combo("What is drawn next. Keys in the picture: 1 to 5", "Class")
-        for key, label in CLASS_KEYS.items():
-            tip = f"{_CLASS_TIPS[label]}\nKey in the picture: {key}"
-            self.class_box.addItem(f"{label.capitalize()} ({key})", label)
-            self.class_box.setItemData(
-                self.class_box.count() - 1,
-                tip,
-                Qt.ItemDataRole.ToolTipRole,
-            )
+        classes = [
+            (f"{label.capitalize()} ({key})", label, f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
+            for key, label in CLASS_KEYS.items()
+        ]
+        offer(self.class_box, classes)
         self.class_box.activated.connect(lambda _: self.choose_class(self.class_box.currentData()))
         rows.addWidget(self.class_box, 1)
         self.not_button = _toggle(

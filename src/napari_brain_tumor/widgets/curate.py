@@ -29,7 +29,7 @@ from napari_brain_tumor.widgets.import_page import ImportPage
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import add_lines_of
-from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.worker import TaskRunner, notify, notify_error, shared_worker
 
@@ -95,11 +95,9 @@ class CurateWidget(Panel):
             self.pages.addTab(page, title)
             self.pages.setTabToolTip(at, tip)
         column.addWidget(self.pages, 1)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
+        self.status_label = wrapped("", "Status")
         self.code_box = ActionLines()
-        column.addWidget(self.code_box)
+        add_to(column, self.status_label, self.code_box)
 
     def _connect(self) -> None:
         self.chooser.open_requested.connect(self.open_dataset)

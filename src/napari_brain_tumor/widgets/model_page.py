@@ -10,6 +10,7 @@ from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.models.cards import Card, Metrics
 from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.widgets.parts import add_to
 
 
 def page_of(model: Method) -> str:
@@ -141,12 +142,11 @@ class ModelPage(QDialog):
         self.text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        column.addWidget(self.text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)
         for close_button in buttons.buttons():
             close_button.setToolTip("Close this page (Escape).")
-        column.addWidget(buttons)
+        add_to(column, self.text, buttons)
 
     def show_model(self, model: Method) -> None:
         """Show this model, and come to the front."""

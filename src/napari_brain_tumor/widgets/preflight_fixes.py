@@ -59,9 +59,7 @@ class PreflightFixes:
 
     def __init__(self, panel: "SegmentWidget") -> None:
         self._panel = panel
-        self.runner = JobRunner(panel)
-        self.runner.finished.connect(self._on_resampled)
-        self.runner.failed.connect(notify_error)
+        self.runner = JobRunner(panel, finished=self._on_resampled, failed=notify_error)
         self._acts: Final[dict[FixKind, Callable[[str], None]]] = {
             "resample": self._resample,
             "roles": self._choose_roles,
@@ -69,9 +67,7 @@ class PreflightFixes:
             "device": self._choose_device,
             "brain": self._show_brain,
         }
-        self.brain_runner = JobRunner(panel)
-        self.brain_runner.finished.connect(self._on_brain_found)
-        self.brain_runner.failed.connect(self._on_brain_missing)
+        self.brain_runner = JobRunner(panel, finished=self._on_brain_found, failed=self._on_brain_missing)
 
     def apply(self, fix: Fix) -> None:
         """Do it."""

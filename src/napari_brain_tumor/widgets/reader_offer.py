@@ -7,14 +7,14 @@ import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout
 
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.parts import button, check, wrapped
 from napari_brain_tumor.widgets.worker import notify
 
 _DOCK: Final = "Opening files"
@@ -34,10 +34,10 @@ class ReaderOffer(QFrame):
         self.text_label = wrapped("Open .nii.gz, .nii, .nrrd and .mha always with Brain Tumor, without being asked?")
         row.addWidget(self.text_label, 1)
         # No letters for Alt: it stands beside the panels, and these have theirs.
-        self.folders_box = QCheckBox("Folders too")
-        self.folders_box.setToolTip(
+        self.folders_box = check(
+            "Folders too",
             "Case folders, DICOM series and slices.\nFor a folder that is not a case, napari asks which other "
-            "plugin should open it."
+            "plugin should open it.",
         )
         self.folders_box.setChecked(True)
         self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")

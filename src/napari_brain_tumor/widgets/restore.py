@@ -19,7 +19,7 @@ from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 _SEARCH_MS: Final = 600
@@ -56,19 +56,14 @@ class RestoreNotice(QFrame):
         self.setStyleSheet("#restore_notice { border: 1px solid gray; }")  # napari's themes draw no frames
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
-        self.text_label = wrapped("")
-        self.text_label.setAccessibleName("Unsaved labels of an earlier session")
-        column.addWidget(self.text_label)
-        row = flow()
+        self.text_label = wrapped("", "Unsaved labels of an earlier session")
         # No letters for Alt: the notice stands above the tabs, and these have theirs.
         self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
             "Not now",
             f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them.",
         )
-        row.addWidget(self.restore_button)
-        row.addWidget(self.later_button)
-        column.addLayout(row)
+        add_to(column, self.text_label, flow(self.restore_button, self.later_button))
         self.restore_button.clicked.connect(self.restore)
         self.later_button.clicked.connect(self.decline)
         self.search_runner.finished.connect(self._on_found)
@@ -151,10 +146,8 @@ class RestoreWidget(Panel):
         self.search_button = button("&Look again", "Look for unsaved labels again.")
         for push_button in (self.restore_button, self.delete_button, self.search_button):
             row.addWidget(push_button)
-        column.addLayout(row)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
+        self.status_label = wrapped("", "Status")
+        add_to(column, row, self.status_label)
         self.restore_button.clicked.connect(self.restore)
         self.delete_button.clicked.connect(self.delete)
         self.search_button.clicked.connect(self.search)

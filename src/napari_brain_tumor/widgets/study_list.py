@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
-from napari_brain_tumor.widgets.parts import wrapped
+from napari_brain_tumor.widgets.parts import add_to, column_of, wrapped
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 _MOST_ROWS = 5
@@ -19,9 +19,7 @@ class StudyList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._studies: list[OpenStudy] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(wrapped("Several in a row (without any tick: the scans above)"))
+        column = column_of(self)
         self.list = QListWidget()
         self.list.setToolTip(
             "Tick studies to segment them one after the other, with the same model and settings, each into a layer of\n"
@@ -29,7 +27,7 @@ class StudyList(QWidget):
         )
         self.list.setAccessibleName("Studies to segment in a row")
         self.list.itemChanged.connect(lambda _: self.changed.emit())
-        column.addWidget(self.list)
+        add_to(column, wrapped("Several in a row (without any tick: the scans above)"), self.list)
         self.hide()
 
     @property

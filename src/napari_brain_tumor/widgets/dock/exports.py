@@ -61,12 +61,6 @@ EXPORTS: Final[Mapping[ExportKind, Export]] = {
 }
 
 
-def target_of(kind: ExportKind, path: str) -> Path:
-    """The file that is written, with the usual suffix where none of the possible ones was typed."""
-    suffixes = EXPORTS[kind].suffixes
-    return Path(path) if path.lower().endswith(suffixes) else Path(f"{path}{suffixes[0]}")
-
-
 def export_steps(
     stop: Stop,
     kind: ExportKind,

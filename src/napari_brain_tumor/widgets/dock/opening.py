@@ -8,7 +8,7 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QDialog, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QMenu, QWidget
 
 from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.widgets.batch import BatchWidget
@@ -16,6 +16,7 @@ from napari_brain_tumor.widgets.batch_state import BatchSettings
 from napari_brain_tumor.widgets.dock.jobs import RunningJobs
 from napari_brain_tumor.widgets.dock.recent_cases import recent_cases
 from napari_brain_tumor.widgets.open_case import OpenCaseWidget
+from napari_brain_tumor.widgets.parts import column_of
 from napari_brain_tumor.widgets.prepare import PrepareWidget
 from napari_brain_tumor.widgets.restore import RestoreWidget
 
@@ -27,8 +28,7 @@ class PanelDialog(QDialog):
         super().__init__(parent)
         self.panel = panel
         self.setWindowTitle(title)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         column.addWidget(panel)
         self.resize(panel.sizeHint())
 

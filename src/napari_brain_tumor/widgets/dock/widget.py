@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
-from qtpy.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
@@ -34,6 +34,8 @@ from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.layout import layouts, toggle_layout
 from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.open_case import dropped_paths
+from napari_brain_tumor.widgets.parts import add_to, column_of
+from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.study_queue import OpenStudy
@@ -50,8 +52,7 @@ class BrainTumorWidget(QWidget):
         super().__init__()
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.dock = dock_of(self._viewer)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         column.addWidget(self.dock)
         self.dock.show()
         self.dock.on_opened()
@@ -92,7 +93,7 @@ class Dock(QWidget):
         self._open: Tab = "segment"
         self.view = View((), 0, {}, "segment", "", "")
         self.jobs = RunningJobs(self)
-        self.report_runner = JobRunner(self)
+        self.report_runner = JobRunner(self, finished=self._on_reported, failed=notify_error)
         self.unsaved = UnsavedLabels(viewer, self._layers_under_review, self)
         self.guard = CloseGuard(window, self.unsaved, self.save, self)
         self.pages: dict[Tab, Page] = {}
@@ -119,11 +120,8 @@ class Dock(QWidget):
         self.head = Head(self._viewer, self.segment, self.jobs, self.opening, self._tab_in_sight)
         self.tab_row = TabRow()
         self.foot = Foot(self.segment)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.head)
-        column.addWidget(self.tab_row)
+        column = column_of(self, spacing=4)
+        add_to(column, self.head, self.tab_row)
         column.addWidget(self.stack, 1)
         column.addWidget(self.foot)
         self.tab_row.setContentsMargins(6, 0, 6, 0)
@@ -137,8 +135,6 @@ class Dock(QWidget):
         self.foot.export_menu.aboutToShow.connect(lambda: self.exports.fill(self.foot.export_menu))
         runs.changed.connect(self._on_runs_changed)
         self.segment.saving.runner.finished.connect(self._on_saved)
-        self.report_runner.finished.connect(self._on_reported)
-        self.report_runner.failed.connect(notify_error)
         self.unsaved.changed.connect(self.refresh)
         self.head.case_chosen.connect(self.choose_case)
         self.opening.case_wanted.connect(self._on_case_wanted)
@@ -339,10 +335,10 @@ class Dock(QWidget):
         at = self.choices.case
         if at is None or self.result is None:
             return
-        start = str(Path.home() / f"{self._cases.studies[at].name}_report.html")
-        path, _ = QFileDialog.getSaveFileName(self, "Save report", start, "Report (*.html)")
-        if path:
-            self.write_report(Path(path if path.lower().endswith((".html", ".htm")) else f"{path}.html"))
+        name = f"{self._cases.studies[at].name}_report.html"
+        path = ask_target(self, "Save report", name, "Report (*.html)", (".html", ".htm"))
+        if path is not None:
+            self.write_report(path)
 
     def write_report(self, path: Path) -> None:
         """Write a report of the case and its labels; `report_runner` tells how it goes."""
