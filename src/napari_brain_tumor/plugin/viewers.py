@@ -79,6 +79,11 @@ def current_viewer() -> Any:
     return module.current_viewer() if module is not None else None
 
 
+def window_of(viewer: Any) -> Any:
+    """The Qt window of a viewer; None of one without a window."""
+    return getattr(getattr(viewer, "window", None), "_qt_window", None)
+
+
 def orient_current_viewer(layers: Sequence[LayerData]) -> None:
     """Orient the viewer that is about to receive these layers from a reader, if it is still empty."""
     viewer = current_viewer()

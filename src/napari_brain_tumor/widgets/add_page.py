@@ -1,10 +1,7 @@
 """The Add case page of the Data tab: a case of the viewer's layers."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
@@ -14,7 +11,7 @@ from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import case_rows, scan_layers, segment_state
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.parts import Fold, add_to, button, combo, form, line, offer, text_field, wrapped
-from napari_brain_tumor.widgets.scan_chip import offer_scans
+from napari_brain_tumor.widgets.role_boxes import RoleBoxes
 
 
 class AddPage(QWidget):
@@ -29,9 +26,7 @@ class AddPage(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self._roles_by_hand = False
         self._label_by_hand: Layer | None = None
-        self._image_layers: list[Layer] = []
         self._label_layers: list[Layer] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
@@ -50,10 +45,9 @@ class AddPage(QWidget):
         self.more.column.addLayout(self._build_facts())
         column.addWidget(self.more)
         column.addStretch(1)
-        for box in self.role_boxes.values():
-            box.activated.connect(self._on_role_chosen)
+        self._roles = RoleBoxes(viewer, self.role_boxes, self)
         self.label_box.activated.connect(self._on_label_chosen)
-        self.match_button.clicked.connect(self._on_match_requested)
+        self.match_button.clicked.connect(self._roles.match)
 
     def _build_layers(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -101,8 +95,7 @@ class AddPage(QWidget):
     @property
     def scans(self) -> dict[Role, Layer]:
         """The layers that are chosen as scans."""
-        layers_of_roles = {role: box.currentData() for role, box in self.role_boxes.items()}
-        return {role: layer for role, layer in layers_of_roles.items() if layer is not None}
+        return self._roles.sequences
 
     @property
     def label(self) -> Layer | None:
@@ -112,18 +105,10 @@ class AddPage(QWidget):
 
     def offer_layers(self) -> None:
         """Offer the layers that the viewer has now; what was chosen by hand stays chosen."""
-        candidates = scan_layers.candidates(self._viewer.layers)
-        still_open = {role: layer for role, layer in self.scans.items() if layer in self._viewer.layers}
         label = self.label
-        self._image_layers = [candidate.layer for candidate in candidates]
         self._label_layers = [layer for layer in self._viewer.layers if segment_state.is_result(layer)]
-        self._roles_by_hand = self._roles_by_hand and bool(still_open)
-        self._show_scans(still_open if self._roles_by_hand else scan_layers.match_roles(candidates))
+        self._roles.offer(scan_layers.candidates(self._viewer.layers))
         self._show_labels(label)
-
-    def _show_scans(self, matched: Mapping[Role, Layer]) -> None:
-        for role, box in self.role_boxes.items():
-            offer_scans(box, self._image_layers, matched.get(role))
 
     def _show_labels(self, current: Layer | None) -> None:
         """Offer the labels that are selected, until others are chosen by hand."""
@@ -131,14 +116,6 @@ class AddPage(QWidget):
         self.label_box.addItems([layer.name for layer in self._label_layers])
         preferred = (self._label_by_hand, self._viewer.layers.selection.active, current)
         self.label_box.setCurrentIndex(state.label_to_offer(self._label_layers, preferred))
-
-    def _on_role_chosen(self) -> None:
-        self._roles_by_hand = True
-
-    def _on_match_requested(self) -> None:
-        self._roles_by_hand = False
-        near = self._viewer.layers.selection.active
-        self._show_scans(scan_layers.match_roles(scan_layers.candidates(self._viewer.layers), near))
 
     def _on_label_chosen(self, at: int) -> None:
         self._label_by_hand = self._label_layers[at]
@@ -158,10 +135,9 @@ class AddPage(QWidget):
         if not sequences or label is None:
             msg = "A case needs a scan and a labels layer. Open a scan, then segment it or paint on a new labels layer."
             raise DatasetError(msg)
-        view = layers.view(label)
         return state.AddRequest(
             sequences,
-            replace(view, data=np.array(view.data)),
+            layers.copied_view(label),
             self.patient_edit.text(),
             self.grade_box.currentText(),
             self.note_edit.text(),

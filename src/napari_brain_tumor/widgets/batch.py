@@ -7,14 +7,11 @@ from typing import Any, Final
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
 )
 
 from napari_brain_tumor.batch import CaseProgress, CaseRow
@@ -26,6 +23,7 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
@@ -86,14 +84,8 @@ class BatchWidget(Panel):
         )
         self.skip_box.setChecked(True)
         column.addWidget(self.skip_box)
-        self.table = QTableWidget(0, len(state.COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(state.COLUMNS.values()))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(180)
-        self.table.setAccessibleName("Cases of the folder")
-        self.table.setToolTip("A double click, or Enter, opens a case with its result.")
+        tip = "Double-click a case, or press Enter, to open it with its result."
+        self.table = CellTable(state.COLUMNS.values(), tip, "Cases of the folder", 180)
         header = self.table.horizontalHeader()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -246,12 +238,8 @@ class BatchWidget(Panel):
 
     def _show_row(self, number: int, *, running: bool) -> None:
         texts = state.row_texts(self.batch, number, running=running)
-        for column, key in enumerate(state.COLUMNS):
-            item = QTableWidgetItem(texts[key])
-            item.setToolTip(texts[key])
-            if key.endswith("_ml"):
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.table.setItem(number, column, item)
+        numbers = [column for column, key in enumerate(state.COLUMNS) if key.endswith("_ml")]
+        self.table.show_cells(number, [texts[key] for key in state.COLUMNS], numbers=numbers)
 
 
 def _lies_in(layer: Layer, case: Path) -> bool:

@@ -111,7 +111,7 @@ class CompareWidget(Panel):
             self.status_label.setText(obstacle)
             return
         try:
-            views = {layer.name: state.copied_view(layer) for layer in self.choices.layers}
+            views = {layer.name: layers.copied_view(layer) for layer in self.choices.layers}
             references = layers.readable_views(self._viewer.layers)
         except ValueError as error:  # a layer of colours or of time points
             self._on_failed(error)

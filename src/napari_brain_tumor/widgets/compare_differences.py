@@ -12,10 +12,11 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.compare_overlay import AgreementLayers
+from napari_brain_tumor.widgets.key_buttons import key_button
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, flow, form, offer, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
-from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
+from napari_brain_tumor.widgets.view_actions import bind_keys
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
 
@@ -74,13 +75,11 @@ class DifferingSlices(QWidget):
         offer(self.axis_box, [(name, name) for name in state.axis_names()])
         rows.addRow("Sl&ices", self.axis_box)
         column.addLayout(rows)
-        self.step_buttons = []
-        for step in reversed(walk.KEYS):
-            step_button = button(
-                f"{step.text} ({key_text(step.key)})", f"{step.tip}\nKey in the picture: {key_text(step.key)}"
-            )
-            step_button.clicked.connect(lambda _=False, act=step.act: act(self._viewer))
-            self.step_buttons.append(step_button)
+        previous_button, next_button = (
+            key_button(self._viewer, action, text)
+            for action, text in zip(reversed(walk.KEYS), ("Previous", "Next"), strict=True)
+        )
+        self.step_buttons = [previous_button, next_button]
         column.addLayout(flow(*self.step_buttons))
         self.agreement_button = button(
             "Show &agreement",
@@ -93,7 +92,7 @@ class DifferingSlices(QWidget):
     def show_comparison(self, comparison: state.Comparison, compared: Mapping[str, Labels]) -> None:
         """Offer the pairs of a comparison; `list_slices` lists the slices."""
         self._comparison = comparison
-        self.overlay.stand_for(compared.values())
+        self.overlay.compared = tuple(compared.values())
         raters = comparison.agreement.raters
         titles = state.short_names(raters.names)
         pairs = [(f"{titles[first]} – {titles[second]}", (first, second)) for first, second in raters.pairs]

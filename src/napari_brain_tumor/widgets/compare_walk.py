@@ -98,16 +98,11 @@ KEYS: Final = (
     ViewAction(
         "Shift+X",
         "Next differing slice",
-        "Next",
         "Go to the slice where the compared labels differ most, then to the next one.",
         next_differing_slice,
     ),
     ViewAction(
-        "Shift+Z",
-        "Previous differing slice",
-        "Previous",
-        "Go back to the differing slice before.",
-        previous_differing_slice,
+        "Shift+Z", "Previous differing slice", "Go back to the previous differing slice.", previous_differing_slice
     ),
 )
 """None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""

@@ -89,16 +89,11 @@ KEYS: Final = (
     ViewAction(
         "Shift+N",
         "Next doubtful place",
-        "Next doubtful place",
         "Go to the next place where the probability lies near the threshold, the largest first, in all planes.",
         next_doubtful_place,
     ),
     ViewAction(
-        "Shift+B",
-        "Previous doubtful place",
-        "Previous",
-        "Go back to the doubtful place before.",
-        previous_doubtful_place,
+        "Shift+B", "Previous doubtful place", "Go back to the previous doubtful place.", previous_doubtful_place
     ),
 )
 """None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""

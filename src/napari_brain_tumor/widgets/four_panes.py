@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QWidget
 
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.plugin.viewers import camera_of, turn_camera
-from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
 from napari_brain_tumor.widgets.doubt_ring import ring_of, rings
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
@@ -24,7 +23,7 @@ from napari_brain_tumor.widgets.parts import button, column_of, combo, flow, nar
 from napari_brain_tumor.widgets.plane_pane import Pane, PlanePane, SlicePane
 from napari_brain_tumor.widgets.spare_views import spare_views
 from napari_brain_tumor.widgets.surface_pane import SurfacePane
-from napari_brain_tumor.widgets.view_actions import labels_in_view
+from napari_brain_tumor.widgets.view_actions import labels_in_view, next_tumour_slice
 from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 
 _NOTHING = "Open a case first."
@@ -87,9 +86,10 @@ class FourPanes(QWidget):
         self._share_room()
         for plane_pane in self.planes:
             plane_pane.place_chosen.connect(self.go_to)
+        viewer = self._viewer
         for pane in self.slices:
             pane.slice_chosen.connect(partial(self._on_slice_chosen, pane))
-            pane.tumour_step.connect(partial(self._on_tumour_step, pane))
+            pane.tumour_step.connect(lambda step, axis=pane.plane.axis: next_tumour_slice(viewer, step, axis))
             self._links.connect(pane.model.events.status, self._on_status)
         WheelGuard(self.strip)
 
@@ -288,9 +288,6 @@ class FourPanes(QWidget):
             return
         axis = dims.order[-3]
         self._viewer.dims.set_point(axis, dims.point[axis])
-
-    def _on_tumour_step(self, pane: SlicePane, step: int) -> None:
-        view_actions.next_tumour_slice(self._viewer, step, pane.plane.axis)
 
     # What else follows ----------------------------------------------------------------------------------------------
 

@@ -4,14 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -25,6 +21,7 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import import_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.parts import Fold, add_to, button, check, combo, form, offer, text_field, wrapped
 from napari_brain_tumor.widgets.result_files import schema_meanings
 from napari_brain_tumor.widgets.run_controls import RunControls
@@ -71,18 +68,9 @@ class ImportPage(QWidget):
         )
         self.text_label = wrapped(_INTRODUCTION, "What the folder holds")
         add_to(column, self.folder_button, self.text_label)
-        self.table = QTableWidget(0, len(state.COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(state.COLUMNS.values()))
-        header = QHeaderView(Qt.Orientation.Horizontal, self.table)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setResizeContentsPrecision(50)  # of a large folder the first rows decide
-        self.table.setHorizontalHeader(header)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(140)
-        self.table.setAccessibleName("Cases of the folder")
-        self.table.setToolTip("How each case is understood. One case of each layout of files was opened for it.")
+        tip = "How each case is understood. One case of each layout of files was opened to find out."
+        self.table = CellTable(state.COLUMNS.values(), tip, "Cases of the folder", 140)
+        self.table.fit_columns()
         column.addWidget(self.table, 1)
         self.more = Fold(
             "Se&quences and labels",
@@ -193,10 +181,7 @@ class ImportPage(QWidget):
     def _show_rows(self, view: state.ImportView) -> None:
         self.table.setRowCount(len(view.rows))
         for at, row in enumerate(view.rows):
-            for column, key in enumerate(state.COLUMNS):
-                item = QTableWidgetItem(row[key])
-                item.setToolTip(row[key])
-                self.table.setItem(at, column, item)
+            self.table.show_cells(at, [row[key] for key in state.COLUMNS])
 
     def _show_places(self) -> None:
         chosen = state.chosen_places(self.contents)

@@ -86,15 +86,13 @@ KEYS: Final = (
     ViewAction(
         "Shift+F",
         "2x2 layout",
-        "Four views",
         "Show axial, coronal, sagittal and 3D in place of the canvas, or the canvas again as it was.",
         toggle_layout,
     ),
     ViewAction(
         "Shift+D",
         "Surfaces in 3D",
-        "Surfaces in 3D",
-        "Show the labels as surfaces within the brain, in all of the window, or go back to slices.",
+        "Show the labels as surfaces within the brain, filling the window, or go back to slices.",
         toggle_surfaces,
     ),
 )

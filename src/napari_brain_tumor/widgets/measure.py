@@ -216,7 +216,7 @@ class MeasureWidget(QScrollArea):
         if labels is None:
             return
         self._asked = labels
-        labels_view = state.frozen_view(labels)
+        labels_view = layers.copied_view(labels)
         references = layers.readable_views(self._viewer.layers)
         scan = state.midline_scan(state.scans_of(labels, self._viewer.layers))
         scans = {role: layers.view(layer) for role, layer in scan.items()}
@@ -268,16 +268,13 @@ class MeasureWidget(QScrollArea):
         """Show the computed diameters, in the layer of before where there is one."""
         shapes = self.shapes
         if shapes is None:
-            shapes = self._add_lines(labels, examination)
+            lines = diameter_lines.new_lines_layer(examination, labels)
+            shapes = None if lines is None else add_unselected(self._viewer, lines)
         else:
             diameter_lines.draw(shapes, labels, examination)
         self._shapes_links.cut()
         for event in (shapes.events.data, shapes.events.set_data) if shapes is not None else ():
             self._shapes_links.connect(event, self._on_lines_event)
-
-    def _add_lines(self, labels: Labels, examination: Examination) -> Shapes | None:
-        lines = diameter_lines.new_lines_layer(examination, labels)
-        return None if lines is None else add_unselected(self._viewer, lines)
 
     def _on_lines_event(self, event: Any = None) -> None:
         self._follow_timer.start()

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtCore import QMimeData
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
@@ -18,6 +16,7 @@ from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.drop_target import DropTarget
 from napari_brain_tumor.widgets.open_state import open_case, open_lines, role_options, series_at, spacing_of
 from napari_brain_tumor.widgets.parts import (
     Panel,
@@ -41,7 +40,7 @@ _BY_NAME = "as its name tells"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
 
 
-class OpenCaseWidget(Panel):
+class OpenCaseWidget(DropTarget, Panel):
     """Opens an examination or a segmentation, and asks for what its files do not state."""
 
     SIZE = (320, 460)
@@ -163,18 +162,6 @@ class OpenCaseWidget(Panel):
         self.status_label.setText("Opening…")
         self.runner.start(lambda _: as_job(open_case, request))
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take one file or folder."""
-        if event is not None and len(dropped_paths(event.mimeData())) == 1:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what is dropped on the panel; napari asks no one which plugin should."""
-        paths = dropped_paths(event.mimeData()) if event is not None else []
-        if event is not None and len(paths) == 1:
-            event.acceptProposedAction()
-            self.open_path(paths[0])
-
     def _on_folder_requested(self) -> None:
         self.open_path(QFileDialog.getExistingDirectory(self, "Case folder"))
 
@@ -235,9 +222,3 @@ class OpenCaseWidget(Panel):
         make_default_reader(folders=True)
         remember_offer()
         notify("napari opens .nii.gz, .nii, .nrrd and .mha files and folders with Brain Tumor from now on.")
-
-
-def dropped_paths(data: QMimeData | None) -> list[str]:
-    """The files and folders of this machine that are dragged."""
-    urls = data.urls() if data is not None and data.hasUrls() else []
-    return [url.toLocalFile() for url in urls if url.isLocalFile()]

@@ -89,18 +89,22 @@ class PreflightFixes:
         box.setCurrentIndex(positions[-1] if positions else names.index(value))
 
     def _choose_device(self, value: str) -> None:
-        at = self._panel.device_box.findData(value)
-        self._panel.device_box.setCurrentIndex(max(0, at))
+        self._panel.device_box.setCurrentIndex(max(0, self._panel.device_box.findData(value)))
 
     def _show_brain(self, value: str) -> None:
-        panel = self._panel
+        panel, views = self._panel, self._views()
+        if views is not None:
+            device, worker = panel.choices.options.device, panel.worker
+            panel.status_label.setText("Finding the brain…")
+            self.brain_runner.start(lambda stop: state.brain_steps(stop, views, device, worker))
+
+    def _views(self) -> dict[Role, LayerView] | None:
+        """The chosen scans; None, after saying why, where one is no volume."""
         try:
-            views = {role: layers.view(layer) for role, layer in panel.choices.sequences.items()}
+            return {role: layers.view(layer) for role, layer in self._panel.choices.sequences.items()}
         except BrainTumorError as error:
             notify_error(error)
-            return
-        panel.status_label.setText("Finding the brain…")
-        self.brain_runner.start(lambda stop: state.brain_steps(stop, views, panel.choices.options.device, panel.worker))
+            return None
 
     def _on_brain_found(self, mask_data: LayerData) -> None:
         viewer, name = self._panel.viewer, mask_data[1]["name"]
@@ -121,14 +125,11 @@ class PreflightFixes:
         notify_error(error)
 
     def _resample(self, value: str) -> None:
-        try:
-            views: dict[Role, LayerView] = {r: layers.view(layer) for r, layer in self._panel.choices.sequences.items()}
-        except BrainTumorError as error:
-            notify_error(error)
-            return
-        views |= _views_left_out(self._panel)
-        self._panel.status_label.setText("Bringing the scans onto one grid…")
-        self.runner.start(lambda _: as_job(from_layers.resampled_layers, views, value))
+        views = self._views()
+        if views is not None:
+            views |= _views_left_out(self._panel)
+            self._panel.status_label.setText("Bringing the scans onto one grid…")
+            self.runner.start(lambda _: as_job(from_layers.resampled_layers, views, value))
 
     def _on_resampled(self, resampled: list[LayerData]) -> None:
         added: list[Any] = viewers.add_layers(self._panel.viewer, resampled)

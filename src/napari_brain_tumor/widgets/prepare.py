@@ -12,12 +12,10 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
     QLabel,
-    QTableWidget,
-    QTableWidgetItem,
 )
 
 from napari_brain_tumor.plugin import reader, viewers
-from napari_brain_tumor.preparation import Candidate
+from napari_brain_tumor.preparation import Candidate, candidates_of
 from napari_brain_tumor.preparation.pipeline import PreparationReport
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.prepare import PrepareRequest
@@ -25,6 +23,7 @@ from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.types import Labels
 from napari_brain_tumor.widgets import prepare_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, combo, text_field
@@ -60,14 +59,9 @@ class PrepareWidget(Panel):
         self.folder_button = button("Choose e&xamination…", "Folder of a DICOM study, of BIDS, or of files.")
         self.path_edit = text_field("Folder of the raw series", "The examination to prepare.", "Examination")
         add_to(column, self.folder_button, self.path_edit)
-        self.table = QTableWidget(0, len(state.COLUMNS) + 1)
-        self.table.setHorizontalHeaderLabels(["Use as", *state.COLUMNS.values()])
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        tip = "What each series is used as, and why. Choose something else in the first column."
+        self.table = CellTable(["Use as", *state.COLUMNS.values()], tip, "Series of the examination", 170)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(170)
-        self.table.setAccessibleName("Series of the examination")
-        self.table.setToolTip("What each series is used as, and why. Choose something else in the first column.")
         self.output_edit = text_field("Folder for the study", "Where the study is kept.", "Folder of the study")
         self.grid_box = check(
             "On the &reference's own grid",
@@ -139,7 +133,7 @@ class PrepareWidget(Panel):
             self.status_label.setText("Choose the folder of an examination first.")
             return
         self.status_label.setText("Reading the headers…")
-        self.headers_runner.start(lambda _: as_job(state.offered, path))
+        self.headers_runner.start(lambda _: as_job(candidates_of, path))
 
     def prepare(self) -> None:
         """Prepare what is set; `runner` tells how it goes."""
@@ -184,10 +178,7 @@ class PrepareWidget(Panel):
             number = row["number"]
             box.textActivated.connect(lambda text, number=number: self.choose(number, "" if text == _NONE else text))
             self.table.setCellWidget(at, 0, box)
-            for column, key in enumerate(state.COLUMNS, 1):
-                item = QTableWidgetItem(row[key])
-                item.setToolTip(row["why"])
-                self.table.setItem(at, column, item)
+            self.table.show_cells(at, [row[key] for key in state.COLUMNS], first=1, tip=row["why"])
         self.table.resizeColumnsToContents()
         self.status_label.setText(self._view.problem or f"{len(self._candidates)} series.")
         self.code_box.refresh()

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -20,6 +19,7 @@ from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.tick_list import TickList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 _SEARCH_MS: Final = 600
@@ -135,9 +135,7 @@ class RestoreWidget(Panel):
                 f"{KEEP_DAYS} days, or less where they take more than {KEEP_BYTES // 1_000_000} MB."
             )
         )
-        self.list = QListWidget()
-        self.list.setAccessibleName("Unsaved labels")
-        self.list.setToolTip("Tick what to restore or delete.")
+        self.list = TickList("Tick what to restore or delete.", "Unsaved labels")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
         row = flow()
@@ -151,7 +149,7 @@ class RestoreWidget(Panel):
         self.restore_button.clicked.connect(self.restore)
         self.delete_button.clicked.connect(self.delete)
         self.search_button.clicked.connect(self.search)
-        self.list.itemChanged.connect(self._on_ticked)
+        self.list.ticks_changed.connect(self._on_ticked)
         self.search_runner.finished.connect(self._on_found)
         self.search_runner.failed.connect(self._on_failed)
         self.runner.finished.connect(self._on_loaded)
@@ -159,9 +157,7 @@ class RestoreWidget(Panel):
 
     @property
     def ticked(self) -> list[state.Offer]:
-        items = [self.list.item(row) for row in range(self.list.count())]
-        checked = [entry for entry in items if entry is not None and entry.checkState() == Qt.CheckState.Checked]
-        return [entry.data(Qt.ItemDataRole.UserRole) for entry in checked]
+        return self.list.ticked
 
     def search(self) -> None:
         """List what there is; `search_runner` tells when it is done."""
@@ -184,17 +180,13 @@ class RestoreWidget(Panel):
         self.search()
 
     def _on_found(self, offers: Sequence[state.Offer]) -> None:
-        self.list.clear()
-        for offer in offers:
-            item = QListWidgetItem(f"{offer.text} ({state.FATES[offer.fate]})")
-            item.setData(Qt.ItemDataRole.UserRole, offer)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked if offer.fate == "lost" else Qt.CheckState.Unchecked)
-            self.list.addItem(item)
+        self.list.show_lines(
+            (f"{offer.text} ({state.FATES[offer.fate]})", offer, offer.fate == "lost") for offer in offers
+        )
         self._on_ticked()
         self.status_label.setText("" if offers else "There are no unsaved labels.")
 
-    def _on_ticked(self, item: Any = None) -> None:
+    def _on_ticked(self) -> None:
         self._enable(bool(self.ticked))
 
     def _enable(self, on: bool) -> None:

@@ -14,8 +14,9 @@ from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.doubt_list import DoubtList
 from napari_brain_tumor.widgets.doubt_ring import show_ring
+from napari_brain_tumor.widgets.key_buttons import key_button
 from napari_brain_tumor.widgets.more_settings import MoreSettings
-from napari_brain_tumor.widgets.parts import Fold, add_to, button, flow, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, flow, wrapped
 from napari_brain_tumor.widgets.results import applied_text, put_into
 from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_maps_of
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
@@ -49,13 +50,10 @@ class ResultMaps(QWidget):
     def _build(self) -> None:
         column, row = QVBoxLayout(self), flow()
         column.setContentsMargins(0, 0, 0, 0)
-        self.doubt_buttons = []
-        for action in doubt.KEYS:
-            doubt_button = button(
-                f"{action.text} ({key_text(action.key)})", f"{action.tip}\nKey: {key_text(action.key)}"
-            )
-            doubt_button.clicked.connect(lambda _=False, act=action.act: act(self._viewer))
-            self.doubt_buttons.append(doubt_button)
+        self.doubt_buttons = [
+            key_button(self._viewer, doubt.KEYS[0], doubt.KEYS[0].name),
+            key_button(self._viewer, doubt.KEYS[1], "Previous"),
+        ]
         row.addWidget(self.doubt_buttons[0])
         tip = "Every doubtful place: where, how large, why."
         self.doubt_fold = Fold("All doubtful places", tip, "List of doubtful places")
@@ -75,7 +73,7 @@ class ResultMaps(QWidget):
             doubt_button.setEnabled(stored is not None)
         self.doubt_fold.setEnabled(stored is not None and bool(stored.places))
         self.doubt_list.show_places_of(layer)
-        next_text = f"{len(stored.places)} doubtful places" if stored is not None else doubt.KEYS[0].text
+        next_text = f"{len(stored.places)} doubtful places" if stored is not None else doubt.KEYS[0].name
         self.doubt_buttons[0].setText(f"{next_text} ({key_text(doubt.KEYS[0].key)})")
         if stored is None:
             self.doubt_label.hide()

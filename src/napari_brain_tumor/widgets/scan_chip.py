@@ -1,27 +1,19 @@
 """A sequence of the case as a small button: whether there is a scan for it, and a list to choose another layer from."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from napari.layers import Layer
 from qtpy.QtCore import QEvent, QSize
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
 
 from napari_brain_tumor.study import Role
-from napari_brain_tumor.widgets.parts import narrow, offer
-from napari_brain_tumor.widgets.scan_layers import short_name
+from napari_brain_tumor.widgets.parts import narrow
 
 _MARGIN = 24
 """Beside the longest name in the list, for its scroll bar."""
 _BESIDE = 34
 """Pixels beside the text: padding and the arrow."""
 _STYLE = "QComboBox { padding: 3px 0px 3px 6px; } QComboBox::drop-down { width: 18px; }"
-
-
-def offer_scans(box: QComboBox, scans: Iterable[Layer], selected: Layer | None) -> None:
-    """Offer layers for a sequence, or none of them; silently."""
-    offer(box, [("none", None), *((short_name(layer), layer, layer.name) for layer in scans)], selected)
 
 
 class ScanChip(QComboBox):

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.preflight.costs import known_costs, slowdown_now, usual_cost
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
@@ -24,7 +25,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cut_when_closed, when_closed
 from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.helper_layers import HelperLayers
-from napari_brain_tumor.widgets.initial_choices import start_as_preferred
+from napari_brain_tumor.widgets.initial_choices import prefer, prefer_device, prefer_model
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.model_choice import ModelChoice
@@ -51,8 +52,9 @@ from napari_brain_tumor.widgets.result_maps import ResultMaps
 from napari_brain_tumor.widgets.result_saving import ResultSaving
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.results import PlacedResult
+from napari_brain_tumor.widgets.role_boxes import RoleBoxes
 from napari_brain_tumor.widgets.run_controls import RunControls
-from napari_brain_tumor.widgets.scan_chip import ScanChip, offer_scans
+from napari_brain_tumor.widgets.scan_chip import ScanChip
 from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
 from napari_brain_tumor.widgets.study_list import StudyList
 from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
@@ -105,13 +107,15 @@ class SegmentWidget(Panel):
         self.runner = self.runs.runner
         self.models = ModelChoice(models)
         self.devices = DeviceChoice(self.worker, self)
-        self._chosen_by_hand = False
-        self._image_layers: list[Layer] = []
         self._build()
         self._on_model_chosen()
         self._connect()
         self._follow_viewer()
-        start_as_preferred(self, self.devices.runner)
+        preferences = read_preferences()
+        prefer_model(self.model_box)
+        prefer(self.schema_box, preferences.saving.label_numbers)
+        prefer(self.result_box, preferences.segment.results)
+        prefer_device(self.device_box, self.devices.runner)
         self._on_layers_changed()
         self._on_selection_changed()
         self.maps.show_result(self.result.layer)
@@ -123,6 +127,7 @@ class SegmentWidget(Panel):
     def _build(self) -> None:
         column = column_in(self)
         self.role_boxes: dict[Role, ScanChip] = {role: ScanChip(role, _ROLE_TIPS[role]) for role in ROLES}
+        self.scans = RoleBoxes(self.viewer, self.role_boxes, self, keeps_case=True)
         self.scan_row = QWidget()
         self.scan_row.setLayout(flow(*self.role_boxes.values()))
         self.preflight = PreflightTable(lambda devices: question_of(self, devices), self.worker)
@@ -187,9 +192,8 @@ class SegmentWidget(Panel):
         return self.run_controls
 
     def _connect(self) -> None:
-        for role, box in self.role_boxes.items():
-            box.activated.connect(lambda _, role=role: self._on_role_chosen(role))
-        self.match_button.clicked.connect(self._on_match_requested)
+        self.scans.changed.connect(self._on_scans_chosen)
+        self.match_button.clicked.connect(self.scans.match)
         self.models.chosen.connect(self._on_model_chosen)
         self.devices.chosen.connect(lambda: self.choices.choose(device=self.devices.device))
         self.devices.known.connect(self.preflight.show_devices)
@@ -213,63 +217,38 @@ class SegmentWidget(Panel):
         self._list_watch = LayerListWatch(self.viewer, self, self._on_layers_changed)
         self._list_watch.links.connect(self.viewer.layers.selection.events.active, self._on_selection_changed)
         # Qt cuts these itself when the panel is gone; a closed one is kept for a while, and shall do nothing any more.
-        of_qt = [(model_list.changed, self.reload_models), *self._ties_to_runs()]
-        for signal, slot in of_qt:
-            signal.connect(slot)
-        when_closed(self, self._list_watch.links.cut)
-        cut_when_closed(self, [*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)])
-
-    def _ties_to_runs(self) -> list[tuple[Any, Callable[..., None]]]:
         runs = self.runs
-        return [
+        of_qt: list[tuple[Any, Callable[..., None]]] = [
+            (model_list.changed, self.reload_models),
             (runs.runner.progressed, self._on_progress),
             (runs.placed, self._on_placed),
             (runs.failed, self._show_failure),
             (runs.changed, self._on_runs_changed),
         ]
+        for signal, slot in of_qt:
+            signal.connect(slot)
+        when_closed(self, self._list_watch.links.cut)
+        cut_when_closed(self, [*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)])
 
     # Scans ----------------------------------------------------------------------------------------------------------
 
     def _on_layers_changed(self) -> None:
         scans = scan_layers.candidates(self.viewer.layers)
         self.result.forget_if_removed()  # a selection that changed before the layer went has not told
-        before, self._image_layers = self._image_layers, [scan.layer for scan in scans]
-        still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
-        if not still_open:
-            self._chosen_by_hand = False
-        is_whole = bool(still_open) and len(still_open) == len(self.choices.sequences)
-        # A result or a removed neighbour is no reason to turn to another case than the one that was chosen.
-        stays = self._chosen_by_hand or (is_whole and all(layer in before for layer in self._image_layers))
-        self._show_roles(still_open if stays else scan_layers.match_roles(scans))
+        self.scans.offer(scans)
         self.helpers.refresh()
         self.study_list.show_studies(scan_layers.open_studies(scans))
-
-    def _on_match_requested(self) -> None:
-        self._chosen_by_hand = False
-        near = self.viewer.layers.selection.active
-        self._show_roles(scan_layers.match_roles(scan_layers.candidates(self.viewer.layers), near))
 
     def choose_case_of(self, layer: Layer) -> None:
         """Choose the scans of the case that a layer belongs to."""
         self.viewer.layers.selection = {layer}
         self._on_layers_changed()
-        self._on_match_requested()
+        self.scans.match()
 
-    def _show_roles(self, matched: dict[Role, Layer]) -> None:
-        for role, box in self.role_boxes.items():
-            offer_scans(box, self._image_layers, matched.get(role))
-        self._take_sequences(dict(matched))
-
-    def _take_sequences(self, sequences: dict[Role, Layer]) -> None:
-        self.choices.sequences = sequences
+    def _on_scans_chosen(self) -> None:
+        self.choices.sequences = self.scans.sequences
         self._choose_default_model()
         self._refresh_readiness()
-
-    def _on_role_chosen(self, role: Role) -> None:
-        self._chosen_by_hand = True
-        layer: Layer | None = self.role_boxes[role].currentData()
-        others = {other: other_layer for other, other_layer in self.choices.sequences.items() if other != role}
-        self._take_sequences(others if layer is None else {**others, role: layer})
 
     # Model and device -----------------------------------------------------------------------------------------------
 

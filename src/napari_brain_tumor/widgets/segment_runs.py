@@ -27,7 +27,7 @@ def segment_runs_of(viewer: Any) -> "SegmentRuns":
     viewer : napari.Viewer
         One without a window gets new ones each time.
     """
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    window = viewers.window_of(viewer)
     there = window.findChild(SegmentRuns) if window is not None else None
     return there or SegmentRuns(getattr(viewer, "__wrapped__", viewer), window)
 

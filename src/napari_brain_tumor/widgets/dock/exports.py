@@ -112,7 +112,34 @@ def export_steps(
     return f"Saved {path}."
 
 
+_REPORT: Final = "napari_brain_tumor.reports:report_job"
 _PICTURES: Final[Mapping[str, str]] = {
     "figure": "napari_brain_tumor.reports.figure:save_figure",
     "film": "napari_brain_tumor.reports.slice_through:save_slice_through_job",
 }
+
+
+def report_steps(
+    stop: Stop,
+    scans: Mapping[Role, LayerView],
+    labels: LayerView,
+    references: Sequence[LayerView],
+    path: Path,
+    worker: WorkerProcess,
+) -> Job[Path]:
+    """Read the layers and write the report.
+
+    Parameters
+    ----------
+    labels : LayerView
+        Of the labels to report.
+    references : sequence of LayerView
+        Opened layers, one of which labels painted from scratch belong to.
+    path : Path
+        Ends in `.html`.
+    """
+    yield Progress(0, 1, "reading the layers")
+    study = from_layers.study_from_layers(scans)
+    segmentation = on_study(labels, references, study)
+    written: Path = yield from stop.guard(worker.run(_REPORT, study, segmentation, path, name=study.name))
+    return written
