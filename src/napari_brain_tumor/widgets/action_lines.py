@@ -47,7 +47,7 @@ class ActionLines(QWidget):
     def _build(self) -> None:
         column = column_of(self, spacing=4)
         self.toggle = FoldToggle(
-            "As code", "Show what this panel does as Python lines and as a shell command, to copy them.", "As code"
+            "As code", "Show what this panel does as Python code and as a shell command, ready to copy.", "As code"
         )
         self.body = QWidget()
         inner = column_of(self.body, spacing=4)

@@ -31,14 +31,14 @@ class AddPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         rows = form()
-        self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
+        self.label_box = combo("The labels layer that holds the truth for this case, or a draft of it.", "Label layer")
         rows.addRow("&Label", self.label_box)
         self.patient_edit = text_field(
-            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
+            "the case's name", "All cases of one patient stay on the same side of the split.", "Patient"
         )
         rows.addRow("&Patient", self.patient_edit)
-        self.add_button = button("&Add case", "Copy scans and label into the data set. The layers stay as they are.")
-        add_to(column, wrapped("A case from the layers of the viewer: its scans and a label."), rows, self.add_button)
+        self.add_button = button("&Add case", "Copy scans and label into the data set. The layers are not changed.")
+        add_to(column, wrapped("Make a case from the viewer's layers: its scans and a label."), rows, self.add_button)
         self.more = Fold("Mor&e", "Scans, grade, labelled slices, state, note.", "More about the case")
         self.more.column.addLayout(self._build_layers())
         self.more.column.addWidget(line())
@@ -64,26 +64,26 @@ class AddPage(QWidget):
     def _build_facts(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.grade_box = combo("Grade of the tumour where it is known; the split is balanced by it.", "Grade")
+        self.grade_box = combo("The tumour grade, if known; the split is balanced by grade.", "Grade")
         self.grade_box.addItems(["", "HGG", "LGG", "1", "2", "3", "4"])
         self.grade_box.setEditable(True)
         rows.addRow("&Grade", self.grade_box)
         self.slices_edit = text_field(
             "all",
-            "Slices whose label is true, as the slider of the axial view counts them: 40, 52-60.\nThe others are "
-            "unknown then, not background. Empty: all.",
+            "Slices that are fully labelled, numbered as on the axial slider: 40, 52-60.\nThe others then "
+            "count as unknown, not as background. Empty: all.",
             "Labelled slices",
         )
         rows.addRow("La&belled slices", self.slices_edit)
         self.state_box = combo("What was decided about the label.", "State")
         offer(self.state_box, [(name, key) for key, name in case_rows.STATE_NAMES.items()])
         rows.addRow("S&tate", self.state_box)
-        self.note_edit = text_field("", "Kept with the state.", "Note on the label")
+        self.note_edit = text_field("", "Saved with the state.", "Note on the label")
         rows.addRow("&Note", self.note_edit)
         self.others_edit = text_field(
             "",
-            "Ids of cases of other patients that look the same, separated by commas; only where adding was refused for "
-            "that.",
+            "IDs of similar-looking cases from other patients, separated by commas. Needed only if adding was refused "
+            "because of them.",
             "Different patient from",
         )
         rows.addRow("Diffe&rent from", self.others_edit)

@@ -71,7 +71,7 @@ class BatchWidget(Panel):
         column = column_in(self)
         self.folder_button = button("Folder of the &cases…", "Case folders, DICOM, a BIDS or Decathlon data set.")
         self.folder_label = wrapped("")
-        self.output_button = button("Folder for the resul&ts…", "Gets a file for every case, and a table of all.")
+        self.output_button = button("Folder for the resul&ts…", "Receives one file per case, and a table of all cases.")
         self.output_label = wrapped("")
         for push_button, label in ((self.folder_button, self.folder_label), (self.output_button, self.output_label)):
             row = QHBoxLayout()
@@ -80,7 +80,7 @@ class BatchWidget(Panel):
             column.addLayout(row)
         self.skip_box = check(
             "&Skip cases that have a result",
-            "Resumes a batch that was stopped. Otherwise such cases are left unchanged as well.",
+            "Use this to resume a stopped batch. Existing results are not overwritten either way.",
         )
         self.skip_box.setChecked(True)
         column.addWidget(self.skip_box)
@@ -91,9 +91,9 @@ class BatchWidget(Panel):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             header.setStretchLastSection(True)
         column.addWidget(self.table, 1)
-        self.run_button = button("&Run", "Segment the cases one after the other, as the Segment tab is set.")
-        self.cancel_button = button("Cancel", "Stop within a second. Results that are done stay.")
-        self.run_controls = RunControls(self.run_button, self.cancel_button, "How far the batch is.")
+        self.run_button = button("&Run", "Segment the cases one after another, with the settings of the Segment tab.")
+        self.cancel_button = button("Cancel", "Stop within a second. Finished results are kept.")
+        self.run_controls = RunControls(self.run_button, self.cancel_button, "Progress of the batch.")
         self.status_label = self.run_controls.label
         self.code_box = ActionLines(self.lines)
         add_to(column, self.run_controls, self.code_box)

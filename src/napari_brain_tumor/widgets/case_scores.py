@@ -100,7 +100,7 @@ class CaseScores(QObject):
 
     def _on_cancelled(self) -> None:
         self._end()
-        self.message.emit("Cancelled. Cases that were done keep their scores.")
+        self.message.emit("Cancelled. Finished cases keep their scores.")
 
     def _end(self) -> None:
         self._page.show_running(False)

@@ -53,7 +53,7 @@ class CompareWidget(Panel):
         self.result_part = QWidget()
         inner = column_of(self.result_part)
         self.scores, self.differences, self.consensus = ScoreTables(), DifferingSlices(self._viewer), ConsensusPart()
-        self.tables = Fold("More &tables and layers", "All with all, volumes, planes, layers, files.")
+        self.tables = Fold("More &tables and layers", "All pairs, volumes, planes, layers, files.")
         add_to(self.tables.column, self.scores.more, self.differences.more)
         for part in (line(), self.scores, self.differences, self.tables, self.consensus):
             inner.addWidget(part)
@@ -145,7 +145,7 @@ class CompareWidget(Panel):
         self._show_running(False)
         self.compared = compared
         agreement = compared.agreement
-        against = "pairwise" if agreement.reference is None else f"with {agreement.reference}"
+        against = "pairwise" if agreement.reference is None else f"against {agreement.reference}"
         self.status_label.setText(" ".join([f"Compared {len(agreement.names)} labels, {against}.", *agreement.notes]))
         self.result_part.show()
         self.notice.show_comparison(compared, self._pending)
@@ -159,7 +159,7 @@ class CompareWidget(Panel):
     def make_consensus(self) -> None:
         """Join what was compared, but the reference, into a labels layer."""
         if self.consensus.make(Attention.of(self._viewer)):
-            self.status_label.setText("Joining…")
+            self.status_label.setText("Computing the consensus…")
 
     def _on_joined(self, text: str) -> None:
         self.differences.overlay.show_alone(None)

@@ -84,7 +84,7 @@ class DifferingSlices(QWidget):
         self.agreement_button = button(
             "Show &agreement",
             "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"
-            "The compared layers are hidden meanwhile: their eyes in the layer list show them again.",
+            "The compared layers are hidden meanwhile; click their eye in the layer list to show them again.",
         )
         self.count_button = button("Show cou&nt", "Show how many segmentations assign each voxel to the region.")
         column.addLayout(flow(self.agreement_button, self.count_button))

@@ -62,7 +62,7 @@ class LabelList(TickList):
 
     def _build_settings(self) -> None:
         rows = form()
-        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
+        self.schema_box = combo("What the integers in the file mean, if the file does not say.", "File labels")
         offer(self.schema_box, [("from the file", None), *((name, name) for name in SCHEMAS)])
         self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
         row = row_of(self.schema_box, self.file_button)
@@ -70,14 +70,14 @@ class LabelList(TickList):
         label.setBuddy(self.schema_box)
         rows.addRow(label, row)
         self.reference_box = combo(
-            "The labels that count as the truth: the others are scored against them, and they take no part in the\n"
-            "consensus. None: each pair is scored.",
+            "The labels to treat as the truth: the others are scored against them, and they are left out of the\n"
+            "consensus. None: every pair is scored.",
             "Reference",
         )
         rows.addRow("&Reference", self.reference_box)
         self.resample_box = check(
             "Resample other grids",
-            "Bring labels on other grids onto the reference's, or the first one's, each voxel to the nearest label.\n"
+            "Resample labels on other grids to the reference's grid, or the first one's, by nearest neighbour.\n"
             "Otherwise they are refused. Nothing is registered.",
         )
         rows.addRow("", self.resample_box)

@@ -47,13 +47,13 @@ class ScoreTables(QWidget):
         self.score_table = ResultTable(
             "Scores",
             "Dice; HD95 and mean surface distance (ASSD) in mm; surface Dice at 2 mm (NSD); lesion-wise Dice of BraTS\n"
-            "2023; sensitivity and precision. Of a pair without a reference, the first counts as the truth in these\n"
+            "2023; sensitivity and precision. For a pair without a reference, the first counts as the truth in these\n"
             "three. The CSV holds every score, for the classes too.",
         )
         self.summary_label = wrapped("", "All together")
         self.summary_label.setToolTip(
-            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
-            "agreement, 0 what chance gives."
+            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all labels: 1 is full\n"
+            "agreement, 0 is what chance alone would give."
         )
         add_to(column, rows, self.score_table, self.summary_label)
         self.more = QWidget()
@@ -66,10 +66,10 @@ class ScoreTables(QWidget):
     def _build_more(self, column: QVBoxLayout) -> None:
         column.setContentsMargins(0, 0, 0, 0)
         self.metric_box = combo("The score in the pairwise table.", "Pairwise score")
-        offer(self.metric_box, [(f"{title}, all with all", key) for key, (title, _) in state.MATRIX_METRICS.items()])
+        offer(self.metric_box, [(f"{title}, all pairs", key) for key, (title, _) in state.MATRIX_METRICS.items()])
         self.matrix_table = ResultTable("Pairwise", "One score for each pair. Empty where it was not computed.")
         self.volume_table = ResultTable(
-            "Volumes", "Size of the region, and how far it is from the reference or the mean."
+            "Volumes", "Size of the region, and its difference from the reference or the mean."
         )
         buttons = QHBoxLayout()
         self.csv_button = button("Sa&ve CSV…", "Save every score of each pair, region and class as a table.")
@@ -114,12 +114,12 @@ class ScoreTables(QWidget):
         if path is not None:
             self.save(path)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Save the tables: scores as `.csv`, everything as `.json`."""
         if self._comparison is not None:
             agreement = self._comparison.agreement
             self._let_save(False)
-            self.save_runner.start(lambda _: as_job(state.save_tables, agreement, path))
+            self.save_runner.start(lambda _: as_job(state.save_tables, agreement, Path(path)))
 
     def _let_save(self, can_save: bool) -> None:
         self.csv_button.setEnabled(can_save)
@@ -143,7 +143,7 @@ class ConsensusPart(Fold):
     """Why there is none."""
 
     def __init__(self) -> None:
-        super().__init__("C&onsensus", "What the compared labels say together, as a new layer.")
+        super().__init__("C&onsensus", "The consensus of the compared labels, as a new layer.")
         self._comparison: state.Comparison | None = None
         self._attention = Attention(None, None)
         self.method: ConsensusMethod | None = None
@@ -155,7 +155,7 @@ class ConsensusPart(Fold):
         self.button = button("&Make consensus", "Add their consensus as a new labels layer.")
         row = row_of(self.method_box, self.button)
         self.quality_table = ResultTable(
-            "How well each finds the consensus", "Sensitivity and specificity, region by region, near the tumour."
+            "How well each matches the consensus", "Sensitivity and specificity, region by region, near the tumour."
         )
         add_to(self.column, row, self.quality_table)
 

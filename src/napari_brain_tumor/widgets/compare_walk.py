@@ -16,7 +16,7 @@ from napari_brain_tumor.widgets.navigation import PLANES
 from napari_brain_tumor.widgets.view_actions import ViewAction
 from napari_brain_tumor.widgets.worker import notify
 
-_NOTHING: Final = "There are no differing slices to go to: compare labels in the Compare panel first."
+_NOTHING: Final = "There are no differing slices to go to: compare labels in the Compare tab first."
 
 
 @dataclass(slots=True)

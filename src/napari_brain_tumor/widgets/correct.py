@@ -107,7 +107,7 @@ class CorrectWidget(Panel):
         layer = session.correction.layer
         if layer in self._viewer.layers:
             self._viewer.layers.selection = {layer}
-            self._tell(f"{layer.name} stays as it is. Save… saves it.")
+            self._tell(f"{layer.name} stays as it is. Save it with Save….")
         self._list_watch.act_soon()
 
     def enter(self) -> None:
@@ -178,7 +178,7 @@ class CorrectWidget(Panel):
             self.load(path)
 
     def load(self, path: str) -> None:
-        """Carry out the steps of a JSON file, after those that are there."""
+        """Apply the steps of a JSON file, after the existing ones."""
         if self.session is None:
             return
         correction = self.session.correction

@@ -35,10 +35,10 @@ class CorrectControls(QWidget):
         self.save_button = button(
             "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
         )
-        self.load_button = button("&Load, replay…", "Carry out the steps of a JSON file, after those that are there.")
+        self.load_button = button("&Load, replay…", "Apply the steps of a JSON file, after the existing ones.")
         inner.addLayout(flow(self.save_button, self.load_button))
         self.keep_box = check(
-            "Keep the la&yers of prompts", "Leave strokes, points and outlines in the viewer when you finish."
+            "Keep the prompt la&yers", "Leave strokes, points and outlines in the viewer when you finish."
         )
         self.finish_button = button(
             "Fi&nish", "Stop correcting, or correct something else. The labels stay as they are, and undo still works."
@@ -46,8 +46,8 @@ class CorrectControls(QWidget):
         add_to(inner, self.keep_box, self.finish_button)
 
     def _build_undo(self) -> QLayout:
-        self.undo_button = button("&Undo", "Take back the last prompt with all that it changed.\nKey: Ctrl+Z")
-        self.redo_button = button("Red&o", "Bring back what was undone last.\nKey: Ctrl+Shift+Z")
+        self.undo_button = button("&Undo", "Undo the last prompt and everything that it changed.\nKey: Ctrl+Z")
+        self.redo_button = button("Red&o", "Redo what was last undone.\nKey: Ctrl+Shift+Z")
         self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
         for undo_control in (self.undo_button, self.redo_button, self.cancel_button):
             undo_control.setFocusPolicy(Qt.FocusPolicy.TabFocus)

@@ -50,9 +50,9 @@ _KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
 _FACE: Final = 0.15
 """Opacity of the inside of an outline."""
 _NO_BORDER: Final = (
-    "An outline is where the whole tumour, the tumour core or what enhances ends; around {} it is taken as a lasso."
+    "An outline marks where the whole tumour, the core or the enhancing tumour ends; around {} it counts as a lasso."
 )
-_NOT_BY_HAND: Final = "Prompts are not moved or erased: take one back with Ctrl+Z, or remove it in the list."
+_NOT_BY_HAND: Final = "Prompts cannot be moved or erased: undo one with Ctrl+Z, or remove it from the list."
 
 
 class PromptLayers(QObject):
@@ -169,7 +169,7 @@ class PromptLayers(QObject):
         """Put a tool into the user's hand."""
         name, mode = TOOLS[tool]
         if self._viewer.dims.ndisplay == 3:
-            self.refused.emit("Prompts are drawn on slices: leave the view in 3D first (Ctrl+Y).")
+            self.refused.emit("Prompts are drawn on slices: leave the 3D view first (Ctrl+Y).")
             return
         layer = self.layers[name]
         self._add(layer)

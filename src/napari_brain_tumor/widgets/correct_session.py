@@ -200,7 +200,7 @@ class CorrectionSession(QObject):
         layer, axis = self.correction.layer, self._axis
         index = round(float(layer.world_to_data(self._viewer.dims.point[-3:])[axis]))
         if not 0 <= index < layer.data.shape[axis]:
-            self.message.emit("The shown slice lies outside of the labels.")
+            self.message.emit("The shown slice lies outside the labels.")
             return
         planes: list[Plane] = []
         halt = threading.Event()
@@ -221,7 +221,7 @@ class CorrectionSession(QObject):
     def do_without(self, entry: Entry) -> None:
         """Do everything again without one of the steps."""
         if self.queue.busy:
-            self.message.emit("Wait until everything is computed.")
+            self.message.emit("Wait until all steps are computed.")
         else:
             self.queue.add(self.correction.without(entry))
 

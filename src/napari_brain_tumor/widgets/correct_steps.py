@@ -116,12 +116,12 @@ class StepList(QWidget):
         super().__init__()
         self._entries: list[Entry] = []
         column = column_of(self, spacing=4)
-        self.label = wrapped("Nothing was done yet.")
+        self.label = wrapped("Nothing has been done yet.")
         tip = "What was done, in order; steps still being computed are greyed. Click one to go there."
         self.list = described(QListWidget(), tip, "What was done")
         self.remove_button = button(
             "&Remove from list",
-            "Do everything again without the selected one, from the beginning. One step to undo.",
+            "Replay everything from the beginning without the selected step. Undone in one step.",
         )
         self.remove_button.setEnabled(False)
         add_to(column, self.label, self.list, self.remove_button)

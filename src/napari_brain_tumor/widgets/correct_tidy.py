@@ -19,8 +19,8 @@ class TidySteps(QWidget):
     def __init__(self) -> None:
         super().__init__()
         column = column_of(self, spacing=4)
-        self.preview_box = check("Pre&view", "Show a ring around what a prompt would change before the labels take it.")
-        self.take_button = button("Acc&ept", "Change the labels as the ring shows.\nKey: Enter")
+        self.preview_box = check("Pre&view", "Show a ring around what a prompt would change before it is applied.")
+        self.take_button = button("Acc&ept", "Apply the change that the ring shows.\nKey: Enter")
         self.drop_button = button("&Discard", "Leave the labels as they are, without this prompt.\nKey: Escape")
         top = flow()
         for control in (self.preview_box, self.take_button, self.drop_button):
@@ -28,10 +28,10 @@ class TidySteps(QWidget):
             top.addWidget(control)
         self.buttons = {
             "remove island": button(
-                "Remove &island", "Remove the part of the chosen region under the cross: click on it first."
+                "Remove &island", "Remove the part of the chosen region under the crosshair: click on it first."
             ),
             "keep largest": button("Keep largest", "Remove all parts of the chosen region but the largest."),
-            "fill holes": button("Fill holes", "Fill what the chosen region encloses."),
+            "fill holes": button("Fill holes", "Fill the holes that the chosen region encloses."),
             "smooth margin": button("Smooth margin", "Smooth the margin of the chosen region; what you drew stays."),
         }
         self.mm_box = QDoubleSpinBox()

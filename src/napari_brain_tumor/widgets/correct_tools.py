@@ -32,12 +32,12 @@ _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
 }
 _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
-    "point": "Click into what is wrong.",
-    "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what\n"
-    "enhances ends. This says most: all inside belongs to it, all outside does not. Where a rim enhances around\n"
-    "necrosis, outline the tumour core and lasso the necrosis as non-enhancing.",
-    "lasso": "Drag around an area on this slice: all inside the line belongs to it; what is around may or may not.",
-    "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
+    "point": "Click on what is wrong.",
+    "outline": "Drag around the whole region on this slice: the line is the border of the whole tumour, the core or\n"
+    "the enhancing tumour. It says the most: everything inside belongs to it, everything outside does not. Where a\n"
+    "rim enhances around necrosis, outline the tumour core and lasso the necrosis as non-enhancing.",
+    "lasso": "Drag around an area on this slice: everything inside belongs to it; what lies outside may or may not.",
+    "box": "Drag a rectangle around something on this slice: the chosen class lies within it and touches its sides.",
 }
 _SWATCH: Final = 14
 
@@ -60,7 +60,7 @@ class PromptTools(QWidget):
         column.addLayout(self._build_tools())
         self.slice_box = check(
             "This slice &alone (A)",
-            "Change the shown slice alone. Otherwise the slices around it follow, up to the next outlined one."
+            "Change only the shown slice. Otherwise the slices around it follow, up to the next outlined one."
             "\nKey in the picture: A",
         )
         self.slice_box.toggled.connect(lambda alone: self.around_changed.emit(not alone))
@@ -69,7 +69,7 @@ class PromptTools(QWidget):
 
     def _build_classes(self) -> QLayout:
         rows = QHBoxLayout()
-        self.class_box = combo("What is drawn next. Keys in the picture: 1 to 5", "Class")
+        self.class_box = combo("The class that is drawn next. Keys in the picture: 1 to 5", "Class")
         classes = [
             (f"{label.capitalize()} ({key})", label, f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
             for key, label in CLASS_KEYS.items()

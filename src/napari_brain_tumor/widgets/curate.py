@@ -33,7 +33,7 @@ from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.worker import TaskRunner, notify, notify_error, shared_worker
 
 _TABS: Final = (
-    ("Review", "Walk through the cases, compare, correct and decide."),
+    ("Review", "Go through the cases: compare, correct and decide."),
     ("Add case", "Add layers of the viewer as a case."),
     ("Import", "Add all cases of a labelled folder."),
 )
@@ -168,7 +168,7 @@ class CurateWidget(Panel):
         state.remember_dataset(dataset.folder)
         self.chooser.show_folder(dataset.folder)
         self._refresh()
-        todo = "Click one to open it." if len(dataset) else "Add the first one from layers of the viewer."
+        todo = "Click one to open it." if len(dataset) else "Add the first one from the viewer's layers."
         self.status_label.setText(f"{dataset.name}: {len(dataset)} cases. {todo}")
 
     def _refresh(self) -> None:
@@ -216,7 +216,7 @@ class CurateWidget(Panel):
     def add_case(self) -> None:
         """Add the chosen layers as a case."""
         if self.dataset is None or self.runner.running:
-            self.status_label.setText("Open or make a data set first.")
+            self.status_label.setText("Open or create a data set first.")
             return
         try:
             form = self.add.request()

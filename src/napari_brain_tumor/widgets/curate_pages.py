@@ -73,7 +73,7 @@ class ReviewPage(QWidget):
             "Segment every case with the model, in a separate process, for its Dice and to find the cases where it is "
             "least certain.\nScores are kept in the data set's folder and not computed again.",
         )
-        self.cancel_button = button("Cancel", "Stop within a second. Cases that are done keep their scores.")
+        self.cancel_button = button("Cancel", "Stop within a second. Finished cases keep their scores.")
         self.cancel_button.hide()
         row.addWidget(self.model_box, 1)
         add_to(row, self.score_button, self.cancel_button)
@@ -102,7 +102,7 @@ class ReviewPage(QWidget):
         self.prediction_button.setCheckable(True)
         self.use_button = button(
             "Use as label",
-            "Put the model's labels in place of the label, to correct them. Undo with Ctrl+Z; nothing is saved yet.",
+            "Replace the label with the model's labels, to correct them. Undo with Ctrl+Z; nothing is saved yet.",
         )
         self.side_box = check("Side by side", "The label in one picture and the prediction in another beside it.")
         self.save_button = _key_button(

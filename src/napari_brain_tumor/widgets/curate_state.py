@@ -31,8 +31,8 @@ SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
 
 Knowing = Literal["painted voxels", "painted slices", "everything"]
 KNOWING: Final[dict[Knowing, str]] = {
-    "painted slices": "as before, and slices that were painted on",
-    "painted voxels": "as before, and voxels that were painted",
+    "painted slices": "as before, plus slices that were painted on",
+    "painted voxels": "as before, plus voxels that were painted",
     "everything": "everything",
 }
 """What of a partly known label is known after it was corrected."""
@@ -103,7 +103,7 @@ def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft
 def case_text(loaded: LoadedCase | None, *, edited: bool, has_dataset: bool) -> str:
     """Which case is open, as rich text; what to do where none is."""
     if loaded is None:
-        return "Click a case to open it." if has_dataset else "Open a data set, or make a new one."
+        return "Click a case to open it." if has_dataset else "Open a data set, or create a new one."
     record = loaded.record
     by = record.label.made_by
     maker = f"{by.kind} ({by.model})" if by.model else by.kind

@@ -37,7 +37,7 @@ class DeviceChoice(QObject):
         self._memory_runner = JobRunner(self, finished=self.show_memory)
         self.box = combo(where, "Device")
         self.box.addItem("automatic", "auto")
-        self.box.setItemData(0, "Finding out which devices are present.", Qt.ItemDataRole.ToolTipRole)
+        self.box.setItemData(0, "Looking for devices.", Qt.ItemDataRole.ToolTipRole)
         self.runner.finished.connect(self.show_devices)
         self.box.currentIndexChanged.connect(self._on_chosen)
 

@@ -29,7 +29,7 @@ class HelperLayers(QObject):
         super().__init__(more)
         self._viewer, self._choices, self._more = viewer, choices, more
         self.seeds_box = combo(
-            "Points in the tumour from which the method grows.\nAutomatic takes the brightest asymmetric place.",
+            "Points in the tumour from which the method grows.\nAutomatic: the brightest asymmetric spot.",
             "Seed points",
         )
         self.new_seeds_button = button(

@@ -79,8 +79,8 @@ class ImportPage(QWidget):
         )
         self._build_choices()
         self.import_button = button("&Import", "Copy the cases into the data set. Those that it has are skipped.")
-        self.cancel_button = button("Cancel", "Stop after the case that is read now; those that are added stay.")
-        self.run_controls = RunControls(self.import_button, self.cancel_button, "How far the import is.")
+        self.cancel_button = button("Cancel", "Stop after the current case; cases already added stay.")
+        self.run_controls = RunControls(self.import_button, self.cancel_button, "Progress of the import.")
         self.run_controls.label.hide()  # the text above says it
         add_to(column, self.more, self.run_controls)
 
@@ -88,7 +88,7 @@ class ImportPage(QWidget):
         rows = form()
         self.schema_box = combo("What the numbers of the labels mean, in all cases.", "Labels mean")
         schemas = [(f"{name} ({schema_meanings(name)})", name) for name in SCHEMAS]
-        offer(self.schema_box, [("as names and files say", ""), *schemas])
+        offer(self.schema_box, [("as the names and files say", ""), *schemas])
         rows.addRow("Labels &mean", self.schema_box)
         self.role_boxes: dict[Role, QComboBox] = {}
         for role in ROLES:
@@ -111,7 +111,7 @@ class ImportPage(QWidget):
         rows.addRow("La&bels", self.labels_edit)
         self.accepted_box = check(
             "The labels were checked: &accept them",
-            "The cases are good to train on at once. Otherwise they wait for your decision.",
+            "The cases can be used for training at once. Otherwise they wait for your decision.",
         )
         rows.addRow("", self.accepted_box)
         self.more.column.addLayout(rows)
@@ -129,10 +129,10 @@ class ImportPage(QWidget):
         self.runner.progressed.connect(self._on_progressed)
         self.runner.finished.connect(self._on_imported)
         self.runner.failed.connect(self._on_failed)
-        self.runner.cancelled.connect(lambda: self._on_ended("Cancelled. Cases that were added stay."))
+        self.runner.cancelled.connect(lambda: self._on_ended("Cancelled. Cases already added stay."))
 
     def show_folder(self, folder: str) -> None:
-        """Show what a folder holds, as names and files say."""
+        """Show what a folder holds, as the names and files say."""
         self.choices = state.ImportChoices(folder, accepted=self.choices.accepted)
         for edit in (self.spacing_edit, self.images_edit, self.labels_edit):
             edit.clear()
@@ -203,7 +203,7 @@ class ImportPage(QWidget):
             labels=self.labels_edit.text().strip(),
         )
         if bool(choices.images) != bool(choices.labels):
-            self.text_label.setText("Give both patterns, that of the images and that of the labels.")
+            self.text_label.setText("Give both patterns: one for the images and one for the labels.")
             return
         if choices != self.choices:
             self.choices = choices

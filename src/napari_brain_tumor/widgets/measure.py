@@ -32,7 +32,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, Stop, notify_error, sha
 
 _FOLLOW_MS = 60
 _PLANE_TIPS = {
-    "acquisition": "That of thick slices; axial where voxels are about as thick as wide.",
+    "acquisition": "The one in which thick slices were acquired; axial where voxels are about as thick as wide.",
     "axial": "From foot to head.",
     "coronal": "From back to front.",
     "sagittal": "From side to side.",
@@ -83,7 +83,9 @@ class MeasureWidget(QScrollArea):
         self.status_label = wrapped("", "Status")
         add_to(column, rows, self.measure_button, self.status_label)
         self.settings_fold = Fold(
-            "Settin&gs", "Plane, what is left out, what counts as measurable and as crossing.", "Settings"
+            "Settin&gs",
+            "The plane, what to leave out, what counts as measurable and as crossing the midline.",
+            "Settings",
         )
         self.settings_fold.column.addLayout(self._build_choices())
         self.volumes = VolumeView()
@@ -351,7 +353,7 @@ class MeasureWidget(QScrollArea):
             return f"These are the numbers of {self.examination.name}, whose layer was removed."
         texts = [f"Measured {labels.name}."]
         if self._edits.edited:
-            texts = [f"{labels.name} was changed since: measure again."]
+            texts = [f"{labels.name} has changed since: measure again."]
         elif self.chosen_labels is not labels:
             texts.append("Another layer is chosen now: measure it.")
         if self.shapes is not None:

@@ -104,7 +104,7 @@ def _training(card: Card) -> list[str]:
 
 def _notes(notes: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"{_heading('Know')}<ul>{items}</ul>" if items else ""
+    return f"{_heading('Worth knowing')}<ul>{items}</ul>" if items else ""
 
 
 def _heading(text: str) -> str:

@@ -31,9 +31,9 @@ from napari_brain_tumor.widgets.stored_maps import MAPS
 _WORDS: Final[Mapping[Region, str]] = {"WT": "&Whole tumour", "TC": "&Tumour core", "ET": "&Enhancing"}
 _MAP_WORDS: Final = {"probabilities": "Show probab&ilities", "uncertainty": "Show uncertainty"}
 _MAP_TIPS: Final = {
-    "probabilities": "Show the probability of each region as an image layer, of this result and of those to come.",
+    "probabilities": "Show the probability of each region as an image layer, for this result and later ones.",
     "uncertainty": "Show how unsure the model is as an image layer: the entropy in bits, from 0 to 1, of the region\n"
-    "that is least certain. Of this result and of those to come.",
+    "that is least certain. For this result and later ones.",
 }
 _SAME: Final = 5e-4
 _BRAIN_CHOICES: Final = {"extract it from a whole head": "auto", "keep the whole head": "keep"}
@@ -99,7 +99,7 @@ class MoreSettings(QWidget):
             box.setToolTip(f"{REGION_NAMES[region]}. {_help('thresholds')}")
             self.threshold_boxes[region] = box
             rows.addRow(_WORDS[region], box)
-        self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
+        self.reset_button = button("Reset thresholds", "Go back to the thresholds of the model's card.")
         self.apply_button = button(
             "Apply t&hresholds",
             "Relabel the selected result with these thresholds, at once and without running again.\n"
@@ -111,14 +111,14 @@ class MoreSettings(QWidget):
     def _build_box(self, rows: QFormLayout) -> None:
         self.region_box = combo(
             "Where to segment: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
-            "One rectangle holds for all slices; a second one in another slice limits the slices.",
+            "One rectangle applies to all slices; a second one on another slice limits them to those between.",
             "Box",
         )
         rows.addRow("Bo&x", self.region_box)
         self.draw_button = button(
             "Draw a box",
-            "Add a Shapes layer over the scans and draw: one rectangle holds for all slices,\n"
-            "a second one in another slice limits the slices to those between.",
+            "Add a Shapes layer over the scans and draw: one rectangle applies to all slices,\n"
+            "a second one on another slice limits them to those between.",
         )
         rows.addRow("", self.draw_button)
         self.box_label = wrapped("", "Size of the box")

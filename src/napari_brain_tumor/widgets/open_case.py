@@ -36,7 +36,7 @@ from napari_brain_tumor.widgets.result_files import schema_meanings
 from napari_brain_tumor.widgets.series_table import SeriesTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-_BY_NAME = "as its name tells"
+_BY_NAME = "as its name says"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
 
 
@@ -71,13 +71,13 @@ class OpenCaseWidget(DropTarget, Panel):
         column.addStretch(1)
         self.default_button = button(
             "&Always open such files this way",
-            "For .nii.gz, .nii, .nrrd, .mha and folders napari asks each time which plugin to use; its own reads not "
-            "all.\nThis chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
+            "For .nii.gz, .nii, .nrrd, .mha and folders napari asks each time which plugin to use; its own cannot read "
+            "all of them.\nThis chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
         )
         column.addWidget(self.default_button)
 
     def _build_path(self, column: QVBoxLayout) -> None:
-        self.folder_button = button("Choose fol&der…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
+        self.folder_button = button("Choose fol&der…", "A case folder: one file per sequence, TIFF slices, or DICOM.")
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
         hint = "File or case folder; or drop it on this panel"
         self.path_edit = text_field(hint, "The file or case folder to open.", "Path")
@@ -90,7 +90,7 @@ class OpenCaseWidget(DropTarget, Panel):
         )
         self.series_panel = QWidget()
         inside = column_of(self.series_panel)
-        inside.addWidget(wrapped("Choose what each series is used as; the others are left out. Then Open."))
+        inside.addWidget(wrapped("Choose what each series is used as; the rest are left out. Then press Open."))
         self.series_table = SeriesTable()
         inside.addWidget(self.series_table)
         self.series_panel.hide()

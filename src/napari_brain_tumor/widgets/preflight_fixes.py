@@ -134,4 +134,4 @@ class PreflightFixes:
     def _on_resampled(self, resampled: list[LayerData]) -> None:
         added: list[Any] = viewers.add_layers(self._panel.viewer, resampled)
         self._panel.choose_case_of(added[-1])
-        self._panel.status_label.setText("Added the scans on one grid; the others are as they were.")
+        self._panel.status_label.setText("Added the scans on one grid; the original layers are unchanged.")

@@ -62,21 +62,21 @@ class PrepareWidget(Panel):
         tip = "What each series is used as, and why. Choose something else in the first column."
         self.table = CellTable(["Use as", *state.COLUMNS.values()], tip, "Series of the examination", 170)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.output_edit = text_field("Folder for the study", "Where the study is kept.", "Folder of the study")
+        self.output_edit = text_field("Folder for the study", "Where the study is saved.", "Folder of the study")
         self.grid_box = check(
             "On the &reference's own grid",
             "Keep the voxels of T1c, or of the finest sequence, instead of voxels of 1 mm.",
         )
-        self.bias_box = check("Correct &shading (N4)", "Take away the slow shading that receiver coils leave.")
+        self.bias_box = check("Correct &shading (N4)", "Remove the smooth shading that receiver coils cause.")
         self.head_box = check("&Keep the skull", "Do not extract the brain.")
         self.prepare_button = button("&Prepare", "Register the series, extract the brain, save and open the study.")
         self.cancel_button = button("Cancel", "Stop within a second; nothing is kept.")
-        self.run_controls = RunControls(self.prepare_button, self.cancel_button, "How far the preparation is.")
+        self.run_controls = RunControls(self.prepare_button, self.cancel_button, "Progress of the preparation.")
         self.status_label = self.run_controls.label
-        self.picture_box = combo("Whose checkerboard is shown.", "Checkerboard of")
+        self.picture_box = combo("The sequence whose checkerboard is shown.", "Checkerboard of")
         self.picture_box.hide()
         self.picture_label = QLabel()
-        self.picture_label.setToolTip("Fields of both scans in turns: above as scanned, below registered.")
+        self.picture_label.setToolTip("Alternating fields of both scans: as scanned above, registered below.")
         self.code_box = ActionLines(lambda: state.lines_of(self.request, self.output))
         add_to(column, self.table, self.output_edit, self.grid_box, self.bias_box, self.head_box, self.run_controls)
         add_to(column, self.picture_box, self.picture_label, self.code_box)

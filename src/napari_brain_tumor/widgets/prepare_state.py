@@ -89,7 +89,7 @@ def report_text(report: PreparationReport) -> str:
         f"{detail:.2f}"
         for role, degrees, distance, overlap, detail in report.motions
     ]
-    return "\n".join([f"Registered to {report.reference}.", *lines, f"Kept in {report.folder}."])
+    return "\n".join([f"Registered to {report.reference}.", *lines, f"Saved in {report.folder}."])
 
 
 def lines_of(request: PrepareRequest, output: Path) -> CommandLines:

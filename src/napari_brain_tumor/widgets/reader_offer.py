@@ -29,7 +29,7 @@ class ReaderOffer(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
         # Short, to stand in one line at 16 pt: a second one would make the window higher than a small screen.
-        self.text_label = wrapped("Open .nii.gz, .nii, .nrrd and .mha always with Brain Tumor, without being asked?")
+        self.text_label = wrapped("Always open .nii.gz, .nii, .nrrd and .mha with Brain Tumor, without asking?")
         row.addWidget(self.text_label, 1)
         # No letters for Alt: it stands beside the panels, and these have theirs.
         self.folders_box = check(

@@ -130,9 +130,9 @@ class RestoreWidget(Panel):
         column = column_in(self)
         column.addWidget(
             wrapped(
-                "Labels that were changed and not saved, of layers that were removed and of earlier sessions. They are "
+                "Labels that were changed but not saved, from removed layers and earlier sessions. They are "
                 "kept for "
-                f"{KEEP_DAYS} days, or less where they take more than {KEEP_BYTES // 1_000_000} MB."
+                f"{KEEP_DAYS} days, or less if they take up more than {KEEP_BYTES // 1_000_000} MB."
             )
         )
         self.list = TickList("Tick what to restore or delete.", "Unsaved labels")
@@ -219,7 +219,7 @@ def add_all(viewer: Any, restored: Sequence[state.Restored]) -> None:
     """Add what was brought back to a viewer, and tell of it."""
     for entry in restored:
         layer = state.add_restored(viewer, entry)
-        notify(" ".join([f"Brought back {layer.name}. Save it.", *entry.notes]))
+        notify(" ".join([f"Restored {layer.name}. Remember to save it.", *entry.notes]))
 
 
 def _opened(viewer: Any) -> list[Any]:

@@ -43,14 +43,14 @@ class ResultSaving(QWidget):
         column = column_of(self)
         self.button = button(
             "&Save…",
-            "Save the selected labels on the scan's own grid; the file is read back and compared before it counts.",
+            "Save the selected labels on the scan's own grid; the file is read back and verified.",
         )
         self.button.setEnabled(False)
         self.label = wrapped("")
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         add_to(column, self.button, self.label)
         self.label.hide()
-        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
+        self.schema_box = combo("Which integers are written: each data set uses its own.", "File labels")
         offer(self.schema_box, [(name, name, result_files.schema_meanings(name)) for name in SCHEMAS])
         self.format_box = combo("The file format to save in.", "File format")
         offer(self.format_box, [(file_format.label, file_format) for file_format in result_files.FORMATS])

@@ -174,7 +174,7 @@ class SegmentWidget(Panel):
         rows.addRow("&File format", self.format_box)
         self.match_button = button(
             "Match &by name",
-            "Choose the layers of the selected layer's case by what their files are called; of the newest case if "
+            "Choose the layers of the selected layer's case by their file names, or of the newest case if "
             "no scan is selected.",
         )
         rows.addRow("", self.match_button)
@@ -186,7 +186,7 @@ class SegmentWidget(Panel):
         self.run_button.setMinimumHeight(round(1.8 * self.run_button.sizeHint().height()))
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
         self.plan_label = wrapped("", "What is run")
-        tip = "How far the segmentation is."
+        tip = "Progress of the segmentation."
         self.run_controls = RunControls(self.run_button, self.cancel_button, tip, self.plan_label)
         self.status_label = self.run_controls.label
         return self.run_controls
@@ -395,5 +395,5 @@ class SegmentWidget(Panel):
         )
         if len(self.study_list.ticked) < 2:
             return lines
-        note = "These are the lines of the study above; the shell takes the folders of several cases at once."
+        note = "This code is for the study above; the shell command accepts several case folders at once."
         return replace(lines, notes=(*lines.notes, note))

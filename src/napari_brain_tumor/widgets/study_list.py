@@ -26,7 +26,7 @@ class StudyList(QWidget):
             "Studies to segment in a row",
         )
         self.list.ticks_changed.connect(self.changed)
-        add_to(column, wrapped("Several in a row (without any tick: the scans above)"), self.list)
+        add_to(column, wrapped("Several studies in a row (none ticked: the scans above)"), self.list)
         self.hide()
 
     @property

@@ -71,7 +71,7 @@ class TrainForm(QWidget):
         self.source_edit = text_field("", "Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
         rows.addRow("&Train on", self.source_edit)
         self.start_box = combo(
-            "Go on with a model that is there, which takes few cases and minutes, or train a new network, which takes "
+            "Fine-tune an existing model, which takes few cases and minutes, or train a new network, which takes "
             "many cases and hours.",
             "Start from",
         )
@@ -85,7 +85,9 @@ class TrainForm(QWidget):
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
-        self.dataset_button = button("Data set…", "Choose the folder of a curated data set; its accepted cases train.")
+        self.dataset_button = button(
+            "Data set…", "Choose the folder of a curated data set; its accepted cases are used."
+        )
         self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
         rows.addRow("", flow(self.dataset_button, self.recipe_button))
         self.data_edit = text_field(
@@ -117,7 +119,7 @@ class TrainForm(QWidget):
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self.estimate_button = button(
-            "Measure the &cost", "Measure one step on this device: time and memory that the run will take."
+            "Measure the &cost", "Measure one step on this device, to estimate the time and memory of the run."
         )
         rows.addRow("", self.estimate_button)
         self._choice_rows = rows

@@ -254,7 +254,7 @@ class RunWatch(QWidget):
 
     def _on_installed(self, name: str) -> None:
         model_list.changed.emit()
-        notify(f"The model is in the list of Segment as {name}.")
+        notify(f"The model is now in the Segment tab's list as {name}.")
 
     def _on_install_failed(self, error: Exception) -> None:
         self.install_button.setEnabled(True)

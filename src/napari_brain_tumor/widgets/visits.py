@@ -60,7 +60,7 @@ class VisitsWidget(Panel):
         column.addLayout(self._build_registration())
         self.compare_button = button("&Compare visits", "Measure every ticked visit and compare it with the baseline.")
         self.cancel_button = button("Ca&ncel", "Stop within a second.")
-        self.run_controls = RunControls(self.compare_button, self.cancel_button, "How far it is.")
+        self.run_controls = RunControls(self.compare_button, self.cancel_button, "Progress of the work.")
         self.status_label = self.run_controls.label
         self.results = VisitsResults(self._worker)
         self.code_box = ActionLines(lambda: state.lines_of(self.visits.entries, self._document))

@@ -48,7 +48,7 @@ class VisitsResults(QWidget):
         self.canvas.hide()
         self.response_label = _selectable("Response after RANO 2.0")
         self.report_button = button(
-            "Re&port…", "Write a self-contained HTML report about the last visit and all before."
+            "Re&port…", "Write a self-contained HTML report on the last visit and all earlier ones."
         )
         self.csv_button = button("CSV…", "Write every size of every visit as a table.")
         self.json_button = button("&JSON…", "Write all results.")

@@ -54,9 +54,7 @@ EXPORTS: Final[Mapping[ExportKind, Export]] = {
     "surfaces": Export(
         "Surfaces…", "The outlines of the regions as meshes, for printing and modelling: STL or PLY.", (".stl", ".ply")
     ),
-    "numbers": Export(
-        "Lesion numbers…", "Volumes, diameters and more of every lesion, a row each: CSV.", (".csv",), "lesions"
-    ),
+    "numbers": Export("Lesion numbers…", "Volumes, diameters and more, one row per lesion: CSV.", (".csv",), "lesions"),
     "copied numbers": Export("Copy the lesion numbers", "The same table to the clipboard, for a spreadsheet."),
 }
 

@@ -84,7 +84,7 @@ class Head(QWidget):
         row = QHBoxLayout()
         self.case_box = combo("The case you are working on. The layers of the others are hidden.", "Case")
         self.case_box.activated.connect(self.case_chosen)
-        self.open_button = button("Open…", "Open a case, or labels. Or drop its folder on the window.")
+        self.open_button = button("Open…", "Open a case or labels; you can also drop a folder on the window.")
         self.menu = QMenu(self.open_button)
         self.menu.aboutToShow.connect(lambda: opening.fill(self.menu))
         self.open_button.setMenu(self.menu)

@@ -98,7 +98,7 @@ class JobRow(QWidget):
         column.setSpacing(2)
         self.label = wrapped("", "What is running")
         row = QHBoxLayout()
-        self.bar = progress_bar("How far it is.")
+        self.bar = progress_bar("Progress of the work.")
         self.cancel_button = button("Cancel", "Stop this within a second.")
         row.addWidget(self.bar, 1)
         row.addWidget(self.cancel_button)

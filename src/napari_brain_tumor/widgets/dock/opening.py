@@ -95,7 +95,7 @@ class Opening(QObject):
         self._add(
             menu,
             "Many cases…",
-            "Segment every case of a folder, as the Segment tab is set.",
+            "Segment every case of a folder, with the settings of the Segment tab.",
             lambda: self.many().bring_up(),
         )
         recent = recent_cases()

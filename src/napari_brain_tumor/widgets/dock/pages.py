@@ -155,7 +155,7 @@ class DataPage(_PagesOfOneTab):
     """
 
     titles = (
-        ("Review", "Walk through the cases of a data set, correct and decide."),
+        ("Review", "Go through the cases of a data set: correct and decide."),
         ("Add case", "Add layers of the viewer as a case."),
         ("Import", "Add all cases of a labelled folder."),
         ("Train", "Train a model on the accepted cases."),
