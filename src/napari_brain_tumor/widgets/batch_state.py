@@ -178,14 +178,9 @@ def summary(batch: Batch) -> str:
     """What became of the cases, in words."""
     counts = Counter[str](row.status for row in batch.rows.values())
     left = len(batch.cases) - len(batch.rows)
-    words = {
-        "done": "segmented",
-        "skipped": "skipped",
-        "exists": "not replaced",
-        "outdated": "outdated",
-        "failed": "failed",
-    }
-    parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
+    words = {"done": "segmented", "exists": "not replaced"}  # the others are called after their status
+    statuses = ("done", "skipped", "exists", "outdated", "failed")
+    parts = [f"{counts[status]} {words.get(status, status)}" for status in statuses if counts[status]]
     return ", ".join([*parts, *([f"{left} not started"] if left else [])]) + "."
 
 

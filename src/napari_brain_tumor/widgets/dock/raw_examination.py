@@ -41,9 +41,7 @@ class RawExamination:
     @property
     def question(self) -> str:
         """What the user is told."""
-        return (
-            f"{self.folder.name}: {self.reason} Register them to one another, so that they can be segmented together?"
-        )
+        return f"{self.folder.name}: {self.reason} Register them to one another, to segment them together?"
 
 
 def raw_examination(scans: Sequence[OpenScan], without: Iterable[Path] = ()) -> RawExamination | None:
