@@ -25,7 +25,7 @@ def viewer():
 
 
 def compared_of(viewer, raters, reference=None):
-    views = {name: state.copied_view(layer) for name, layer in raters.items()}
+    views = {name: layers.copied_view(layer) for name, layer in raters.items()}
     references = layers.readable_views(viewer.layers)
     return run_job(state.compare_steps(views, references, reference, resample=False))
 
@@ -58,7 +58,7 @@ def test_only_labels_whose_meaning_is_known_are_offered(viewer):
 
 def test_a_copied_view_does_not_follow_the_layer(viewer):
     layer = add_raters(viewer)["truth"]
-    seen = state.copied_view(layer)
+    seen = layers.copied_view(layer)
     layer.data[...] = 0
     assert seen.data.any()
 

@@ -13,7 +13,8 @@ from napari_brain_tumor.study import Segmentation
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 
-from napari_brain_tumor.widgets.dock.exports import EXPORTS, export_steps, target_of
+from napari_brain_tumor.widgets.dock.exports import EXPORTS, export_steps
+from napari_brain_tumor.widgets.questions import target_of
 from napari_brain_tumor.widgets.worker import Stop
 
 PATIENCE_MS = 20_000
@@ -90,8 +91,8 @@ def test_numbers_for_the_clipboard_are_apart_by_tabs():
 
 
 def test_a_name_without_a_known_suffix_gets_the_usual_one():
-    assert target_of("figure", "x/a.svg") == Path("x/a.svg")
-    assert target_of("figure", "x/a.v2") == Path("x/a.v2.png")
+    assert target_of("x/a.svg", EXPORTS["figure"].suffixes) == Path("x/a.svg")
+    assert target_of("x/a.v2", EXPORTS["figure"].suffixes) == Path("x/a.v2.png")
     assert EXPORTS["film"].file_filter == "Film through the slices (*.gif *.mp4)"
 
 

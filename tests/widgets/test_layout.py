@@ -253,9 +253,9 @@ def test_off_brings_naparis_canvas_back_as_it_was(make_napari_viewer, qtbot):
         qtbot.wait(100)
         after = CanvasState.of(viewer)
         assert (after.order, after.ndisplay, after.orientation) == (before.order, before.ndisplay, before.orientation)
-        assert after.zoom == pytest.approx(before.zoom)
-        assert after.center[-ndisplay:] == pytest.approx(before.center[-ndisplay:])
-        assert after.angles == pytest.approx(before.angles)
+        assert after.camera["zoom"] == pytest.approx(before.camera["zoom"])
+        assert after.camera["center"][-ndisplay:] == pytest.approx(before.camera["center"][-ndisplay:])
+        assert after.camera["angles"] == pytest.approx(before.camera["angles"])
         assert canvas_view_of(viewer) is view
         assert view.parentWidget() is parent
         assert view.size() == size

@@ -147,8 +147,8 @@ def test_numbers_by_hand_are_told_in_csv_and_json(panel, qtbot, tmp_path):
     widget.shapes.data = data
     qtbot.waitUntil(lambda: row_of(widget, "ET 1")[2].endswith("✎"), timeout=PATIENCE_MS)
     for suffix in (".csv", ".json"):
-        with qtbot.waitSignal(widget._save_runner.finished, timeout=PATIENCE_MS):
-            widget.save(str(tmp_path / f"case{suffix}"))
+        with qtbot.waitSignal(widget.export.runner.finished, timeout=PATIENCE_MS):
+            widget.export.save(tmp_path / f"case{suffix}")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "case.csv").read_text())))
     assert {row["name"]: row["by_hand"] for row in rows if row["by_hand"]} == {
         "ET 1": "True",
@@ -165,7 +165,7 @@ def test_the_copied_table_has_a_row_for_each_lesion(panel, qtbot):
 
     _, widget = panel()
     measure(qtbot, widget)
-    widget.copy_button.click()
+    widget.export.copy_button.click()
     rows = list(csv.DictReader(io.StringIO(QApplication.clipboard().text()), delimiter="\t"))
     assert [row["name"] for row in rows if row["kind"] == "lesion"] == [row[0] for row in widget.lesions.texts()]
 
@@ -175,7 +175,7 @@ def test_painting_afterwards_asks_to_measure_again(panel, qtbot):
     measure(qtbot, widget)
     labels = widget.chosen_labels
     labels.data_setitem(tuple(np.array([[3], [12], [4]])), 1)
-    qtbot.waitUntil(lambda: "was changed since: measure again" in widget.status_label.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "has changed since: measure again" in widget.status_label.text(), timeout=PATIENCE_MS)
     measure(qtbot, widget)
     assert widget.status_label.text() == "Measured case segmentation."
 

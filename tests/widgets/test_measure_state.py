@@ -217,7 +217,7 @@ def test_labels_without_a_scan_have_none_and_are_told_what_that_means() -> None:
 
 def test_measuring_layers_gives_what_measuring_the_files_gives() -> None:
     labels, examination = shown(GRIDS["oblique"])
-    found = run_job(state.measure_steps(state.frozen_view(labels), [], {}, MeasureSettings(), _no_worker))
+    found = run_job(state.measure_steps(layers.copied_view(labels), [], {}, MeasureSettings(), _no_worker))
     assert found.lesions == examination.lesions
     assert found.volumes == examination.volumes
 
@@ -234,7 +234,7 @@ def test_a_whole_head_is_measured_in_the_worker_process_unless_it_is_to_be_kept(
 
     def found(brain, scans=scans):
         settings = MeasureSettings(brain=brain)
-        return run_job(state.measure_steps(state.frozen_view(labels), [], scans, settings, in_worker))
+        return run_job(state.measure_steps(layers.copied_view(labels), [], scans, settings, in_worker))
 
     assert found("auto") is examination
     assert asked == [("napari_brain_tumor.measure.examination:measure_study_job", ("FLAIR",), "auto")]
@@ -249,7 +249,7 @@ def test_a_whole_head_is_measured_in_the_worker_process_unless_it_is_to_be_kept(
 
 def test_what_is_painted_meanwhile_is_not_measured() -> None:
     labels, examination = shown()
-    seen = state.frozen_view(labels)
+    seen = layers.copied_view(labels)
     labels.data[:] = 0
     assert run_job(state.measure_steps(seen, [], {}, MeasureSettings(), _no_worker)).lesions == examination.lesions
 

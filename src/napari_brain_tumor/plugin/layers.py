@@ -6,7 +6,7 @@ its metadata under `"napari-brain-tumor"`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -145,6 +145,12 @@ def view(layer: Layer | LayerView) -> LayerView:
         return LayerView(layer.name, kind, volume, grid, None)
     moved = not Display.of(tag.grid).viewer_grid.in_viewer.same_place(grid)
     return LayerView(layer.name, kind, volume, grid, None if moved else tag, tag.grid.viewer)
+
+
+def copied_view(layer: Layer) -> LayerView:
+    """The same with a copy of the data, which another thread may read while the user paints on."""
+    live_view = view(layer)
+    return replace(live_view, data=np.array(live_view.data))
 
 
 def layer_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:

@@ -25,10 +25,7 @@ def orient_viewer(viewer: Any) -> None:
     if not own:
         return
     labels = [layer for layer in own if isinstance(layer, Labels) and layer.data.any()]
-    point = _tumour_point(labels[-1]) if labels else own[-1].extent.world.mean(axis=0)
-    first = viewer.dims.ndim - len(point)
-    for axis, at in enumerate(point):
-        viewer.dims.set_point(first + axis, at)
+    show_point(viewer, _tumour_point(labels[-1]) if labels else own[-1].extent.world.mean(axis=0))
     viewer.reset_view()
 
 
@@ -51,8 +48,19 @@ def show_tumour(viewer: Any, layer: Labels) -> None:
         return
     first = viewer.dims.ndim - layer.ndim
     cut = int(viewer.dims.order[-3]) - first
-    point = _tumour_point(layer, cut if 0 <= cut < layer.ndim else 0)
-    viewer.dims.set_point(range(first, viewer.dims.ndim), [float(coordinate) for coordinate in point])
+    show_point(viewer, _tumour_point(layer, cut if 0 <= cut < layer.ndim else 0))
+
+
+def show_point(viewer: Any, point: Iterable[float], *, centre: bool = False) -> None:
+    """Bring a point of the world, along a viewer's last axes, into sight: every plane cuts through it.
+
+    With `centre` a view of slices is moved so that it lies in the middle.
+    """
+    coordinates = [float(coordinate) for coordinate in point]
+    ndim = viewer.dims.ndim
+    viewer.dims.set_point(range(ndim - len(coordinates), ndim), coordinates)
+    if centre and viewer.dims.ndisplay == 2:
+        camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
 
 
 def _tumour_point(layer: Labels, axis: int = 0) -> npt.NDArray[np.float64]:
@@ -69,6 +77,11 @@ def current_viewer() -> Any:
     # Readers may be called without a window; then napari.viewer, which brings one, is not even loaded.
     module = sys.modules.get("napari.viewer")
     return module.current_viewer() if module is not None else None
+
+
+def window_of(viewer: Any) -> Any:
+    """The Qt window of a viewer; None of one without a window."""
+    return getattr(getattr(viewer, "window", None), "_qt_window", None)
 
 
 def orient_current_viewer(layers: Sequence[LayerData]) -> None:
@@ -103,6 +116,14 @@ def add_layers(viewer: Any, layers: Iterable[LayerData]) -> list[Layer]:
     if was_empty:
         orient_viewer(viewer)
     return added
+
+
+def add_unselected(viewer: Any, layer: Layer) -> Layer:
+    """Add a layer; what is selected stays so."""
+    active = viewer.layers.selection.active
+    viewer.add_layer(layer)
+    viewer.layers.selection.active = active
+    return layer
 
 
 def tell(notes: Iterable[str], *, warn: bool = False) -> None:

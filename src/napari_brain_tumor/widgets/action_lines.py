@@ -5,13 +5,11 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase, QShowEvent
 from qtpy.QtWidgets import (
-    QApplication,
     QHBoxLayout,
     QLabel,
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -19,7 +17,7 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.quoting import SHELLS, Shell, usual_shell
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, add_to, button, column_of, combo, copy_text, row_of, wrapped
 
 _MOST_LINES = 14
 _REFRESH_MS = 150
@@ -47,17 +45,12 @@ class ActionLines(QWidget):
         self.shell_button.clicked.connect(lambda: self._copy(self.shell_edit, "shell command"))
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         self.toggle = FoldToggle(
-            "As code", "Show what this panel does as Python lines and as a shell command, to copy them.", "As code"
+            "As code", "Show what this panel does as Python code and as a shell command, ready to copy.", "As code"
         )
-        column.addWidget(self.toggle)
         self.body = QWidget()
-        inner = QVBoxLayout(self.body)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.setSpacing(4)
+        inner = column_of(self.body, spacing=4)
         self.python_edit = _text(
             "Python lines", "What this panel does, in Python. Select, or copy all with the button."
         )
@@ -72,11 +65,9 @@ class ActionLines(QWidget):
         inner.addLayout(_row(QLabel("Python"), self.python_button))
         inner.addWidget(self.python_edit)
         inner.addLayout(_row(self.shell_box, self.shell_button))
-        inner.addWidget(self.shell_edit)
-        self.note_label = wrapped("")
-        self.note_label.setAccessibleName("What to know before using the lines")
-        inner.addWidget(self.note_label)
-        column.addWidget(self.body)
+        self.note_label = wrapped("", "What to know before using the lines")
+        add_to(inner, self.shell_edit, self.note_label)
+        add_to(column, self.toggle, self.body)
         self.body.hide()
 
     def show_action(self, make: Callable[[], CommandLines]) -> None:
@@ -119,11 +110,9 @@ class ActionLines(QWidget):
         self.shell_button.setEnabled(bool(self.shell_edit.toPlainText()))
 
     def _copy(self, edit: QPlainTextEdit, what: str) -> None:
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(edit.toPlainText())
-            self.note_label.setText(f"Copied the {what}.")
-            self.note_label.show()
+        copy_text(edit.toPlainText())
+        self.note_label.setText(f"Copied the {what}.")
+        self.note_label.show()
 
 
 def _text(name: str, tip: str) -> QPlainTextEdit:
@@ -155,7 +144,5 @@ def _fill(edit: QPlainTextEdit, text: str) -> None:
 
 
 def _row(left: QWidget, right: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.addWidget(left, 1)
-    row.addWidget(right)
+    row = row_of(left, right)
     return row

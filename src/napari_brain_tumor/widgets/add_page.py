@@ -1,12 +1,8 @@
 """The Add case page of the Data tab: a case of the viewer's layers."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from napari.layers import Layer
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import DatasetError
@@ -14,7 +10,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import case_rows, scan_layers, segment_state
 from napari_brain_tumor.widgets import curate_state as state
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, text_field, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, combo, form, line, offer, text_field, wrapped
+from napari_brain_tumor.widgets.role_boxes import RoleBoxes
 
 
 class AddPage(QWidget):
@@ -29,33 +26,28 @@ class AddPage(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self._roles_by_hand = False
         self._label_by_hand: Layer | None = None
-        self._image_layers: list[Layer] = []
         self._label_layers: list[Layer] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(wrapped("A case from the layers of the viewer: its scans and a label."))
         rows = form()
-        self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
+        self.label_box = combo("The labels layer that holds the truth for this case, or a draft of it.", "Label layer")
         rows.addRow("&Label", self.label_box)
         self.patient_edit = text_field(
-            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
+            "the case's name", "All cases of one patient stay on the same side of the split.", "Patient"
         )
         rows.addRow("&Patient", self.patient_edit)
-        column.addLayout(rows)
-        self.add_button = button("&Add case", "Copy scans and label into the data set. The layers stay as they are.")
-        column.addWidget(self.add_button)
+        self.add_button = button("&Add case", "Copy scans and label into the data set. The layers are not changed.")
+        add_to(column, wrapped("Make a case from the viewer's layers: its scans and a label."), rows, self.add_button)
         self.more = Fold("Mor&e", "Scans, grade, labelled slices, state, note.", "More about the case")
         self.more.column.addLayout(self._build_layers())
         self.more.column.addWidget(line())
         self.more.column.addLayout(self._build_facts())
         column.addWidget(self.more)
         column.addStretch(1)
-        for box in self.role_boxes.values():
-            box.activated.connect(self._on_role_chosen)
+        self._roles = RoleBoxes(viewer, self.role_boxes, self)
         self.label_box.activated.connect(self._on_label_chosen)
-        self.match_button.clicked.connect(self._on_match_requested)
+        self.match_button.clicked.connect(self._roles.match)
 
     def _build_layers(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -72,27 +64,26 @@ class AddPage(QWidget):
     def _build_facts(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.grade_box = combo("Grade of the tumour where it is known; the split is balanced by it.", "Grade")
+        self.grade_box = combo("The tumour grade, if known; the split is balanced by grade.", "Grade")
         self.grade_box.addItems(["", "HGG", "LGG", "1", "2", "3", "4"])
         self.grade_box.setEditable(True)
         rows.addRow("&Grade", self.grade_box)
         self.slices_edit = text_field(
             "all",
-            "Slices whose label is true, as the slider of the axial view counts them: 40, 52-60.\nThe others are "
-            "unknown then, not background. Empty: all.",
+            "Slices that are fully labelled, numbered as on the axial slider: 40, 52-60.\nThe others then "
+            "count as unknown, not as background. Empty: all.",
             "Labelled slices",
         )
         rows.addRow("La&belled slices", self.slices_edit)
         self.state_box = combo("What was decided about the label.", "State")
-        for key, name in case_rows.STATE_NAMES.items():
-            self.state_box.addItem(name, key)
+        offer(self.state_box, [(name, key) for key, name in case_rows.STATE_NAMES.items()])
         rows.addRow("S&tate", self.state_box)
-        self.note_edit = text_field("", "Kept with the state.", "Note on the label")
+        self.note_edit = text_field("", "Saved with the state.", "Note on the label")
         rows.addRow("&Note", self.note_edit)
         self.others_edit = text_field(
             "",
-            "Ids of cases of other patients that look the same, separated by commas; only where adding was refused for "
-            "that.",
+            "IDs of similar-looking cases from other patients, separated by commas. Needed only if adding was refused "
+            "because of them.",
             "Different patient from",
         )
         rows.addRow("Diffe&rent from", self.others_edit)
@@ -104,8 +95,7 @@ class AddPage(QWidget):
     @property
     def scans(self) -> dict[Role, Layer]:
         """The layers that are chosen as scans."""
-        positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
-        return {role: self._image_layers[at] for role, at in positions.items() if at >= 0}
+        return self._roles.sequences
 
     @property
     def label(self) -> Layer | None:
@@ -115,23 +105,10 @@ class AddPage(QWidget):
 
     def offer_layers(self) -> None:
         """Offer the layers that the viewer has now; what was chosen by hand stays chosen."""
-        candidates = scan_layers.candidates(self._viewer.layers)
-        still_open = {role: layer for role, layer in self.scans.items() if layer in self._viewer.layers}
         label = self.label
-        self._image_layers = [candidate.layer for candidate in candidates]
         self._label_layers = [layer for layer in self._viewer.layers if segment_state.is_result(layer)]
-        self._roles_by_hand = self._roles_by_hand and bool(still_open)
-        self._show_scans(still_open if self._roles_by_hand else scan_layers.match_roles(candidates))
+        self._roles.offer(scan_layers.candidates(self._viewer.layers))
         self._show_labels(label)
-
-    def _show_scans(self, matched: Mapping[Role, Layer]) -> None:
-        for role, box in self.role_boxes.items():
-            box.clear()
-            box.addItem("none")
-            for layer in self._image_layers:
-                box.addItem(scan_layers.short_name(layer))
-                box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
-            box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
 
     def _show_labels(self, current: Layer | None) -> None:
         """Offer the labels that are selected, until others are chosen by hand."""
@@ -139,14 +116,6 @@ class AddPage(QWidget):
         self.label_box.addItems([layer.name for layer in self._label_layers])
         preferred = (self._label_by_hand, self._viewer.layers.selection.active, current)
         self.label_box.setCurrentIndex(state.label_to_offer(self._label_layers, preferred))
-
-    def _on_role_chosen(self) -> None:
-        self._roles_by_hand = True
-
-    def _on_match_requested(self) -> None:
-        self._roles_by_hand = False
-        near = self._viewer.layers.selection.active
-        self._show_scans(scan_layers.match_roles(scan_layers.candidates(self._viewer.layers), near))
 
     def _on_label_chosen(self, at: int) -> None:
         self._label_by_hand = self._label_layers[at]
@@ -166,10 +135,9 @@ class AddPage(QWidget):
         if not sequences or label is None:
             msg = "A case needs a scan and a labels layer. Open a scan, then segment it or paint on a new labels layer."
             raise DatasetError(msg)
-        view = layers.view(label)
         return state.AddRequest(
             sequences,
-            replace(view, data=np.array(view.data)),
+            layers.copied_view(label),
             self.patient_edit.text(),
             self.grade_box.currentText(),
             self.note_edit.text(),

@@ -7,15 +7,11 @@ from typing import Any, Final
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
 )
 
 from napari_brain_tumor.batch import CaseProgress, CaseRow
@@ -27,8 +23,9 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
@@ -74,37 +71,32 @@ class BatchWidget(Panel):
         column = column_in(self)
         self.folder_button = button("Folder of the &cases…", "Case folders, DICOM, a BIDS or Decathlon data set.")
         self.folder_label = wrapped("")
-        self.output_button = button("Folder for the resul&ts…", "Gets a file for every case, and a table of all.")
+        self.output_button = button("Folder for the resul&ts…", "Receives one file per case, and a table of all cases.")
         self.output_label = wrapped("")
         for push_button, label in ((self.folder_button, self.folder_label), (self.output_button, self.output_label)):
             row = QHBoxLayout()
             row.addWidget(push_button)
             row.addWidget(label, 1)
             column.addLayout(row)
-        self.skip_box = QCheckBox("&Skip cases that have a result")
-        self.skip_box.setToolTip("Resumes a batch that was stopped. Otherwise such cases are left unchanged as well.")
+        self.skip_box = check(
+            "&Skip cases that have a result",
+            "Use this to resume a stopped batch. Existing results are not overwritten either way.",
+        )
         self.skip_box.setChecked(True)
         column.addWidget(self.skip_box)
-        self.table = QTableWidget(0, len(state.COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(state.COLUMNS.values()))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(180)
-        self.table.setAccessibleName("Cases of the folder")
-        self.table.setToolTip("A double click, or Enter, opens a case with its result.")
+        tip = "Double-click a case, or press Enter, to open it with its result."
+        self.table = CellTable(state.COLUMNS.values(), tip, "Cases of the folder", 180)
         header = self.table.horizontalHeader()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             header.setStretchLastSection(True)
         column.addWidget(self.table, 1)
-        self.run_button = button("&Run", "Segment the cases one after the other, as the Segment tab is set.")
-        self.cancel_button = button("Cancel", "Stop within a second. Results that are done stay.")
-        self.run_controls = RunControls(self.run_button, self.cancel_button, "How far the batch is.")
+        self.run_button = button("&Run", "Segment the cases one after another, with the settings of the Segment tab.")
+        self.cancel_button = button("Cancel", "Stop within a second. Finished results are kept.")
+        self.run_controls = RunControls(self.run_button, self.cancel_button, "Progress of the batch.")
         self.status_label = self.run_controls.label
-        column.addWidget(self.run_controls)
         self.code_box = ActionLines(self.lines)
-        column.addWidget(self.code_box)
+        add_to(column, self.run_controls, self.code_box)
 
     def _connect(self) -> None:
         self.folder_button.clicked.connect(self._on_folder_requested)
@@ -246,12 +238,8 @@ class BatchWidget(Panel):
 
     def _show_row(self, number: int, *, running: bool) -> None:
         texts = state.row_texts(self.batch, number, running=running)
-        for column, key in enumerate(state.COLUMNS):
-            item = QTableWidgetItem(texts[key])
-            item.setToolTip(texts[key])
-            if key.endswith("_ml"):
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.table.setItem(number, column, item)
+        numbers = [column for column, key in enumerate(state.COLUMNS) if key.endswith("_ml")]
+        self.table.show_cells(number, [texts[key] for key in state.COLUMNS], numbers=numbers)
 
 
 def _lies_in(layer: Layer, case: Path) -> bool:

@@ -37,8 +37,8 @@ _STATES: Final[Mapping[str, str]] = {
     "done": "done",
     "failed": "failed",
     "skipped": "skipped, has a result",
-    "exists": "left, a result exists",
-    "outdated": "left, its result is of other scans",
+    "exists": "not replaced, a result exists",
+    "outdated": "not replaced, its result is from other scans",
 }
 
 
@@ -94,7 +94,7 @@ def cases_in(folder: Path) -> tuple[Path, ...]:
     """The cases of a folder; raises `UnreadableFileError` where there is none."""
     cases = tuple(case.path for case in case_folders(folder))
     if not cases:
-        msg = f"{folder} holds no case: expected are folders with one file a sequence, DICOM, BIDS or Decathlon images."
+        msg = f"{folder} holds no case. Expected are folders with one file per sequence, DICOM, BIDS or Decathlon data."
         raise UnreadableFileError(msg)
     return cases
 
@@ -178,9 +178,10 @@ def summary(batch: Batch) -> str:
     """What became of the cases, in words."""
     counts = Counter[str](row.status for row in batch.rows.values())
     left = len(batch.cases) - len(batch.rows)
-    words = {"done": "segmented", "skipped": "skipped", "exists": "left", "outdated": "outdated", "failed": "failed"}
-    parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
-    return ", ".join([*parts, *([f"{left} not begun"] if left else [])]) + "."
+    words = {"done": "segmented", "exists": "not replaced"}  # the others are called after their status
+    statuses = ("done", "skipped", "exists", "outdated", "failed")
+    parts = [f"{counts[status]} {words.get(status, status)}" for status in statuses if counts[status]]
+    return ", ".join([*parts, *([f"{left} not started"] if left else [])]) + "."
 
 
 def open_finished(row: CaseRow | None, case: Path) -> list[LayerData]:

@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
@@ -95,13 +95,9 @@ class CaseReview(QObject):
             "No other undecided case has a score. Score all to find those where the model is least certain.",
         )
 
-    def open_previous(self) -> None:
-        """Open the case above."""
-        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, -1), "There is no case yet.")
-
-    def open_next(self) -> None:
-        """Open the case below."""
-        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, 1), "There is no case yet.")
+    def open_neighbour(self, step: Literal[-1, 1]) -> None:
+        """Open the case above or below."""
+        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, step), "There is no case yet.")
 
     def _open_or_explain(self, case_id: str | None, otherwise: str) -> None:
         if case_id is None:

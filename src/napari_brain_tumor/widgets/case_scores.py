@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -14,6 +14,7 @@ from napari_brain_tumor.widgets.curate_pages import ReviewPage
 from napari_brain_tumor.widgets.initial_choices import prefer_model
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.panel_lines import score_lines_of
+from napari_brain_tumor.widgets.parts import offer
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
 _REFRESH_MS: Final = 2000
@@ -62,13 +63,9 @@ class CaseScores(QObject):
         self._fill_models(models)
 
     def _fill_models(self, models: Sequence[ModelInfo]) -> None:
-        box = self._page.model_box
-        for model in models:
-            box.addItem(model.card.title or model.name, model)
-            box.setItemData(box.count() - 1, segment_state.model_tooltip(model), Qt.ItemDataRole.ToolTipRole)
-        if not models:
-            box.addItem(_NO_MODEL, None)
-        prefer_model(box)
+        items = [(model.card.title or model.name, model, segment_state.model_tooltip(model)) for model in models]
+        offer(self._page.model_box, items or [(_NO_MODEL, None)])
+        prefer_model(self._page.model_box)
 
     def start(self, first: str | None = None) -> None:
         """Let the chosen model segment every case, this one first; `runner` reports how far it is."""
@@ -103,7 +100,7 @@ class CaseScores(QObject):
 
     def _on_cancelled(self) -> None:
         self._end()
-        self.message.emit("Cancelled. Cases that were done keep their scores.")
+        self.message.emit("Cancelled. Finished cases keep their scores.")
 
     def _end(self) -> None:
         self._page.show_running(False)

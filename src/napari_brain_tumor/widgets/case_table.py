@@ -43,7 +43,7 @@ def _name(row: CaseRow) -> str:
 
 
 def _class_column(value: int, name: str) -> Column:
-    return Column(f"{name} mL", f"Volume of the class {value} {name}.", lambda row: row.class_ml.get(value), 1)
+    return Column(f"{name} mL", f"Volume of class {value}, {name}.", lambda row: row.class_ml.get(value), 1)
 
 
 def _dice_column(region: Region) -> Column:
@@ -67,7 +67,7 @@ COLUMNS: Final = (
     _dice_column("TC"),
     _dice_column("ET"),
     *(_class_column(value, name) for value, name in CLASS_NAMES.items()),
-    Column("Truth", "Whether every voxel's truth is known.", lambda row: "whole" if row.complete else "in part"),
+    Column("Truth", "Whether every voxel's truth is known.", lambda row: "complete" if row.complete else "partial"),
 )
 
 

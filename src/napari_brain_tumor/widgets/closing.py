@@ -25,6 +25,30 @@ class _CloseWatch(QObject):
         return False
 
 
+class CloseGuard(QObject):
+    """Lets a window close only where its user means it.
+
+    Parameters
+    ----------
+    may_close : callable
+        Gets the window, and asks the user where something would be lost.
+    """
+
+    def __init__(self, window: QWidget, may_close: Callable[[QWidget], bool], parent: QObject) -> None:
+        super().__init__(parent)
+        self._may_close = may_close
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Stop a close event that the user does not mean."""
+        if event is None or event.type() != QEvent.Type.Close or not isinstance(watched, QWidget):
+            return False
+        stays = not self._may_close(watched)
+        if stays:
+            event.ignore()
+        return stays
+
+
 def when_closed(panel: QWidget, act: Callable[[], None]) -> None:
     """Do something whenever the dock of a panel is closed; while it is only hidden, as one of several tabs, nothing."""
     _CloseWatch(panel, act)

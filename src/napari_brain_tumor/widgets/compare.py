@@ -6,7 +6,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Labels
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
@@ -19,7 +19,7 @@ from napari_brain_tumor.widgets.compare_differences import DifferingSlices, Stal
 from napari_brain_tumor.widgets.compare_labels import LabelList
 from napari_brain_tumor.widgets.compare_tables import ConsensusPart, ScoreTables
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.parts import Fold, Panel, button, column_in, line
+from napari_brain_tumor.widgets.parts import Fold, Panel, add_to, button, column_in, column_of, line
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, time_left_text
 
@@ -45,27 +45,21 @@ class CompareWidget(Panel):
         column = column_in(self)
         self.labels = LabelList(self._viewer)
         self.choices = self.labels.choices
-        column.addWidget(self.labels)
         self.compare_button = button("&Compare", "Score the ticked labels. They are not changed.")
         self.cancel_button = button("Cance&l", "Stop comparing.")
         self.run_controls = RunControls(self.compare_button, self.cancel_button, "Progress of the comparison.")
         self.status_label = self.run_controls.label
         self.notice = StaleNotice(self._viewer)
-        column.addWidget(self.run_controls)
-        column.addWidget(self.notice)
-        column.addWidget(self.labels.settings)
         self.result_part = QWidget()
-        inner = QVBoxLayout(self.result_part)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner = column_of(self.result_part)
         self.scores, self.differences, self.consensus = ScoreTables(), DifferingSlices(self._viewer), ConsensusPart()
-        self.tables = Fold("More &tables and layers", "All with all, volumes, planes, layers, files.")
-        self.tables.column.addWidget(self.scores.more)
-        self.tables.column.addWidget(self.differences.more)
+        self.tables = Fold("More &tables and layers", "All pairs, volumes, planes, layers, files.")
+        add_to(self.tables.column, self.scores.more, self.differences.more)
         for part in (line(), self.scores, self.differences, self.tables, self.consensus):
             inner.addWidget(part)
         self.result_part.hide()
-        column.addWidget(self.result_part)
         self.code_box = ActionLines(self._lines)
+        add_to(column, self.labels, self.run_controls, self.notice, self.labels.settings, self.result_part)
         column.addWidget(self.code_box)
         column.addStretch(1)
 
@@ -117,7 +111,7 @@ class CompareWidget(Panel):
             self.status_label.setText(obstacle)
             return
         try:
-            views = {layer.name: state.copied_view(layer) for layer in self.choices.layers}
+            views = {layer.name: layers.copied_view(layer) for layer in self.choices.layers}
             references = layers.readable_views(self._viewer.layers)
         except ValueError as error:  # a layer of colours or of time points
             self._on_failed(error)
@@ -151,7 +145,7 @@ class CompareWidget(Panel):
         self._show_running(False)
         self.compared = compared
         agreement = compared.agreement
-        against = "pairwise" if agreement.reference is None else f"with {agreement.reference}"
+        against = "pairwise" if agreement.reference is None else f"against {agreement.reference}"
         self.status_label.setText(" ".join([f"Compared {len(agreement.names)} labels, {against}.", *agreement.notes]))
         self.result_part.show()
         self.notice.show_comparison(compared, self._pending)
@@ -165,7 +159,7 @@ class CompareWidget(Panel):
     def make_consensus(self) -> None:
         """Join what was compared, but the reference, into a labels layer."""
         if self.consensus.make(Attention.of(self._viewer)):
-            self.status_label.setText("Joining…")
+            self.status_label.setText("Computing the consensus…")
 
     def _on_joined(self, text: str) -> None:
         self.differences.overlay.show_alone(None)

@@ -12,10 +12,11 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.compare_overlay import AgreementLayers
+from napari_brain_tumor.widgets.key_buttons import key_button
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.parts import button, combo, flow, form, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, flow, form, offer, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
-from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
+from napari_brain_tumor.widgets.view_actions import bind_keys
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
 
@@ -42,23 +43,19 @@ class DifferingSlices(QWidget):
         self._comparison: state.Comparison | None = None
         self._region: Region = "WT"
         self.overlay = AgreementLayers(viewer, self)
-        self.runner = JobRunner(self)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        self.runner = JobRunner(self, finished=self._on_listed, failed=self.failed)
+        column = column_of(self)
         self.legend_label = wrapped("")
         self.legend_label.setTextFormat(Qt.TextFormat.RichText)
         self.legend_label.setAccessibleName("Colours")
         self.legend_label.hide()
-        column.addWidget(self.legend_label)
         self.table = ResultTable(
             "Differing slices",
             "The worst first. Click a row, or press Enter on it, to go there in the viewer and see the difference.",
         )
-        column.addWidget(self.table)
+        add_to(column, self.legend_label, self.table)
         self.more = QWidget()
         self._build_more(QVBoxLayout(self.more))
-        self.runner.finished.connect(self._on_listed)
-        self.runner.failed.connect(self.failed)
         self.overlay.failed.connect(self.failed)
         self.overlay.legend_changed.connect(self._show_legend)
         self.pair_box.currentIndexChanged.connect(self._on_pair_chosen)
@@ -75,22 +72,19 @@ class DifferingSlices(QWidget):
         self.pair_box = combo("The pair whose differences the slices and the agreement layer show.", "Pair")
         rows.addRow("&Pair", self.pair_box)
         self.axis_box = combo("Plane of the slices.", "Slices")
-        for name in state.axis_names():
-            self.axis_box.addItem(name, name)
+        offer(self.axis_box, [(name, name) for name in state.axis_names()])
         rows.addRow("Sl&ices", self.axis_box)
         column.addLayout(rows)
-        self.step_buttons = []
-        for step in reversed(walk.KEYS):
-            step_button = button(
-                f"{step.text} ({key_text(step.key)})", f"{step.tip}\nKey in the picture: {key_text(step.key)}"
-            )
-            step_button.clicked.connect(lambda _=False, act=step.act: act(self._viewer))
-            self.step_buttons.append(step_button)
+        previous_button, next_button = (
+            key_button(self._viewer, action, text)
+            for action, text in zip(reversed(walk.KEYS), ("Previous", "Next"), strict=True)
+        )
+        self.step_buttons = [previous_button, next_button]
         column.addLayout(flow(*self.step_buttons))
         self.agreement_button = button(
             "Show &agreement",
             "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"
-            "The compared layers are hidden meanwhile: their eyes in the layer list show them again.",
+            "The compared layers are hidden meanwhile; click their eye in the layer list to show them again.",
         )
         self.count_button = button("Show cou&nt", "Show how many segmentations assign each voxel to the region.")
         column.addLayout(flow(self.agreement_button, self.count_button))
@@ -98,19 +92,12 @@ class DifferingSlices(QWidget):
     def show_comparison(self, comparison: state.Comparison, compared: Mapping[str, Labels]) -> None:
         """Offer the pairs of a comparison; `list_slices` lists the slices."""
         self._comparison = comparison
-        self.overlay.stand_for(compared.values())
+        self.overlay.compared = tuple(compared.values())
         raters = comparison.agreement.raters
-        current = self.pair_box.currentData()
-        self.pair_box.blockSignals(True)
-        self.pair_box.clear()
-        if len(raters.names) > 2:
-            self.pair_box.addItem(f"all {len(raters.names)}", None)
         titles = state.short_names(raters.names)
-        for first, second in raters.pairs:
-            self.pair_box.addItem(f"{titles[first]} – {titles[second]}", (first, second))
-        at = next((k for k in range(self.pair_box.count()) if self.pair_box.itemData(k) == current), 0)
-        self.pair_box.setCurrentIndex(at)
-        self.pair_box.blockSignals(False)
+        pairs = [(f"{titles[first]} – {titles[second]}", (first, second)) for first, second in raters.pairs]
+        everyone = [(f"all {len(raters.names)}", None)] if len(raters.names) > 2 else []
+        offer(self.pair_box, [*everyone, *pairs], self.pair_box.currentData())
         self.overlay.pair = self._pair
 
     @property

@@ -1,11 +1,12 @@
 """The part of the Compare panel in which labels are ticked, opened from files, and one of them made the reference."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from napari.layers import Labels, Layer
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QListWidget, QListWidgetItem
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.plugin import layers, viewers
@@ -13,15 +14,15 @@ from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form
+from napari_brain_tumor.widgets.parts import Fold, button, check, combo, form, offer, offer_layers, row_of
+from napari_brain_tumor.widgets.tick_list import TickList, fit_lines
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
 _MOST_LISTED: Final = 6
-_FROM_FILE: Final = "from the file"
 
 
-class LabelList(QListWidget):
+class LabelList(TickList):
     """The labels layers of a viewer that can be compared; what is ticked is in `choices`.
 
     Parameters
@@ -41,21 +42,19 @@ class LabelList(QListWidget):
     """Why a file could not be opened."""
 
     def __init__(self, viewer: Any) -> None:
-        super().__init__()
+        super().__init__(
+            "Tick two or more labels layers of one case. Space ticks the selected one.", "Labels to compare"
+        )
         self._viewer = viewer
         self.choices = state.CompareChoices()
         self._listed: list[Labels] = []
         self._to_tick: list[Layer] = []
         self._names = Links()
-        self.file_runner = JobRunner(self)
-        self.setToolTip("Tick two or more labels layers of one case. Space ticks the selected one.")
-        self.setAccessibleName("Labels to compare")
+        self.file_runner = JobRunner(self, finished=self._on_file_opened, failed=self._on_file_failed)
         self.settings = Fold("S&ettings", "A reference, labels in files, other grids.", "Settings")
         self._build_settings()
-        self.itemChanged.connect(lambda _: self._on_ticked())
+        self.ticks_changed.connect(self._on_ticked)
         self.file_button.clicked.connect(self._on_file_requested)
-        self.file_runner.finished.connect(self._on_file_opened)
-        self.file_runner.failed.connect(self._on_file_failed)
         self.reference_box.activated.connect(self._on_reference_chosen)
         self.resample_box.toggled.connect(lambda on: setattr(self.choices, "resample", on))
         self._list_watch = LayerListWatch(viewer, self, self.refresh)
@@ -63,27 +62,23 @@ class LabelList(QListWidget):
 
     def _build_settings(self) -> None:
         rows = form()
-        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
-        self.schema_box.addItem(_FROM_FILE, None)
-        for name in SCHEMAS:
-            self.schema_box.addItem(name, name)
+        self.schema_box = combo("What the integers in the file mean, if the file does not say.", "File labels")
+        offer(self.schema_box, [("from the file", None), *((name, name) for name in SCHEMAS)])
         self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
-        row = QHBoxLayout()
-        row.addWidget(self.schema_box, 1)
-        row.addWidget(self.file_button)
+        row = row_of(self.schema_box, self.file_button)
         label = QLabel("N&umbers")
         label.setBuddy(self.schema_box)
         rows.addRow(label, row)
         self.reference_box = combo(
-            "The labels that count as the truth: the others are scored against them, and they take no part in the\n"
-            "consensus. None: each pair is scored.",
+            "The labels to treat as the truth: the others are scored against them, and they are left out of the\n"
+            "consensus. None: every pair is scored.",
             "Reference",
         )
         rows.addRow("&Reference", self.reference_box)
-        self.resample_box = QCheckBox("Resample other grids")
-        self.resample_box.setToolTip(
-            "Bring labels on other grids onto the reference's, or the first one's, each voxel to the nearest label.\n"
-            "Otherwise they are refused. Nothing is registered."
+        self.resample_box = check(
+            "Resample other grids",
+            "Resample labels on other grids to the reference's grid, or the first one's, by nearest neighbour.\n"
+            "Otherwise they are refused. Nothing is registered.",
         )
         rows.addRow("", self.resample_box)
         self.settings.column.addLayout(rows)
@@ -94,27 +89,17 @@ class LabelList(QListWidget):
         self._listed = state.candidates(self._viewer.layers)
         self._names.cut()
         self._to_tick.clear()
-        self.blockSignals(True)
-        self.clear()
         for layer in self._listed:
             self._names.connect(layer.events.name, self._list_watch.act_soon)
-            item = QListWidgetItem(layer.name)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(_checked(layer in ticked))
-            self.addItem(item)
-        self.blockSignals(False)
-        rows = min(max(2, len(self._listed)), _MOST_LISTED)
-        self.setFixedHeight(rows * max(18, self.sizeHintForRow(0)) + 2 * self.frameWidth() + 2)
+        self.show_lines((layer.name, layer, layer in ticked) for layer in self._listed)
+        fit_lines(self, 2, _MOST_LISTED)
         self._on_ticked()
         self.listed.emit()
 
-    def tick(self, selected: list[Labels]) -> None:
+    def tick(self, wanted: Iterable[Any]) -> None:
         """Compare these layers, and no others."""
         self.refresh()
-        for at, layer in enumerate(self._listed):
-            item = self.item(at)
-            if item is not None:
-                item.setCheckState(_checked(layer in selected))
+        super().tick(wanted)
 
     def tick_case_in_view(self) -> None:
         """Tick the labels on the grid of those in view, without the hidden ones that nobody has looked at."""
@@ -129,28 +114,17 @@ class LabelList(QListWidget):
         self._show_references()
 
     def _on_ticked(self) -> None:
-        items = [self.item(at) for at in range(self.count())]
-        ticked = [
-            layer
-            for layer, item in zip(self._listed, items, strict=True)
-            if item is not None and item.checkState() == Qt.CheckState.Checked
-        ]
+        ticked = self.ticked
         if self.choices.reference not in ticked:
             self.choices.reference = None
         self.choices.layers = tuple(ticked)
         self._show_references()
 
     def _show_references(self) -> None:
-        self.reference_box.clear()
-        self.reference_box.addItem("none: each pair", None)
-        for layer in self.choices.layers:
-            self.reference_box.addItem(layer.name, layer)
-        offered = [None, *self.choices.layers]
-        reference = self.choices.reference
-        self.reference_box.setCurrentIndex(offered.index(reference) if reference in offered else 0)
+        offer_layers(self.reference_box, "none: each pair", self.choices.layers, self.choices.reference)
 
-    def _on_reference_chosen(self, at: int) -> None:
-        self.choices.reference = self.choices.layers[at - 1] if at > 0 else None
+    def _on_reference_chosen(self) -> None:
+        self.choices.reference = self.reference_box.currentData()
 
     def _on_file_requested(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(
@@ -172,7 +146,3 @@ class LabelList(QListWidget):
     def _on_file_failed(self, error: Exception) -> None:
         self.file_button.setEnabled(True)
         self.failed.emit(error)
-
-
-def _checked(is_ticked: bool) -> Qt.CheckState:
-    return Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked

@@ -1,6 +1,5 @@
 """The layers of the Compare panel that show where labels agree."""
 
-from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -32,18 +31,13 @@ class AgreementLayers(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._compared: tuple[Layer, ...] = ()
+        self.compared: tuple[Layer, ...] = ()
+        """What was compared; it is hidden while the agreement is shown."""
         self._codes: dict[str, state.Codes] = {}
         self._covered: WeakSet[Layer] = WeakSet()
         self.pair: tuple[str, str] | None = None
         """The pair that was shown last; None for all."""
-        self.runner = JobRunner(self)
-        self.runner.finished.connect(self._on_made)
-        self.runner.failed.connect(self.failed)
-
-    def stand_for(self, compared: Iterable[Layer]) -> None:
-        """These layers were compared, and are hidden while the agreement is shown."""
-        self._compared = tuple(compared)
+        self.runner = JobRunner(self, finished=self._on_made, failed=self.failed)
 
     @property
     def in_sight(self) -> bool:
@@ -78,8 +72,8 @@ class AgreementLayers(QObject):
     def show_alone(self, layer: Layer | None) -> None:
         """Show one of the layers without what would mix with its colours; None shows none of them."""
         for other in self._viewer.layers:
-            if other is not layer and (CODES_KEY in other.metadata or other in self._compared):
-                if other.visible and other in self._compared:
+            if other is not layer and (CODES_KEY in other.metadata or other in self.compared):
+                if other.visible and other in self.compared:
                     self._covered.add(other)
                 other.visible = False
         if layer is not None:

@@ -19,7 +19,7 @@ from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.plugin import from_layers, layers, to_layers
+from napari_brain_tumor.plugin import from_layers, to_layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
@@ -100,12 +100,6 @@ def _can_be_compared(layer: Labels) -> bool:
     tag = layer.metadata.get(KEY)
     understood = not isinstance(tag, SegmentationTag) or tag.understood
     return layer.ndim in (2, 3) and not layer.multiscale and understood and CODES_KEY not in layer.metadata
-
-
-def copied_view(layer: Layer) -> LayerView:
-    """What a thread may read while the user paints on."""
-    live_view = layers.view(layer)
-    return replace(live_view, data=np.array(live_view.data))
 
 
 # Jobs ---------------------------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_brain_tumor.compare import Consensus
 from napari_brain_tumor.compare.consensus_methods import METHODS, ConsensusMethod
@@ -14,7 +14,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.attention import Attention
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, combo, form, offer, row_of, wrapped
+from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
@@ -38,54 +39,44 @@ class ScoreTables(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._comparison: state.Comparison | None = None
-        self.save_runner = JobRunner(self, must_finish=True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        self.save_runner = JobRunner(self, must_finish=True, finished=self._on_saved, failed=self._on_save_failed)
+        column = column_of(self)
         rows = form()
         self.region_box = combo("Region of the tables, slices and layers below.", "Region")
         rows.addRow("Re&gion", self.region_box)
-        column.addLayout(rows)
         self.score_table = ResultTable(
             "Scores",
             "Dice; HD95 and mean surface distance (ASSD) in mm; surface Dice at 2 mm (NSD); lesion-wise Dice of BraTS\n"
-            "2023; sensitivity and precision. Of a pair without a reference, the first counts as the truth in these\n"
+            "2023; sensitivity and precision. For a pair without a reference, the first counts as the truth in these\n"
             "three. The CSV holds every score, for the classes too.",
         )
-        column.addWidget(self.score_table)
-        self.summary_label = wrapped("")
-        self.summary_label.setAccessibleName("All together")
+        self.summary_label = wrapped("", "All together")
         self.summary_label.setToolTip(
-            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
-            "agreement, 0 what chance gives."
+            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all labels: 1 is full\n"
+            "agreement, 0 is what chance alone would give."
         )
-        column.addWidget(self.summary_label)
+        add_to(column, rows, self.score_table, self.summary_label)
         self.more = QWidget()
         self._build_more(QVBoxLayout(self.more))
         self.region_box.currentIndexChanged.connect(self._show_region)
         self.metric_box.currentIndexChanged.connect(self._show_matrix)
         self.csv_button.clicked.connect(lambda: self._ask_and_save(".csv"))
         self.json_button.clicked.connect(lambda: self._ask_and_save(".json"))
-        self.save_runner.finished.connect(self._on_saved)
-        self.save_runner.failed.connect(self._on_save_failed)
 
     def _build_more(self, column: QVBoxLayout) -> None:
         column.setContentsMargins(0, 0, 0, 0)
         self.metric_box = combo("The score in the pairwise table.", "Pairwise score")
-        for key, (title, _) in state.MATRIX_METRICS.items():
-            self.metric_box.addItem(f"{title}, all with all", key)
-        column.addWidget(self.metric_box)
+        offer(self.metric_box, [(f"{title}, all pairs", key) for key, (title, _) in state.MATRIX_METRICS.items()])
         self.matrix_table = ResultTable("Pairwise", "One score for each pair. Empty where it was not computed.")
-        column.addWidget(self.matrix_table)
         self.volume_table = ResultTable(
-            "Volumes", "Size of the region, and how far it is from the reference or the mean."
+            "Volumes", "Size of the region, and its difference from the reference or the mean."
         )
-        column.addWidget(self.volume_table)
         buttons = QHBoxLayout()
         self.csv_button = button("Sa&ve CSV…", "Save every score of each pair, region and class as a table.")
         self.json_button = button("&JSON…", "Save everything: scores, kappa, volumes, slices, inputs with hashes.")
         buttons.addWidget(self.csv_button, 1)
         buttons.addWidget(self.json_button, 1)
-        column.addLayout(buttons)
+        add_to(column, self.metric_box, self.matrix_table, self.volume_table, buttons)
 
     @property
     def region(self) -> Region:
@@ -96,13 +87,8 @@ class ScoreTables(QWidget):
     def show_comparison(self, comparison: state.Comparison) -> None:
         """Show what a comparison found, of the region that was shown before."""
         self._comparison = comparison
-        current = self.region_box.currentData()
-        self.region_box.blockSignals(True)
-        self.region_box.clear()
-        for region in comparison.agreement.raters.regions:
-            self.region_box.addItem(f"{REGION_NAMES[region]} ({region})", region)
-        self.region_box.setCurrentIndex(max(0, self.region_box.findData(current)))
-        self.region_box.blockSignals(False)
+        regions = [(f"{REGION_NAMES[region]} ({region})", region) for region in comparison.agreement.raters.regions]
+        offer(self.region_box, regions, self.region_box.currentData())
         self._show_region()
 
     def _show_region(self) -> None:
@@ -123,12 +109,12 @@ class ScoreTables(QWidget):
     def _ask_and_save(self, suffix: str) -> None:
         if self._comparison is None:
             return
-        start = str(Path.home() / f"{self._comparison.case}_comparison{suffix}")
-        path, _ = QFileDialog.getSaveFileName(self, "Save tables", start, f"*{suffix}")
-        if path:
-            self.save(path if path.lower().endswith(suffix) else f"{path}{suffix}")
+        name = f"{self._comparison.case}_comparison{suffix}"
+        path = ask_target(self, "Save tables", name, f"*{suffix}", (suffix,))
+        if path is not None:
+            self.save(path)
 
-    def save(self, path: str) -> None:
+    def save(self, path: str | Path) -> None:
         """Save the tables: scores as `.csv`, everything as `.json`."""
         if self._comparison is not None:
             agreement = self._comparison.agreement
@@ -157,27 +143,21 @@ class ConsensusPart(Fold):
     """Why there is none."""
 
     def __init__(self) -> None:
-        super().__init__("C&onsensus", "What the compared labels say together, as a new layer.")
+        super().__init__("C&onsensus", "The consensus of the compared labels, as a new layer.")
         self._comparison: state.Comparison | None = None
         self._attention = Attention(None, None)
         self.method: ConsensusMethod | None = None
         """How the last one was made."""
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, finished=self._on_made, failed=self._on_failed)
         self.method_box = combo("How the compared labels, except the reference, are combined.", "Consensus")
-        for name, tip in METHODS.items():
-            self.method_box.addItem("STAPLE" if name == "staple" else name, name)
-            self.method_box.setItemData(self.method_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        methods = [("STAPLE" if name == "staple" else name, name, tip) for name, tip in METHODS.items()]
+        offer(self.method_box, methods)
         self.button = button("&Make consensus", "Add their consensus as a new labels layer.")
-        row = QHBoxLayout()
-        row.addWidget(self.method_box, 1)
-        row.addWidget(self.button)
-        self.column.addLayout(row)
+        row = row_of(self.method_box, self.button)
         self.quality_table = ResultTable(
-            "How well each finds the consensus", "Sensitivity and specificity, region by region, near the tumour."
+            "How well each matches the consensus", "Sensitivity and specificity, region by region, near the tumour."
         )
-        self.column.addWidget(self.quality_table)
-        self.runner.finished.connect(self._on_made)
-        self.runner.failed.connect(self._on_failed)
+        add_to(self.column, row, self.quality_table)
 
     def show_comparison(self, comparison: state.Comparison) -> None:
         """Join what this compared."""

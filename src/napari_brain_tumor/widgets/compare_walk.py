@@ -11,12 +11,12 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.compare import SliceRow
 from napari_brain_tumor.geometry import ViewerWorld
 from napari_brain_tumor.plugin.drawing import in_viewer
-from napari_brain_tumor.plugin.viewers import camera_of
+from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.widgets.navigation import PLANES
 from napari_brain_tumor.widgets.view_actions import ViewAction
 from napari_brain_tumor.widgets.worker import notify
 
-_NOTHING: Final = "There are no differing slices to go to: compare labels in the Compare panel first."
+_NOTHING: Final = "There are no differing slices to go to: compare labels in the Compare tab first."
 
 
 @dataclass(slots=True)
@@ -80,13 +80,9 @@ def go_to(viewer: Any, at: int) -> None:
         return
     walk.at = at
     row = walk.rows[at]
-    first = viewer.dims.ndim - 3
-    if first >= 0:
+    if viewer.dims.ndim >= 3:
         _show_plane(viewer, row)
-        point = in_viewer(row.centre, walk.world)
-        viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
-        if viewer.dims.ndisplay == 2:
-            camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
+        show_point(viewer, in_viewer(row.centre, walk.world), centre=True)
     viewer.status = f"{at + 1} of {len(walk.rows)}: {row.region} differs in {row.differing} voxels, Dice {row.dice:.3f}"
     slice_steps.gone.emit(viewer, at)
 
@@ -102,16 +98,11 @@ KEYS: Final = (
     ViewAction(
         "Shift+X",
         "Next differing slice",
-        "Next",
         "Go to the slice where the compared labels differ most, then to the next one.",
         next_differing_slice,
     ),
     ViewAction(
-        "Shift+Z",
-        "Previous differing slice",
-        "Previous",
-        "Go back to the differing slice before.",
-        previous_differing_slice,
+        "Shift+Z", "Previous differing slice", "Go back to the previous differing slice.", previous_differing_slice
     ),
 )
 """None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""

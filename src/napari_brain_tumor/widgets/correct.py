@@ -24,6 +24,7 @@ from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
+from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.worker import notify, notify_error
 
 
@@ -51,8 +52,7 @@ class CorrectWidget(Panel):
         self.chooser = StartChooser(self._viewer)
         self.controls = CorrectControls()
         self.controls.hide()
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
+        self.status_label = wrapped("", "Status")
         self.code_box = ActionLines(self._lines)
         for part in (self.chooser, self.controls, self.status_label, self.code_box):
             column.addWidget(part)
@@ -107,7 +107,7 @@ class CorrectWidget(Panel):
         layer = session.correction.layer
         if layer in self._viewer.layers:
             self._viewer.layers.selection = {layer}
-            self._tell(f"{layer.name} stays as it is. Save… saves it.")
+            self._tell(f"{layer.name} stays as it is. Save it with Save….")
         self._list_watch.act_soon()
 
     def enter(self) -> None:
@@ -151,10 +151,10 @@ class CorrectWidget(Panel):
     def _on_save_requested(self) -> None:
         if self.session is None:
             return
-        start = str(Path.home() / f"{self.session.correction.study.name}_prompts.json")
-        path, _ = QFileDialog.getSaveFileName(self, "Save prompts", start, "Prompts (*.json)")
-        if path:
-            self.save(path if path.lower().endswith(".json") else f"{path}.json")
+        name = f"{self.session.correction.study.name}_prompts.json"
+        path = ask_target(self, "Save prompts", name, "Prompts (*.json)", (".json",))
+        if path is not None:
+            self.save(str(path))
 
     def save(self, path: str) -> None:
         """Write all steps as a JSON file."""
@@ -178,7 +178,7 @@ class CorrectWidget(Panel):
             self.load(path)
 
     def load(self, path: str) -> None:
-        """Carry out the steps of a JSON file, after those that are there."""
+        """Apply the steps of a JSON file, after the existing ones."""
         if self.session is None:
             return
         correction = self.session.correction

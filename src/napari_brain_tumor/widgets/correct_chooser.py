@@ -5,15 +5,15 @@ from functools import partial
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.requests.actions import LabelFile, ModelRun
 from napari_brain_tumor.widgets.correct_start import ReadyStart, Start, begin_job, obstacle, starts
 from napari_brain_tumor.widgets.panel_lines import origin_of
-from napari_brain_tumor.widgets.parts import button, combo, form
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, form, offer
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 
@@ -31,7 +31,9 @@ class StartChooser(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(
+            self, finished=self._on_ready, failed=self._on_failed, cancelled=lambda: self.button.setEnabled(True)
+        )
         self.chosen: Start | None = None
         """What the correction began with, or is beginning with."""
         self.origin: Callable[[], Origin] = lambda: None
@@ -39,8 +41,7 @@ class StartChooser(QWidget):
         self._starts: list[Start] = []
         self._could_start = True
         self._correcting = False
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         rows = form()
         self.box = combo(
             "What to correct: labels over an open case, such as the result of a model, or a new segmentation, which is "
@@ -48,15 +49,11 @@ class StartChooser(QWidget):
             "What to correct",
         )
         rows.addRow("Correct", self.box)
-        column.addLayout(rows)
         self.button = button(
             "Start correctin&g", "Add layers to draw prompts in, over the labels. The scans are not changed."
         )
-        column.addWidget(self.button)
+        add_to(column, rows, self.button)
         self.button.clicked.connect(self.start)
-        self.runner.finished.connect(self._on_ready)
-        self.runner.failed.connect(self._on_failed)
-        self.runner.cancelled.connect(lambda: self.button.setEnabled(True))
 
     @property
     def selected(self) -> Start | None:
@@ -75,12 +72,9 @@ class StartChooser(QWidget):
             self.chosen, self.origin = None, lambda: None  # else they would keep the case in memory
         selected = self.selected
         self._starts = starts(self._viewer.layers)
-        self.box.blockSignals(True)
-        self.box.clear()
-        for start in self._starts:
-            self.box.addItem(start.text, start)
-        self.box.setCurrentIndex(self._row_of(selected))
-        self.box.blockSignals(False)
+        with QSignalBlocker(self.box):
+            offer(self.box, [(start.text, start) for start in self._starts])
+            self.box.setCurrentIndex(self._row_of(selected))
         why_not = obstacle(self._viewer.layers)
         self.button.setEnabled(not why_not and not self.runner.running)
         if why_not and not self._correcting:

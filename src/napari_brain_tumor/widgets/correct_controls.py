@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QLayout, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLayout, QProgressBar, QWidget
 
 from napari_brain_tumor.widgets.correct_entries import Entry
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tidy import TidySteps
 from napari_brain_tumor.widgets.correct_tools import PromptTools
-from napari_brain_tumor.widgets.parts import Fold, button, flow, line, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, check, column_of, flow, line, wrapped
 
 
 class CorrectControls(QWidget):
@@ -17,21 +17,17 @@ class CorrectControls(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
+        column = column_of(self, spacing=6)
         self.name_label = wrapped("")
-        column.addWidget(self.name_label)
         self.tools = PromptTools()
-        column.addWidget(self.tools)
+        add_to(column, self.name_label, self.tools)
         self.more = Fold(
             "&More tools",
             "Points and boxes, a preview, islands, filling between slices, the list of steps.",
         )
         column.addLayout(self._build_undo())
         self._build_busy_bar()
-        column.addWidget(self.busy_bar)
-        column.addWidget(self.more)
+        add_to(column, self.busy_bar, self.more)
         self.tidy, self.slices, self.steps = TidySteps(), SliceSteps(), StepList()
         inner = self.more.column
         for part in (self.tools.more, self.tidy, line(), self.slices, line(), self.steps):
@@ -39,19 +35,19 @@ class CorrectControls(QWidget):
         self.save_button = button(
             "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
         )
-        self.load_button = button("&Load, replay…", "Carry out the steps of a JSON file, after those that are there.")
+        self.load_button = button("&Load, replay…", "Apply the steps of a JSON file, after the existing ones.")
         inner.addLayout(flow(self.save_button, self.load_button))
-        self.keep_box = QCheckBox("Keep the la&yers of prompts")
-        self.keep_box.setToolTip("Leave strokes, points and outlines in the viewer when you finish.")
-        inner.addWidget(self.keep_box)
+        self.keep_box = check(
+            "Keep the prompt la&yers", "Leave strokes, points and outlines in the viewer when you finish."
+        )
         self.finish_button = button(
             "Fi&nish", "Stop correcting, or correct something else. The labels stay as they are, and undo still works."
         )
-        inner.addWidget(self.finish_button)
+        add_to(inner, self.keep_box, self.finish_button)
 
     def _build_undo(self) -> QLayout:
-        self.undo_button = button("&Undo", "Take back the last prompt with all that it changed.\nKey: Ctrl+Z")
-        self.redo_button = button("Red&o", "Bring back what was undone last.\nKey: Ctrl+Shift+Z")
+        self.undo_button = button("&Undo", "Undo the last prompt and everything that it changed.\nKey: Ctrl+Z")
+        self.redo_button = button("Red&o", "Redo what was last undone.\nKey: Ctrl+Shift+Z")
         self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
         for undo_control in (self.undo_button, self.redo_button, self.cancel_button):
             undo_control.setFocusPolicy(Qt.FocusPolicy.TabFocus)

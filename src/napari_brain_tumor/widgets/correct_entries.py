@@ -100,9 +100,9 @@ class Entry:
         """What was done, in words."""
         match self.step:
             case None if self.kind == "without":
-                return "done again without it"
+                return "replayed without it"
             case None if self.kind == "step":
-                return "carried on"
+                return "propagated"
             case None:
                 return "painted by hand, or by another panel"
             case Interpolate() as step:

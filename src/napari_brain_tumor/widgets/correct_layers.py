@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -24,10 +25,12 @@ from napari_brain_tumor.plugin.prompt_layers import (
     strokes_over,
     strokes_to_paint,
 )
+from napari_brain_tumor.plugin.viewers import add_unselected
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
 from napari_brain_tumor.widgets.correct_entries import Voxels
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.links import Links
+from napari_brain_tumor.widgets.links import Links, is_finished
+from napari_brain_tumor.widgets.view_actions import pressed
 
 Tool = Literal["stroke", "point", "outline", "lasso", "box"]
 TOOLS: Final[dict[Tool, tuple[str, str]]] = {
@@ -47,9 +50,9 @@ _KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
 _FACE: Final = 0.15
 """Opacity of the inside of an outline."""
 _NO_BORDER: Final = (
-    "An outline is where the whole tumour, the tumour core or what enhances ends; around {} it is taken as a lasso."
+    "An outline marks where the whole tumour, the core or the enhancing tumour ends; around {} it counts as a lasso."
 )
-_NOT_BY_HAND: Final = "Prompts are not moved or erased: take one back with Ctrl+Z, or remove it in the list."
+_NOT_BY_HAND: Final = "Prompts cannot be moved or erased: undo one with Ctrl+Z, or remove it from the list."
 
 
 class PromptLayers(QObject):
@@ -108,8 +111,8 @@ class PromptLayers(QObject):
     def _connect(self) -> None:
         self._links.connect(self.strokes.events.paint, self._on_painted)
         self._links.connect(self.strokes.events.selected_label, self._on_label_chosen)
-        self._links.connect(self.points.events.data, self._on_points)
-        self._links.connect(self.outlines.events.data, self._on_outlines)
+        self._links.connect(self.points.events.data, partial(self._on_drawn, "points"))
+        self._links.connect(self.outlines.events.data, partial(self._on_drawn, "outlines"))
         self._links.connect(self._viewer.layers.events.removed, self._on_layers_removed)
         self._links.connect(self._viewer.layers.selection.events.active, self._on_tool_event)
         self._links.connect(self._viewer.dims.events.ndisplay, self._on_ndisplay)
@@ -119,11 +122,8 @@ class PromptLayers(QObject):
     def remove(self) -> None:
         """Take the layers out of the viewer, those that are still there."""
         self.show_held(None)
-        self._links.cut()
-        self._timer.stop()
-        self._back_timer.stop()
+        self._let_go()
         for layer in self.layers.values():
-            layer.keymap = {}
             if layer in self._viewer.layers:
                 layer.mode = _RESTING  # napari 0.9 draws the brush of a layer that is gone, which can end the process
                 self._viewer.layers.remove(layer)
@@ -131,18 +131,22 @@ class PromptLayers(QObject):
 
     def release(self) -> None:
         """Leave the layers to the user, as pictures of what was drawn."""
+        self._let_go()
+        for layer in self.layers.values():
+            layer.mode = _RESTING
+
+    def _let_go(self) -> None:
         self._links.cut()
         self._timer.stop()
         self._back_timer.stop()
         for layer in self.layers.values():
             layer.keymap = {}
-            layer.mode = _RESTING
 
     def bind_keys(self, keys: Mapping[str, Callable[[], None]]) -> None:
         """Give these keys a meaning in the three layers, whatever else they mean there."""
         for layer in self.layers.values():
             for key, act in keys.items():
-                layer.bind_key(key, _pressed(act), overwrite=True)
+                layer.bind_key(key, pressed(act), overwrite=True)
 
     # What is drawn next ---------------------------------------------------------------------------------------------
 
@@ -159,15 +163,13 @@ class PromptLayers(QObject):
         """Add a layer when it is first needed: each takes napari a tenth of a second and more."""
         if layer not in self._added:
             self._added.append(layer)
-            active = self._viewer.layers.selection.active
-            self._viewer.add_layer(layer)
-            self._viewer.layers.selection.active = active
+            add_unselected(self._viewer, layer)
 
     def take(self, tool: Tool) -> None:
         """Put a tool into the user's hand."""
         name, mode = TOOLS[tool]
         if self._viewer.dims.ndisplay == 3:
-            self.refused.emit("Prompts are drawn on slices: leave the view in 3D first (Ctrl+Y).")
+            self.refused.emit("Prompts are drawn on slices: leave the 3D view first (Ctrl+Y).")
             return
         layer = self.layers[name]
         self._add(layer)
@@ -203,13 +205,9 @@ class PromptLayers(QObject):
             self._strokes_made.append(tuple(event.value))
             self._touch("strokes")
 
-    def _on_points(self, event: Any) -> None:
-        if not self._writing and _is_finished(event):
-            self._touch("points")
-
-    def _on_outlines(self, event: Any) -> None:
-        if not self._writing and _is_finished(event):
-            self._touch("outlines")
+    def _on_drawn(self, name: str, event: Any) -> None:
+        if not self._writing and is_finished(event):
+            self._touch(name)
 
     def _touch(self, name: str) -> None:
         # Not now: napari is in the middle of what it does to the layer.
@@ -218,14 +216,8 @@ class PromptLayers(QObject):
 
     def _collect(self) -> None:
         touched, self._touched = self._touched, set()
-        prompts: list[Prompt] = []
-        if "strokes" in touched:
-            prompts += self._new_strokes()
-        if "points" in touched:
-            prompts += self._new_points()
-        if "outlines" in touched:
-            prompts += self._new_outlines()
-        for prompt in prompts:
+        finders = {"strokes": self._new_strokes, "points": self._new_points, "outlines": self._new_outlines}
+        for prompt in [prompt for name, find in finders.items() if name in touched for prompt in find()]:
             self.drawn.emit(prompt)
         if self._wanted is not None:
             self.show(self._wanted)
@@ -309,10 +301,7 @@ class PromptLayers(QObject):
             return
         changed = np.zeros(self._labels.data.shape, np.uint8)
         changed[tuple(edit.at.T)] = 1
-        active = self._viewer.layers.selection.active
-        self.ring = ring_over(self._labels, changed, "Preview")
-        self._viewer.add_layer(self.ring)
-        self._viewer.layers.selection.active = active
+        self.ring = add_unselected(self._viewer, ring_over(self._labels, changed, "Preview"))
 
     def _redraw(self, name: str, prompts: Sequence[Prompt]) -> None:
         self._shown[name] = list(prompts)
@@ -385,16 +374,3 @@ class PromptLayers(QObject):
     def _on_layers_removed(self, event: Any = None) -> None:
         if any(layer not in self._viewer.layers for layer in self._added):
             self.taken_away.emit()
-
-
-def _is_finished(event: Any) -> bool:
-    """Whether something was added, changed or removed, and is not about to be."""
-    action = getattr(event, "action", None)
-    return str(getattr(action, "value", action)) in ("added", "changed", "removed", "None")
-
-
-def _pressed(act: Callable[[], None]) -> Callable[[Any], None]:
-    def on_key(layer: Any) -> None:
-        act()
-
-    return on_key

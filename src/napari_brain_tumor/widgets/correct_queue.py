@@ -98,7 +98,7 @@ class CorrectionQueue(QObject):
     def redo(self) -> None:
         """Bring back what was undone last; raises `PromptError` if there is nothing."""
         if self.pending:
-            msg = "Wait until the last prompt is computed; then there is nothing to redo."
+            msg = "A prompt is still being computed, so there is nothing to redo."
             raise PromptError(msg)
         self._to_follow.extend(self.correction.redo())
         self._next()
@@ -209,7 +209,7 @@ class CorrectionQueue(QObject):
         if request.work.can_be_repeated:
             self._waiting.appendleft(request)
         else:
-            msg = "The labels were changed in the meantime, so nothing was done. Do it again."
+            msg = "The labels were changed in the meantime, so nothing was done. Try again."
             self.failed.emit(request.work.entry, PromptError(msg))
 
     def _on_failed(self, error: Exception) -> None:

@@ -16,6 +16,7 @@ from napari_brain_tumor.interactive import Change
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin.prompt_layers import Meaning
+from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets.correct_controls import CorrectControls
 from napari_brain_tumor.widgets.correct_entries import Entry, Plane, Voxels, change_in_words, sentence_of, tidy_step
@@ -199,7 +200,7 @@ class CorrectionSession(QObject):
         layer, axis = self.correction.layer, self._axis
         index = round(float(layer.world_to_data(self._viewer.dims.point[-3:])[axis]))
         if not 0 <= index < layer.data.shape[axis]:
-            self.message.emit("The shown slice lies outside of the labels.")
+            self.message.emit("The shown slice lies outside the labels.")
             return
         planes: list[Plane] = []
         halt = threading.Event()
@@ -220,7 +221,7 @@ class CorrectionSession(QObject):
     def do_without(self, entry: Entry) -> None:
         """Do everything again without one of the steps."""
         if self.queue.busy:
-            self.message.emit("Wait until everything is computed.")
+            self.message.emit("Wait until all steps are computed.")
         else:
             self.queue.add(self.correction.without(entry))
 
@@ -239,9 +240,7 @@ class CorrectionSession(QObject):
     def go_to(self, entry: Entry) -> None:
         """Show where a step was made."""
         if entry.extent is not None:
-            point = self.correction.layer.data_to_world(entry.extent.middle)
-            first = self._viewer.dims.ndim - 3
-            self._viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
+            show_point(self._viewer, self.correction.layer.data_to_world(entry.extent.middle))
 
     def _try(self, act: Callable[[], None]) -> None:
         try:

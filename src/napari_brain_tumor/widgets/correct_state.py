@@ -161,8 +161,8 @@ class Correction:
         numbers_shown = sorted(set(slices))
         if len(numbers_shown) < 2 or numbers_shown[0] < 0 or numbers_shown[-1] > last:
             msg = (
-                f"Slices {slices_in_words(numbers_shown) or 'none'} were named; two or more of 0 to {last} are needed, "
-                "and what lies between them is filled. Outline the region on a second slice, or write its number."
+                f"Slices {slices_in_words(numbers_shown) or 'none'} were given; two or more of 0 to {last} are needed, "
+                "and what lies between them is filled. Outline the region on a second slice, or type its number."
             )
             raise PromptError(msg)
         numbers = tuple(sorted(self.place.file_slice(axis, number) for number in numbers_shown))
@@ -204,7 +204,7 @@ class Correction:
             If there is none, or napari has forgotten it.
         """
         if not self.done:
-            msg = "There is nothing to undo: nothing was corrected since this correction was started."
+            msg = "There is nothing to undo: nothing has been corrected since this correction began."
             raise PromptError(msg)
         last = history_of(self.layer).done[-1:]
         is_there = len(self.done) > self._fixed
@@ -212,8 +212,8 @@ class Correction:
             return [self._take_back()]
         if not is_there or not last or not _same(last[0], self.done[-1].parts):
             msg = (
-                "How the labels were before is forgotten: napari keeps the last 100 changes of a layer, and none where "
-                "its labels were replaced by others."
+                "The earlier labels are no longer known: napari keeps the last 100 changes of a layer, and none once "
+                "its labels have been replaced."
             )
             raise PromptError(msg)
         self._quietly(self.layer.undo)

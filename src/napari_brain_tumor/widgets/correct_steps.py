@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QListWidget, QListWidgetItem, QWidget
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_entries import PLANE_NAMES, Entry, slices_in_words
-from napari_brain_tumor.widgets.parts import button, flow, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, described, flow, text_field, wrapped
+from napari_brain_tumor.widgets.tick_list import fit_lines
 
 _MOST_ROWS = 7
 
@@ -25,19 +26,15 @@ class SliceSteps(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         self.label = wrapped("")
-        column.addWidget(self.label)
         row = QHBoxLayout()
-        self.slices_edit = QLineEdit()
-        self.slices_edit.setAccessibleName("Outlined slices")
-        self.slices_edit.setToolTip(
-            "Slices of this view on which you outlined the region; change the numbers if others are meant.\n"
-            "Slices with strokes, points, lassos or boxes alone are not among them."
+        self.slices_edit = text_field(
+            "none yet",
+            "Slices of this view on which you outlined the region; change the numbers to use others.\n"
+            "Slices with only strokes, points, lassos or boxes are not listed.",
+            "Outlined slices",
         )
-        self.slices_edit.setPlaceholderText("none yet")
         self.fill_button = button(
             "&Fill between",
             "Fill the region on the slices between from its outlines on the slices in the line. What you drew or\n"
@@ -45,7 +42,7 @@ class SliceSteps(QWidget):
         )
         row.addWidget(self.slices_edit, 1)
         row.addWidget(self.fill_button)
-        column.addLayout(row)
+        add_to(column, self.label, row)
         column.addLayout(self._build_carry())
         self.slices_edit.returnPressed.connect(self._on_fill)
         self.fill_button.clicked.connect(self._on_fill)
@@ -118,21 +115,16 @@ class StepList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._entries: list[Entry] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        self.label = wrapped("Nothing was done yet.")
-        column.addWidget(self.label)
-        self.list = QListWidget()
-        self.list.setAccessibleName("What was done")
-        self.list.setToolTip("What was done, in order; greyed what is still computed. Click: go there.")
-        column.addWidget(self.list)
+        column = column_of(self, spacing=4)
+        self.label = wrapped("Nothing has been done yet.")
+        tip = "What was done, in order; steps still being computed are greyed. Click one to go there."
+        self.list = described(QListWidget(), tip, "What was done")
         self.remove_button = button(
             "&Remove from list",
-            "Do everything again without the selected one, from the beginning. One step to undo.",
+            "Replay everything from the beginning without the selected step. Undone in one step.",
         )
         self.remove_button.setEnabled(False)
-        column.addWidget(self.remove_button)
+        add_to(column, self.label, self.list, self.remove_button)
         self.list.itemClicked.connect(self._on_item)
         self.list.itemActivated.connect(self._on_item)
         self.list.currentRowChanged.connect(self._on_row)
@@ -143,23 +135,21 @@ class StepList(QWidget):
         """Show what is done and what waits; the selected one stays so while it is there."""
         selected = self._selected()
         self._entries = [*applied, *pending]
-        self.list.blockSignals(True)
-        self.list.clear()
-        for number, entry in enumerate(self._entries, 1):
-            item = QListWidgetItem(f"{number}  {entry_text(entry)}")
-            if number > len(applied):
-                item.setForeground(self.palette().brush(self.palette().ColorRole.PlaceholderText))
-            self.list.addItem(item)
-        if selected in self._entries:
-            self.list.setCurrentRow(self._entries.index(selected))
-        else:
-            self.list.scrollToBottom()
-        self.list.blockSignals(False)
+        with QSignalBlocker(self.list):
+            self.list.clear()
+            for number, entry in enumerate(self._entries, 1):
+                item = QListWidgetItem(f"{number}  {entry_text(entry)}")
+                if number > len(applied):
+                    item.setForeground(self.palette().brush(self.palette().ColorRole.PlaceholderText))
+                self.list.addItem(item)
+            if selected in self._entries:
+                self.list.setCurrentRow(self._entries.index(selected))
+            else:
+                self.list.scrollToBottom()
         self.label.setVisible(not self._entries)
         self.list.setVisible(bool(self._entries))
         self.remove_button.setVisible(bool(self._entries))
-        rows = min(max(len(self._entries), 2), _MOST_ROWS)
-        self.list.setFixedHeight(rows * max(self.list.sizeHintForRow(0), 18) + 2 * self.list.frameWidth() + 2)
+        fit_lines(self.list, 2, _MOST_ROWS)
         self._on_row(self.list.currentRow())
 
     def texts(self) -> list[str]:

@@ -1,9 +1,9 @@
 """The part of the Correct panel that shows a prompt before it is taken, and tidies a region up."""
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
-from napari_brain_tumor.widgets.parts import button, flow
+from napari_brain_tumor.widgets.parts import add_to, button, check, column_of, flow
 
 
 class TidySteps(QWidget):
@@ -18,24 +18,20 @@ class TidySteps(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        self.preview_box = QCheckBox("Pre&view")
-        self.preview_box.setToolTip("Show a ring around what a prompt would change before the labels take it.")
-        self.take_button = button("Acc&ept", "Change the labels as the ring shows.\nKey: Enter")
+        column = column_of(self, spacing=4)
+        self.preview_box = check("Pre&view", "Show a ring around what a prompt would change before it is applied.")
+        self.take_button = button("Acc&ept", "Apply the change that the ring shows.\nKey: Enter")
         self.drop_button = button("&Discard", "Leave the labels as they are, without this prompt.\nKey: Escape")
         top = flow()
         for control in (self.preview_box, self.take_button, self.drop_button):
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             top.addWidget(control)
-        column.addLayout(top)
         self.buttons = {
             "remove island": button(
-                "Remove &island", "Remove the part of the chosen region under the cross: click on it first."
+                "Remove &island", "Remove the part of the chosen region under the crosshair: click on it first."
             ),
             "keep largest": button("Keep largest", "Remove all parts of the chosen region but the largest."),
-            "fill holes": button("Fill holes", "Fill what the chosen region encloses."),
+            "fill holes": button("Fill holes", "Fill the holes that the chosen region encloses."),
             "smooth margin": button("Smooth margin", "Smooth the margin of the chosen region; what you drew stays."),
         }
         self.mm_box = QDoubleSpinBox()
@@ -51,7 +47,7 @@ class TidySteps(QWidget):
             control.clicked.connect(lambda _=False, kind=kind: self.requested.emit(kind, self.mm_box.value()))
             rows.addWidget(control)
         rows.addWidget(self.mm_box)
-        column.addLayout(rows)
+        add_to(column, top, rows)
         self.preview_box.toggled.connect(self.preview_toggled)
         self.take_button.clicked.connect(self.take_requested)
         self.drop_button.clicked.connect(self.drop_requested)

@@ -4,12 +4,12 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QPushButton, QWidget
 
 from napari_brain_tumor.interactive.prompts import PromptLabel
 from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
-from napari_brain_tumor.widgets.parts import button, combo, flow
+from napari_brain_tumor.widgets.parts import button, check, column_of, combo, flow, offer
 
 CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "1": "edema",
@@ -32,12 +32,12 @@ _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
 }
 _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
-    "point": "Click into what is wrong.",
-    "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what\n"
-    "enhances ends. This says most: all inside belongs to it, all outside does not. Where a rim enhances around\n"
-    "necrosis, outline the tumour core and lasso the necrosis as non-enhancing.",
-    "lasso": "Drag around an area on this slice: all inside the line belongs to it; what is around may or may not.",
-    "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
+    "point": "Click on what is wrong.",
+    "outline": "Drag around the whole region on this slice: the line is the border of the whole tumour, the core or\n"
+    "the enhancing tumour. It says the most: everything inside belongs to it, everything outside does not. Where a\n"
+    "rim enhances around necrosis, outline the tumour core and lasso the necrosis as non-enhancing.",
+    "lasso": "Drag around an area on this slice: everything inside belongs to it; what lies outside may or may not.",
+    "box": "Drag a rectangle around something on this slice: the chosen class lies within it and touches its sides.",
 }
 _SWATCH: Final = 14
 
@@ -55,15 +55,13 @@ class PromptTools(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.meaning = Meaning()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         column.addLayout(self._build_classes())
         column.addLayout(self._build_tools())
-        self.slice_box = QCheckBox("This slice &alone (A)")
-        self.slice_box.setToolTip(
-            "Change the shown slice alone. Otherwise the slices around it follow, up to the next outlined one."
-            "\nKey in the picture: A"
+        self.slice_box = check(
+            "This slice &alone (A)",
+            "Change only the shown slice. Otherwise the slices around it follow, up to the next outlined one."
+            "\nKey in the picture: A",
         )
         self.slice_box.toggled.connect(lambda alone: self.around_changed.emit(not alone))
         column.addWidget(self.slice_box)
@@ -71,15 +69,12 @@ class PromptTools(QWidget):
 
     def _build_classes(self) -> QLayout:
         rows = QHBoxLayout()
-        self.class_box = combo("What is drawn next. Keys in the picture: 1 to 5", "Class")
-        for key, label in CLASS_KEYS.items():
-            tip = f"{_CLASS_TIPS[label]}\nKey in the picture: {key}"
-            self.class_box.addItem(f"{label.capitalize()} ({key})", label)
-            self.class_box.setItemData(
-                self.class_box.count() - 1,
-                tip,
-                Qt.ItemDataRole.ToolTipRole,
-            )
+        self.class_box = combo("The class that is drawn next. Keys in the picture: 1 to 5", "Class")
+        classes = [
+            (f"{label.capitalize()} ({key})", label, f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
+            for key, label in CLASS_KEYS.items()
+        ]
+        offer(self.class_box, classes)
         self.class_box.activated.connect(lambda _: self.choose_class(self.class_box.currentData()))
         rows.addWidget(self.class_box, 1)
         self.not_button = _toggle(

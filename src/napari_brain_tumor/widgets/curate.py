@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QAbstractButton, QTabWidget
 
@@ -22,19 +21,19 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.add_page import AddPage
 from napari_brain_tumor.widgets.case_review import CaseReview
 from napari_brain_tumor.widgets.case_scores import CaseScores
-from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
+from napari_brain_tumor.widgets.closing import CloseGuard, cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.curate_pages import KEYS, ReviewPage
 from napari_brain_tumor.widgets.dataset_chooser import DatasetChooser
 from napari_brain_tumor.widgets.import_page import ImportPage
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import add_lines_of
-from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.worker import TaskRunner, notify, notify_error, shared_worker
 
 _TABS: Final = (
-    ("Review", "Walk through the cases, compare, correct and decide."),
+    ("Review", "Go through the cases: compare, correct and decide."),
     ("Add case", "Add layers of the viewer as a case."),
     ("Import", "Add all cases of a labelled folder."),
 )
@@ -95,11 +94,9 @@ class CurateWidget(Panel):
             self.pages.addTab(page, title)
             self.pages.setTabToolTip(at, tip)
         column.addWidget(self.pages, 1)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
+        self.status_label = wrapped("", "Status")
         self.code_box = ActionLines()
-        column.addWidget(self.code_box)
+        add_to(column, self.status_label, self.code_box)
 
     def _connect(self) -> None:
         self.chooser.open_requested.connect(self.open_dataset)
@@ -124,8 +121,7 @@ class CurateWidget(Panel):
             self._viewer.bind_key(KEYS[does], _pressed(key_button, action, self), overwrite=True)
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
         self._viewer.layers.selection.events.active.connect(self.add.on_selection_changed)
-        self._guard = _CloseGuard(self.cases.may_close, self)
-        self._viewer.window._qt_window.installEventFilter(self._guard)
+        self._guard = CloseGuard(self._viewer.window._qt_window, lambda _: self.cases.may_close(), self)
         cancel_when_closed(self, self.scores.runner, self.imports.look_runner)
         leave_viewer = partial(_leave, self._viewer, self.add.on_selection_changed)
         when_gone(self, self.runner.cancel, self.scores.runner.cancel, leave_viewer)
@@ -139,8 +135,8 @@ class CurateWidget(Panel):
             "needs_second_look": (page.decide_buttons["needs_second_look"], lambda: cases.decide("needs_second_look")),
             "next_undecided": (page.undecided_button, cases.open_next_undecided),
             "next_uncertain": (page.uncertain_button, cases.open_next_uncertain),
-            "previous": (page.previous_button, cases.open_previous),
-            "next": (page.next_button, cases.open_next),
+            "previous": (page.previous_button, lambda: cases.open_neighbour(-1)),
+            "next": (page.next_button, lambda: cases.open_neighbour(1)),
             "show_prediction": (page.prediction_button, cases.toggle_prediction),
             "save": (page.save_button, cases.save),
         }
@@ -172,7 +168,7 @@ class CurateWidget(Panel):
         state.remember_dataset(dataset.folder)
         self.chooser.show_folder(dataset.folder)
         self._refresh()
-        todo = "Click one to open it." if len(dataset) else "Add the first one from layers of the viewer."
+        todo = "Click one to open it." if len(dataset) else "Add the first one from the viewer's layers."
         self.status_label.setText(f"{dataset.name}: {len(dataset)} cases. {todo}")
 
     def _refresh(self) -> None:
@@ -220,7 +216,7 @@ class CurateWidget(Panel):
     def add_case(self) -> None:
         """Add the chosen layers as a case."""
         if self.dataset is None or self.runner.running:
-            self.status_label.setText("Open or make a data set first.")
+            self.status_label.setText("Open or create a data set first.")
             return
         try:
             form = self.add.request()
@@ -245,21 +241,6 @@ class CurateWidget(Panel):
         self.status_label.setText(str(error))
         notify_error(error)
         self.review.table.select(self.cases.case_id)
-
-
-class _CloseGuard(QObject):
-    """Lets a window close only where nothing would be lost."""
-
-    def __init__(self, may_close: Callable[[], bool], parent: QObject) -> None:
-        super().__init__(parent)
-        self._may_close = may_close
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Stop a close event that the user does not mean."""
-        if event is not None and event.type() == QEvent.Type.Close and not self._may_close():
-            event.ignore()
-            return True
-        return False
 
 
 def _pressed(key_button: QAbstractButton, action: Callable[[], None], panel: CurateWidget) -> Callable[[Any], None]:

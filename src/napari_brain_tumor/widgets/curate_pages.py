@@ -3,13 +3,26 @@
 from typing import Final
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.dataset import ReviewState
 from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.widgets.case_table import CaseTable
 from napari_brain_tumor.widgets.curate_state import KNOWING
-from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import (
+    Fold,
+    add_to,
+    button,
+    check,
+    combo,
+    flow,
+    form,
+    line,
+    offer,
+    progress_bar,
+    text_field,
+    wrapped,
+)
 
 KEYS: Final[dict[str, str]] = {
     "accepted": "G",
@@ -40,10 +53,8 @@ class ReviewPage(QWidget):
         self.table = CaseTable()
         column.addWidget(self.table, 1)
         self.more.column.addLayout(self._build_walk())
-        column.addWidget(self.progress_bar)
-        self.case_label = wrapped("Click a case to open it.")
-        self.case_label.setAccessibleName("Opened case")
-        column.addWidget(self.case_label)
+        self.case_label = wrapped("Click a case to open it.", "Opened case")
+        add_to(column, self.progress_bar, self.case_label)
         column.addLayout(self._build_decide())
         self.more.column.addWidget(line())
         self.more.column.addLayout(self._build_compare())
@@ -62,11 +73,10 @@ class ReviewPage(QWidget):
             "Segment every case with the model, in a separate process, for its Dice and to find the cases where it is "
             "least certain.\nScores are kept in the data set's folder and not computed again.",
         )
-        self.cancel_button = button("Cancel", "Stop within a second. Cases that are done keep their scores.")
+        self.cancel_button = button("Cancel", "Stop within a second. Finished cases keep their scores.")
         self.cancel_button.hide()
         row.addWidget(self.model_box, 1)
-        row.addWidget(self.score_button)
-        row.addWidget(self.cancel_button)
+        add_to(row, self.score_button, self.cancel_button)
         column.addLayout(row)
         self.progress_bar = progress_bar("Progress of scoring.", "Progress of scoring")
         self.progress_bar.hide()
@@ -92,10 +102,9 @@ class ReviewPage(QWidget):
         self.prediction_button.setCheckable(True)
         self.use_button = button(
             "Use as label",
-            "Put the model's labels in place of the label, to correct them. Undo with Ctrl+Z; nothing is saved yet.",
+            "Replace the label with the model's labels, to correct them. Undo with Ctrl+Z; nothing is saved yet.",
         )
-        self.side_box = QCheckBox("Side by side")
-        self.side_box.setToolTip("The label in one picture and the prediction in another beside it.")
+        self.side_box = check("Side by side", "The label in one picture and the prediction in another beside it.")
         self.save_button = _key_button(
             "Save label", "save", "Keep the corrected label in the data set, as made by hand or by both; undecided yet."
         )
@@ -108,17 +117,12 @@ class ReviewPage(QWidget):
             "Which part of this label counts as known once it is saved; the rest is not used for training.",
             "Known part",
         )
-        for key, text in KNOWING.items():
-            self.known_box.addItem(text, key)
+        offer(self.known_box, [(text, key) for key, text in KNOWING.items()])
         self.known_row = QWidget()
         rows = form(self.known_row)
         rows.addRow("Known part", self.known_box)
-        column.addWidget(self.known_row)
-        self.note_edit = QLineEdit()
-        self.note_edit.setPlaceholderText("Note on the label")
-        self.note_edit.setAccessibleName("Note")
-        self.note_edit.setToolTip("Kept with the decision.")
-        column.addWidget(self.note_edit)
+        self.note_edit = text_field("Note on the label", "Kept with the decision.", "Note")
+        add_to(column, self.known_row, self.note_edit)
         return column
 
     def _build_decide(self) -> QLayout:

@@ -1,9 +1,7 @@
 """What the Curate panel does, without Qt: rows and walks, cases to layers and back, the list of recent data sets."""
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,7 +15,6 @@ from napari_brain_tumor.dataset.drafts import Draft, read_draft
 from napari_brain_tumor.dataset.stored_scores import StoredScore, read_prediction, read_score
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.models.cards import models_folder
 from napari_brain_tumor.plugin import from_layers, layers, to_layers
@@ -27,20 +24,20 @@ from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Mask
 from napari_brain_tumor.widgets.case_rows import STATE_NAMES
+from napari_brain_tumor.widgets.recent_paths import recent_paths, remember_path
 
 SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
 """What runs in the worker process."""
 
 Knowing = Literal["painted voxels", "painted slices", "everything"]
 KNOWING: Final[dict[Knowing, str]] = {
-    "painted slices": "as before, and slices that were painted on",
-    "painted voxels": "as before, and voxels that were painted",
+    "painted slices": "as before, plus slices that were painted on",
+    "painted voxels": "as before, plus voxels that were painted",
     "everything": "everything",
 }
 """What of a partly known label is known after it was corrected."""
 
 _RECENT_FILE: Final = "recent-data-sets.json"
-_RECENT_COUNT: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +103,7 @@ def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft
 def case_text(loaded: LoadedCase | None, *, edited: bool, has_dataset: bool) -> str:
     """Which case is open, as rich text; what to do where none is."""
     if loaded is None:
-        return "Click a case to open it." if has_dataset else "Open a data set, or make a new one."
+        return "Click a case to open it." if has_dataset else "Open a data set, or create a new one."
     record = loaded.record
     by = record.label.made_by
     maker = f"{by.kind} ({by.model})" if by.model else by.kind
@@ -297,19 +294,12 @@ def numbers_in(text: str) -> list[int] | None:
 
 def recent_datasets() -> list[Path]:
     """Folders of the data sets that were opened last and are still there, the newest first."""
-    try:
-        listed = read_json(_recent_file())
-        return [Path(folder) for folder in listed if (Path(folder) / "index.json").is_file()]
-    except (OSError, ValueError, TypeError):
-        return []  # a convenience: without it the folder is chosen again
+    return recent_paths(_recent_file(), lambda folder: (folder / "index.json").is_file())
 
 
 def remember_dataset(folder: Path) -> None:
     """Put a folder at the head of the recent ones."""
-    recent = [folder.resolve(), *(other for other in recent_datasets() if other != folder.resolve())][:_RECENT_COUNT]
-    with suppress(OSError):
-        _recent_file().parent.mkdir(parents=True, exist_ok=True)
-        _recent_file().write_text(json.dumps([str(other) for other in recent]), "utf-8")
+    remember_path(_recent_file(), folder)
 
 
 def _recent_file() -> Path:

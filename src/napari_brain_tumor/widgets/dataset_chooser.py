@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_brain_tumor.widgets import curate_state as state
-from napari_brain_tumor.widgets.parts import button, combo
+from napari_brain_tumor.widgets.parts import add_to, button, combo, offer
 
 _TIP = "The data set; recently opened ones are listed."
 
@@ -34,8 +34,7 @@ class DatasetChooser(QObject):
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
         self.new_button = button("Ne&w…", "Create an empty data set in a new or empty folder.")
         row.addWidget(self.box, 1)
-        row.addWidget(self.open_button)
-        row.addWidget(self.new_button)
+        add_to(row, self.open_button, self.new_button)
         self.box.activated.connect(self._on_recent_chosen)
         self.open_button.clicked.connect(self._on_open_requested)
         self.new_button.clicked.connect(self._on_new_requested)
@@ -44,13 +43,8 @@ class DatasetChooser(QObject):
     def show_folder(self, folder: Path | None) -> None:
         """Show the folder that is open, None for none, among those that were opened recently."""
         self._folder = folder.resolve() if folder is not None else None
-        self.box.clear()
-        for recent in state.recent_datasets():
-            self.box.addItem(recent.name, recent)
-            self.box.setItemData(self.box.count() - 1, str(recent), Qt.ItemDataRole.ToolTipRole)
-        if self._folder is None:
-            self.box.insertItem(0, "Choose a data set", None)
-        self.box.setCurrentIndex(0)
+        nothing = [("Choose a data set", None)] if self._folder is None else []
+        offer(self.box, [*nothing, *((recent.name, recent, str(recent)) for recent in state.recent_datasets())])
         self.box.setToolTip(str(self._folder or _TIP))
 
     def _on_recent_chosen(self) -> None:

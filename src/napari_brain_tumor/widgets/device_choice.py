@@ -34,12 +34,11 @@ class DeviceChoice(QObject):
         self.asked = False
         """Whether the worker process was asked by now."""
         self.runner = JobRunner(self)
-        self._memory_runner = JobRunner(self)
+        self._memory_runner = JobRunner(self, finished=self.show_memory)
         self.box = combo(where, "Device")
         self.box.addItem("automatic", "auto")
-        self.box.setItemData(0, "Finding out which devices are present.", Qt.ItemDataRole.ToolTipRole)
+        self.box.setItemData(0, "Looking for devices.", Qt.ItemDataRole.ToolTipRole)
         self.runner.finished.connect(self.show_devices)
-        self._memory_runner.finished.connect(self.show_memory)
         self.box.currentIndexChanged.connect(self._on_chosen)
 
     @property

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.measure.doubt import DoubtfulPlace
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import KEY
-from napari_brain_tumor.plugin.viewers import camera_of
+from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.widgets.doubt_ring import show_ring
 from napari_brain_tumor.widgets.navigation import Ring
 from napari_brain_tumor.widgets.stored_maps import StoredMaps, stored_maps_of
@@ -89,16 +89,11 @@ KEYS: Final = (
     ViewAction(
         "Shift+N",
         "Next doubtful place",
-        "Next doubtful place",
         "Go to the next place where the probability lies near the threshold, the largest first, in all planes.",
         next_doubtful_place,
     ),
     ViewAction(
-        "Shift+B",
-        "Previous doubtful place",
-        "Previous",
-        "Go back to the doubtful place before.",
-        previous_doubtful_place,
+        "Shift+B", "Previous doubtful place", "Go back to the previous doubtful place.", previous_doubtful_place
     ),
 )
 """None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""
@@ -123,10 +118,7 @@ def _go(viewer: Any, layer: Labels, place: DoubtfulPlace) -> None:
     viewer_grid = Display.of(layer.metadata[KEY].grid).viewer_grid
     point = np.asarray(layer.data_to_world(viewer_grid.voxels(place.centre)[::-1]))[-3:]
     show_ring(viewer, Ring((float(point[0]), float(point[1]), float(point[2])), _ROOM * place.radius))
-    first = viewer.dims.ndim - 3
-    viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
-    if viewer.dims.ndisplay == 2:
-        camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
+    show_point(viewer, point, centre=True)
 
 
 def _tell(viewer: Any, text: str) -> None:

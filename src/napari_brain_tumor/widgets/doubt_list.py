@@ -31,9 +31,7 @@ class DoubtList(ResultTable):
     """
 
     def __init__(self, viewer: Any) -> None:
-        super().__init__(
-            "Doubtful places", "Choose a place to bring it into sight in all planes, with a ring around it."
-        )
+        super().__init__("Doubtful places", "Choose a place to show it in all planes, with a ring around it.")
         self._viewer = viewer
         self._layer: weakref.ref[Labels] | None = None  # a result that was removed must not be kept for a list of it
         self.row_chosen.connect(self._go_to)

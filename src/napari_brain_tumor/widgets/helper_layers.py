@@ -29,7 +29,7 @@ class HelperLayers(QObject):
         super().__init__(more)
         self._viewer, self._choices, self._more = viewer, choices, more
         self.seeds_box = combo(
-            "Points in the tumour from which the method grows.\nAutomatic takes the brightest asymmetric place.",
+            "Points in the tumour from which the method grows.\nAutomatic: the brightest asymmetric spot.",
             "Seed points",
         )
         self.new_seeds_button = button(
@@ -43,7 +43,8 @@ class HelperLayers(QObject):
 
     def refresh(self) -> None:
         """Offer the layers that the viewer has now."""
-        self._show_seeds()
+        offer_layers(self.seeds_box, "automatic", state.seed_layers(self._viewer.layers), self._choices.seeds)
+        self._on_seeds_chosen()
         self._show_boxes()
         scan = next(iter(self._choices.sequences.values()), None)
         self._more.show_brain_layers(state.brain_layers(self._viewer.layers, scan), self._choices.brain)
@@ -56,10 +57,6 @@ class HelperLayers(QObject):
             notify(f"Open a case first: {what_for}.")
             return None
         return scan
-
-    def _show_seeds(self) -> None:
-        offer_layers(self.seeds_box, "automatic", state.seed_layers(self._viewer.layers), self._choices.seeds)
-        self._on_seeds_chosen()
 
     def _add_seeds(self) -> None:
         scan = self._volume("seeds are points in a volume")

@@ -4,15 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
     QComboBox,
     QFileDialog,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -26,11 +21,12 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import import_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, text_field, wrapped
+from napari_brain_tumor.widgets.cell_table import CellTable
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, check, combo, form, offer, text_field, wrapped
+from napari_brain_tumor.widgets.result_files import schema_meanings
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error, time_left_text
 
-_AS_FILES_SAY: Final = "as names and files say"
 _NONE: Final = "none"
 _INTRODUCTION: Final = "Scans and labels are found by their names. They are copied; the folder stays as it is."
 
@@ -55,7 +51,9 @@ class ImportPage(QWidget):
         self.choices = state.ImportChoices()
         self.contents = state.Contents()
         self.report: ImportReport | None = None
-        self.look_runner = JobRunner(self)
+        self.look_runner = JobRunner(
+            self, progressed=self._on_progressed, finished=self._on_looked, failed=self._on_look_failed
+        )
         self.runner = JobRunner(self, must_finish=True)
         self._build()
         self._connect()
@@ -68,22 +66,11 @@ class ImportPage(QWidget):
             "Choose &folder…",
             "A folder of labelled cases: BraTS, Decathlon, nnU-Net, Kaggle LGG, LGG-1p19q, or others.",
         )
-        column.addWidget(self.folder_button)
-        self.text_label = wrapped(_INTRODUCTION)
-        self.text_label.setAccessibleName("What the folder holds")
-        column.addWidget(self.text_label)
-        self.table = QTableWidget(0, len(state.COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(state.COLUMNS.values()))
-        header = QHeaderView(Qt.Orientation.Horizontal, self.table)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setResizeContentsPrecision(50)  # of a large folder the first rows decide
-        self.table.setHorizontalHeader(header)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(140)
-        self.table.setAccessibleName("Cases of the folder")
-        self.table.setToolTip("How each case is understood. One case of each layout of files was opened for it.")
+        self.text_label = wrapped(_INTRODUCTION, "What the folder holds")
+        add_to(column, self.folder_button, self.text_label)
+        tip = "How each case is understood. One case of each layout of files was opened to find out."
+        self.table = CellTable(state.COLUMNS.values(), tip, "Cases of the folder", 140)
+        self.table.fit_columns()
         column.addWidget(self.table, 1)
         self.more = Fold(
             "Se&quences and labels",
@@ -91,20 +78,17 @@ class ImportPage(QWidget):
             "Sequences and labels of the folder",
         )
         self._build_choices()
-        column.addWidget(self.more)
         self.import_button = button("&Import", "Copy the cases into the data set. Those that it has are skipped.")
-        self.cancel_button = button("Cancel", "Stop after the case that is read now; those that are added stay.")
-        self.run_controls = RunControls(self.import_button, self.cancel_button, "How far the import is.")
+        self.cancel_button = button("Cancel", "Stop after the current case; cases already added stay.")
+        self.run_controls = RunControls(self.import_button, self.cancel_button, "Progress of the import.")
         self.run_controls.label.hide()  # the text above says it
-        column.addWidget(self.run_controls)
+        add_to(column, self.more, self.run_controls)
 
     def _build_choices(self) -> None:
         rows = form()
         self.schema_box = combo("What the numbers of the labels mean, in all cases.", "Labels mean")
-        self.schema_box.addItem(_AS_FILES_SAY, "")
-        for schema in SCHEMAS.values():
-            meanings = ", ".join(f"{value} {meaning}" for value, meaning in schema.meanings.items())
-            self.schema_box.addItem(f"{schema.name} ({meanings})", schema.name)
+        schemas = [(f"{name} ({schema_meanings(name)})", name) for name in SCHEMAS]
+        offer(self.schema_box, [("as the names and files say", ""), *schemas])
         rows.addRow("Labels &mean", self.schema_box)
         self.role_boxes: dict[Role, QComboBox] = {}
         for role in ROLES:
@@ -125,8 +109,10 @@ class ImportPage(QWidget):
             "recognised", "Where the labels are, such as {case}/{case}_truth.nii.gz.", "Labels"
         )
         rows.addRow("La&bels", self.labels_edit)
-        self.accepted_box = QCheckBox("The labels were checked: &accept them")
-        self.accepted_box.setToolTip("The cases are good to train on at once. Otherwise they wait for your decision.")
+        self.accepted_box = check(
+            "The labels were checked: &accept them",
+            "The cases can be used for training at once. Otherwise they wait for your decision.",
+        )
         rows.addRow("", self.accepted_box)
         self.more.column.addLayout(rows)
 
@@ -140,16 +126,13 @@ class ImportPage(QWidget):
         self.accepted_box.toggled.connect(self._on_accepted)
         self.import_button.clicked.connect(self.import_cases)
         self.cancel_button.clicked.connect(self.runner.cancel)
-        self.look_runner.progressed.connect(self._on_progressed)
-        self.look_runner.finished.connect(self._on_looked)
-        self.look_runner.failed.connect(self._on_look_failed)
         self.runner.progressed.connect(self._on_progressed)
         self.runner.finished.connect(self._on_imported)
         self.runner.failed.connect(self._on_failed)
-        self.runner.cancelled.connect(lambda: self._on_ended("Cancelled. Cases that were added stay."))
+        self.runner.cancelled.connect(lambda: self._on_ended("Cancelled. Cases already added stay."))
 
     def show_folder(self, folder: str) -> None:
-        """Show what a folder holds, as names and files say."""
+        """Show what a folder holds, as the names and files say."""
         self.choices = state.ImportChoices(folder, accepted=self.choices.accepted)
         for edit in (self.spacing_edit, self.images_edit, self.labels_edit):
             edit.clear()
@@ -198,18 +181,12 @@ class ImportPage(QWidget):
     def _show_rows(self, view: state.ImportView) -> None:
         self.table.setRowCount(len(view.rows))
         for at, row in enumerate(view.rows):
-            for column, key in enumerate(state.COLUMNS):
-                item = QTableWidgetItem(row[key])
-                item.setToolTip(row[key])
-                self.table.setItem(at, column, item)
+            self.table.show_cells(at, [row[key] for key in state.COLUMNS])
 
     def _show_places(self) -> None:
         chosen = state.chosen_places(self.contents)
         for role, box in self.role_boxes.items():
-            box.clear()
-            box.addItem(_NONE, None)
-            for words, place in self.contents.places.items():
-                box.addItem(words, place)
+            offer(box, [(_NONE, None), *self.contents.places.items()])
             box.setCurrentText(chosen.get(role, _NONE))
 
     def _on_folder_requested(self) -> None:
@@ -226,7 +203,7 @@ class ImportPage(QWidget):
             labels=self.labels_edit.text().strip(),
         )
         if bool(choices.images) != bool(choices.labels):
-            self.text_label.setText("Give both patterns, that of the images and that of the labels.")
+            self.text_label.setText("Give both patterns: one for the images and one for the labels.")
             return
         if choices != self.choices:
             self.choices = choices

@@ -207,7 +207,7 @@ def _found_text(count: int, problems: Sequence[CasePreview]) -> str:
 
 def _obstacle(good: int, has_rows: bool, has_dataset: bool) -> str:
     if not has_dataset:
-        return "Open a data set, or make a new one, to import into."
+        return "Open a data set, or create a new one, to import into."
     if not has_rows:
         return "Choose a folder of labelled cases first."
     return "" if good else "No case can be imported as it is: see the notes."

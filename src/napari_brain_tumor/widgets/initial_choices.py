@@ -1,39 +1,12 @@
 """What the panels choose at first, as the user prefers it; whatever is not to be had is left as it was."""
 
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from qtpy.QtWidgets import QComboBox
 
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.widgets.worker import JobRunner
-
-
-class SegmentBoxes(Protocol):
-    """A panel with these boxes.
-
-    - `model_box` holds methods, `schema_box` names of schemas, `device_box` names of devices, `result_box` whether a
-      result is added or replaces the one before.
-    """
-
-    model_box: QComboBox
-    schema_box: QComboBox
-    device_box: QComboBox
-    result_box: QComboBox
-
-
-def start_as_preferred(panel: SegmentBoxes, devices: JobRunner) -> None:
-    """Choose model, label numbers, what becomes of results and, once it is known which are present, the device.
-
-    Parameters
-    ----------
-    devices : JobRunner
-        Finishes when `device_box` was filled.
-    """
-    prefer_model(panel.model_box)
-    prefer(panel.schema_box, read_preferences().saving.label_numbers)
-    prefer(panel.result_box, read_preferences().segment.results)
-    prefer_device(panel.device_box, devices)
 
 
 def prefer_model(box: QComboBox) -> None:

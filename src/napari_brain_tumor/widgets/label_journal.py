@@ -20,6 +20,7 @@ from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of,
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, SegmentationTag, is_prompt_layer
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.plugin.saved_labels import saved_labels
+from napari_brain_tumor.plugin.viewers import window_of
 from napari_brain_tumor.study import Role, Source
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.worker import notify
@@ -58,17 +59,13 @@ def _on_error(error: Exception) -> None:
 
 def journal_of(viewer: Any) -> "LabelJournal | None":
     """The journal of a viewer's labels if it was started."""
-    window = _window(viewer)
+    window = window_of(viewer)
     return window.findChild(LabelJournal) if window is not None else None
 
 
 def start_journal(viewer: Any, session: Session | None = None) -> "LabelJournal":
     """The journal of a viewer's labels, started if it was not; one without a window gets a new one each time."""
-    return journal_of(viewer) or LabelJournal(viewer, session, _window(viewer))
-
-
-def _window(viewer: Any) -> QObject | None:
-    return getattr(getattr(viewer, "window", None), "_qt_window", None)
+    return journal_of(viewer) or LabelJournal(viewer, session, window_of(viewer))
 
 
 class LabelJournal(QObject):

@@ -5,8 +5,9 @@ it stands for, through `data_setitem`, so that there is one history: one undo ta
 was painted. Only napari's public events and methods are used.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -67,15 +68,9 @@ class LinkedLayers(QObject):
         Whether layers are being added to or taken out of the others now; what their sliders do then means nothing.
     """
 
-    def __init__(
-        self,
-        viewer: Any,
-        others: list[Any],
-        parent: QObject | None = None,
-    ) -> None:
+    def __init__(self, viewer: Any, others: list[Any], parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._others = others
+        self._viewer, self._others = viewer, others
         self._list_links = Links()
         self._links: dict[Layer, Links] = {}
         self._twins: dict[Layer, list[Layer]] = {}
@@ -146,16 +141,16 @@ class LinkedLayers(QObject):
             for name in ("visible", *_settings(layer)):
                 self._take(layer, twin, name)
         for name in (*_ALWAYS, *_settings(layer)):
-            links.connect(getattr(layer.events, name), self._follower(layer, name))
+            links.connect(getattr(layer.events, name), partial(self._follow, layer, name))
         if isinstance(layer, Labels):
             self._link_labels(layer, links)
         elif isinstance(layer, Shapes):
             self._shapes[layer] = LinkedShapes(layer, twins, self)
         else:
-            links.connect(layer.events.data, self._data_follower(layer))
+            links.connect(layer.events.data, partial(self._follow_data, layer))
         if isinstance(layer, Points):
             for twin in twins:
-                links.connect(twin.events.data, self._points_leader(layer, twin))
+                links.connect(twin.events.data, partial(self._lead_points, layer, twin))
 
     def _drop_all(self, layers: set[Layer]) -> None:
         twins = [twin for layer in layers for twin in self._drop(layer)]
@@ -184,13 +179,10 @@ class LinkedLayers(QObject):
         finally:
             self._busy = self._busy and not outside
 
-    def _follower(self, layer: Layer, name: str) -> Callable[..., None]:
-        def follow(event: Any = None) -> None:
-            with self._own_change() as outside:
-                for twin in self._twins.get(layer, ()) if outside else ():
-                    self._take(layer, twin, name)
-
-        return follow
+    def _follow(self, layer: Layer, name: str, event: Any = None) -> None:
+        with self._own_change() as outside:
+            for twin in self._twins.get(layer, ()) if outside else ():
+                self._take(layer, twin, name)
 
     def _take(self, layer: Layer, twin: Layer, name: str) -> None:
         value = getattr(layer, name)
@@ -200,75 +192,54 @@ class LinkedLayers(QObject):
                 value = "pan_zoom"
         setattr(twin, name, value)
 
-    def _leader(self, layer: Layer, twin: Layer, name: str) -> Callable[..., None]:
-        def lead(event: Any = None) -> None:
-            if not self._busy and getattr(layer, name) != getattr(twin, name):
-                setattr(layer, name, getattr(twin, name))
-
-        return lead
+    def _lead(self, layer: Layer, twin: Layer, name: str, event: Any = None) -> None:
+        if not self._busy and getattr(layer, name) != getattr(twin, name):
+            setattr(layer, name, getattr(twin, name))
 
     # Data -----------------------------------------------------------------------------------------------------------
 
-    def _data_follower(self, layer: Layer) -> Callable[..., None]:
-        def follow(event: Any = None) -> None:
-            with self._own_change() as outside:
-                for twin in self._twins.get(layer, ()) if outside else ():
-                    twin.data = layer.data
+    def _follow_data(self, layer: Layer, event: Any = None) -> None:
+        with self._own_change() as outside:
+            for twin in self._twins.get(layer, ()) if outside else ():
+                twin.data = layer.data
 
-        return follow
-
-    def _points_leader(self, layer: Points, twin: Points) -> Callable[..., None]:
-        def lead(event: Any = None) -> None:
-            with self._own_change() as outside:
-                if outside and not np.array_equal(layer.data, twin.data):
-                    layer.data = np.array(twin.data)
-                    for other in self._twins.get(layer, ()):
-                        if other is not twin:
-                            other.data = layer.data
-
-        return lead
+    def _lead_points(self, layer: Points, twin: Points, event: Any = None) -> None:
+        with self._own_change() as outside:
+            if outside and not np.array_equal(layer.data, twin.data):
+                layer.data = np.array(twin.data)
+                for other in self._twins.get(layer, ()):
+                    if other is not twin:
+                        other.data = layer.data
 
     def _link_labels(self, layer: Labels, links: Links) -> None:
-        links.connect(layer.events.data, self._labels_follower(layer))
-        links.connect(layer.events.set_data, self._sight_follower(layer))
+        links.connect(layer.events.data, partial(self._follow_labels, layer))
+        links.connect(layer.events.set_data, partial(self._follow_sight, layer))
         for emitter in (layer.events.paint, layer.events.labels_update):
-            links.connect(emitter, self._marker(layer))
+            links.connect(emitter, partial(self._mark, layer))
         for twin in self._twins[layer]:
             for name in _FROM_TWIN:
-                links.connect(getattr(twin.events, name), self._leader(layer, twin, name))
-            links.connect(twin.events.paint, self._stroke_leader(layer, twin))
-            links.connect(twin.events.labels_update, self._stroke_marker(layer))
+                links.connect(getattr(twin.events, name), partial(self._lead, layer, twin, name))
+            links.connect(twin.events.paint, partial(self._note_stroke, layer, twin))
+            links.connect(twin.events.labels_update, partial(self._mark_stroke, layer))
 
-    def _labels_follower(self, layer: Labels) -> Callable[..., None]:
-        def follow(event: Any = None) -> None:
-            for twin in self._twins.get(layer, ()):
-                if twin.data is not layer.data:
-                    twin.data = layer.data
+    def _follow_labels(self, layer: Labels, event: Any = None) -> None:
+        for twin in self._twins.get(layer, ()):
+            if twin.data is not layer.data:
+                twin.data = layer.data
+        self._mark(layer)
+
+    def _follow_sight(self, layer: Labels, event: Any = None) -> None:
+        # It comes with every change of slice, when there is nothing new to show, and with undo.
+        point = tuple(self._viewer.dims.point)
+        if point == self._point and not self._refreshes:
             self._mark(layer)
+        self._point = point
 
-        return follow
+    def _mark_stroke(self, layer: Labels, event: Any = None) -> None:
+        self._strokes.add(layer)
+        self._mark(layer)
 
-    def _sight_follower(self, layer: Labels) -> Callable[..., None]:
-        def follow(event: Any = None) -> None:
-            # It comes with every change of slice, when there is nothing new to show, and with undo.
-            point = tuple(self._viewer.dims.point)
-            if point == self._point and not self._refreshes:
-                self._mark(layer)
-            self._point = point
-
-        return follow
-
-    def _marker(self, layer: Labels) -> Callable[..., None]:
-        return lambda event=None: self._mark(layer)
-
-    def _stroke_marker(self, layer: Labels) -> Callable[..., None]:
-        def mark(event: Any = None) -> None:
-            self._strokes.add(layer)
-            self._mark(layer)
-
-        return mark
-
-    def _mark(self, layer: Labels) -> None:
+    def _mark(self, layer: Labels, event: Any = None) -> None:
         self._stale.add(layer)
         if not self._refresh_timer.isActive():
             self._refresh_timer.start()
@@ -284,13 +255,10 @@ class LinkedLayers(QObject):
                 _refresh(layer)
                 self._refreshes = False
 
-    def _stroke_leader(self, layer: Labels, twin: Labels) -> Callable[..., None]:
-        def lead(event: Any = None) -> None:
-            # napari tells of some strokes, such as polygons, just before it paints them; so not at once.
-            self._painted.append((layer, twin))
-            self._stroke_timer.start()
-
-        return lead
+    def _note_stroke(self, layer: Labels, twin: Labels, event: Any = None) -> None:
+        # napari tells of some strokes, such as polygons, just before it paints them; so not at once.
+        self._painted.append((layer, twin))
+        self._stroke_timer.start()
 
     def _take_over_strokes(self) -> None:
         painted, self._painted = self._painted, []

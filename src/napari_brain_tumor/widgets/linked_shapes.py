@@ -7,6 +7,7 @@ from napari.layers import Shapes
 from qtpy.QtCore import QObject
 
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
+from napari_brain_tumor.widgets.links import is_finished
 
 
 class LinkedShapes(QObject):
@@ -35,12 +36,12 @@ class LinkedShapes(QObject):
         self.deleteLater()
 
     def _on_data(self, event: Any) -> None:
-        if _is_finished(event):
+        if is_finished(event):
             self._timer.start(0)
 
     def _listener(self, copy: Shapes) -> Any:
         def on_drawn(event: Any) -> None:
-            if not self._writing and _is_finished(event):
+            if not self._writing and is_finished(event):
                 self._drawn.append(copy)
                 self._timer.start(0)
 
@@ -77,9 +78,3 @@ def _show(layer: Shapes, copy: Shapes) -> None:
             edge_color=layer.edge_color,
             face_color=layer.face_color,
         )
-
-
-def _is_finished(event: Any) -> bool:
-    """Whether something was added, changed or removed, and is not about to be."""
-    action = getattr(event, "action", None)
-    return str(getattr(action, "value", action)) in ("added", "changed", "removed", "None")

@@ -20,3 +20,9 @@ class Links:
         for emitter, callback in self._made:
             emitter.disconnect(callback)
         self._made.clear()
+
+
+def is_finished(event: Any) -> bool:
+    """Whether points or shapes were added, changed or removed, and are not about to be."""
+    action = getattr(event, "action", None)
+    return str(getattr(action, "value", action)) in ("added", "changed", "removed", "None")

@@ -1,20 +1,18 @@
 """The Measure panel: volumes, lesions, and diameters after RANO as lines that can be moved."""
 
-from pathlib import Path
 from typing import Any
 
 import napari.viewer
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QLayout, QScrollArea
+from qtpy.QtWidgets import QFormLayout, QScrollArea
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
-from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 from napari_brain_tumor.plugin import drawing, layers
+from napari_brain_tumor.plugin.viewers import add_unselected, show_point
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import diameter_lines
@@ -24,16 +22,17 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch, single_shot
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.measure_export import MeasureExport
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_in, combo, form, line, offer, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
-from napari_brain_tumor.widgets.worker import JobRunner, Stop, as_job, notify, notify_error, shared_worker
+from napari_brain_tumor.widgets.worker import JobRunner, Stop, notify_error, shared_worker
 
 _FOLLOW_MS = 60
 _PLANE_TIPS = {
-    "acquisition": "That of thick slices; axial where voxels are about as thick as wide.",
+    "acquisition": "The one in which thick slices were acquired; axial where voxels are about as thick as wide.",
     "axial": "From foot to head.",
     "coronal": "From back to front.",
     "sagittal": "From side to side.",
@@ -57,7 +56,6 @@ class MeasureWidget(QScrollArea):
         self._worker = worker or shared_worker()
         self._viewer = napari_viewer
         self.runner = JobRunner(self)
-        self._save_runner = JobRunner(self, must_finish=True)
         self._edits = LabelEdits(self)
         self._computed: Examination | None = None
         self.examination: Examination | None = None
@@ -79,52 +77,40 @@ class MeasureWidget(QScrollArea):
         rows = form()
         self.labels_box = combo("The layer whose labels are measured.", "Labels")
         rows.addRow("&Labels", self.labels_box)
-        column.addLayout(rows)
         self.measure_button = button(
             "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are recomputed."
         )
-        column.addWidget(self.measure_button)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
+        self.status_label = wrapped("", "Status")
+        add_to(column, rows, self.measure_button, self.status_label)
         self.settings_fold = Fold(
-            "Settin&gs", "Plane, what is left out, what counts as measurable and as crossing.", "Settings"
+            "Settin&gs",
+            "The plane, what to leave out, what counts as measurable and as crossing the midline.",
+            "Settings",
         )
         self.settings_fold.column.addLayout(self._build_choices())
-        column.addWidget(self.settings_fold)
-        column.addWidget(line())
         self.volumes = VolumeView()
-        column.addWidget(self.volumes)
-        self.rim_label = wrapped("")
-        self.rim_label.setAccessibleName("Thickness of the enhancing rim")
-        column.addWidget(self.rim_label)
+        self.rim_label = wrapped("", "Thickness of the enhancing rim")
         self.lesions = ResultTable(
             "Lesions",
             "Each lesion: volume, RANO 2.0 diameters, their product, side, and whether it is measurable.\n"
             "Choose one to go to its slice; ✎ marks lines drawn by hand.",
         )
-        column.addWidget(self.lesions)
-        self.details_label = wrapped("")
-        self.details_label.setAccessibleName("About the chosen lesion")
-        column.addWidget(self.details_label)
+        self.details_label = wrapped("", "About the chosen lesion")
         self.edit_button = button(
             "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
         )
-        column.addWidget(self.edit_button)
-        self.notes_label = wrapped("")
-        self.notes_label.setAccessibleName("Notes")
-        column.addWidget(self.notes_label)
-        self.export = Fold("E&xport", "Copy or save the table; reset the lines.", "Export")
-        self.export.column.addLayout(self._build_saving())
-        column.addWidget(self.export)
+        self.notes_label = wrapped("", "Notes")
+        add_to(column, self.settings_fold, line(), self.volumes, self.rim_label, self.lesions, self.details_label)
+        add_to(column, self.edit_button, self.notes_label)
+        self.computed_button = button("Compute&d lines", "Reset all lines to where they were computed.")
+        self.export = MeasureExport(self.computed_button)
         self.code_box = ActionLines(self._lines)
-        column.addWidget(self.code_box)
+        add_to(column, self.export, self.code_box)
         column.addStretch(1)
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
-        self.scans_label = wrapped("")
-        self.scans_label.setAccessibleName("Scans")
+        self.scans_label = wrapped("", "Scans")
         rows.addRow(self.scans_label)
         names = ("plane", "least_mm3", "fill_cavities")
         self.controls = RequestControls(MeasureSettings, names, rows)
@@ -135,18 +121,6 @@ class MeasureWidget(QScrollArea):
         self.more_controls = RequestControls(MeasureSettings, others, rows)
         return rows
 
-    def _build_saving(self) -> QLayout:
-        row = flow()
-        self.copy_button = button("Copy &table", "Copy all rows to the clipboard, for a spreadsheet.")
-        self.csv_button = button("CSV…", "Save a tidy table: a row for each class, region and lesion.")
-        self.csv_button.setAccessibleName("Save CSV")
-        self.json_button = button("JSON…", "Save everything, with settings and both ends of every line.")
-        self.json_button.setAccessibleName("Save JSON")
-        self.computed_button = button("Compute&d lines", "Reset all lines to where they were computed.")
-        for control in (self.copy_button, self.csv_button, self.json_button, self.computed_button):
-            row.addWidget(control)
-        return row
-
     def _connect(self) -> None:
         self.measure_button.clicked.connect(self.measure)
         self.labels_box.currentIndexChanged.connect(self._on_labels_chosen)
@@ -154,16 +128,12 @@ class MeasureWidget(QScrollArea):
             controls.changed.connect(self.code_box.refresh)
         self.edit_button.clicked.connect(self.edit_lines)
         self.computed_button.clicked.connect(self.restore_lines)
-        self.copy_button.clicked.connect(self.copy_table)
-        self.csv_button.clicked.connect(lambda: self._on_save_requested("CSV", ".csv"))
-        self.json_button.clicked.connect(lambda: self._on_save_requested("JSON", ".json"))
+        self.export.message.connect(self.status_label.setText)
         self.lesions.row_chosen.connect(lambda _: self.go_to(self.lesions.selected_name))
         self.runner.progressed.connect(self._on_progress)
         self.runner.finished.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(lambda: setattr(self, "_busy", False))
-        self._save_runner.finished.connect(notify)
-        self._save_runner.failed.connect(notify_error)
         self._edits.changed.connect(self._show_state)
         self._follow_timer = single_shot(self, self._follow_lines, _FOLLOW_MS)
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
@@ -178,14 +148,10 @@ class MeasureWidget(QScrollArea):
         if self._edits.layer is not None and self._edits.layer not in offered:
             self._edits.watch(None)
         self._name_links.cut()
-        self.labels_box.blockSignals(True)
-        self.labels_box.clear()
         for layer in offered:
-            self.labels_box.addItem(layer.name, layer)
             self._name_links.connect(layer.events.name, self._list_watch.act_soon)
         current = previous if previous in offered else labels_in_view(self._viewer)
-        self.labels_box.setCurrentIndex(offered.index(current) if current in offered else -1)
-        self.labels_box.blockSignals(False)
+        offer(self.labels_box, [(layer.name, layer) for layer in offered], current, otherwise=-1)
         self._on_labels_chosen()
 
     @property
@@ -252,7 +218,7 @@ class MeasureWidget(QScrollArea):
         if labels is None:
             return
         self._asked = labels
-        labels_view = state.frozen_view(labels)
+        labels_view = layers.copied_view(labels)
         references = layers.readable_views(self._viewer.layers)
         scan = state.midline_scan(state.scans_of(labels, self._viewer.layers))
         scans = {role: layers.view(layer) for role, layer in scan.items()}
@@ -304,20 +270,13 @@ class MeasureWidget(QScrollArea):
         """Show the computed diameters, in the layer of before where there is one."""
         shapes = self.shapes
         if shapes is None:
-            shapes = self._add_lines(labels, examination)
+            lines = diameter_lines.new_lines_layer(examination, labels)
+            shapes = None if lines is None else add_unselected(self._viewer, lines)
         else:
             diameter_lines.draw(shapes, labels, examination)
         self._shapes_links.cut()
         for event in (shapes.events.data, shapes.events.set_data) if shapes is not None else ():
             self._shapes_links.connect(event, self._on_lines_event)
-
-    def _add_lines(self, labels: Labels, examination: Examination) -> Shapes | None:
-        lines = diameter_lines.new_lines_layer(examination, labels)
-        if lines is not None:
-            active = self._viewer.layers.selection.active
-            self._viewer.add_layer(lines)
-            self._viewer.layers.selection.active = active
-        return lines
 
     def _on_lines_event(self, event: Any = None) -> None:
         self._follow_timer.start()
@@ -362,6 +321,7 @@ class MeasureWidget(QScrollArea):
             examination.rim.sentence if examination is not None and examination.rim is not None else ""
         )
         self.notes_label.setText("\n".join(examination.notes) if examination is not None else "")
+        self.export.show_examination(examination)
         self._show_details()
         self._show_state()
 
@@ -373,14 +333,11 @@ class MeasureWidget(QScrollArea):
         )
 
     def _show_state(self) -> None:
-        there = self.examination is not None
         lines = (
             self.measured_labels is not None
             and self.examination is not None
             and diameter_lines.has_lines(self.examination)
         )
-        for save_button in (self.copy_button, self.csv_button, self.json_button):
-            save_button.setEnabled(there)
         self.edit_button.setEnabled(lines)
         self.computed_button.setEnabled(lines)
         for label in (self.rim_label, self.details_label, self.notes_label):
@@ -396,7 +353,7 @@ class MeasureWidget(QScrollArea):
             return f"These are the numbers of {self.examination.name}, whose layer was removed."
         texts = [f"Measured {labels.name}."]
         if self._edits.edited:
-            texts = [f"{labels.name} was changed since: measure again."]
+            texts = [f"{labels.name} has changed since: measure again."]
         elif self.chosen_labels is not labels:
             texts.append("Another layer is chosen now: measure it.")
         if self.shapes is not None:
@@ -419,9 +376,7 @@ class MeasureWidget(QScrollArea):
             return
         if lesion.diameters is not None:
             self._show_plane(2 - diameter_lines.shown_axis(lesion.diameters, self.examination.grid))
-        point = drawing.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
-        first = self._viewer.dims.ndim - len(point)
-        self._viewer.dims.set_point(range(first, first + len(point)), [float(coordinate) for coordinate in point])
+        show_point(self._viewer, drawing.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer))
 
     def _show_plane(self, cut: int) -> None:
         """Show slices along that axis of Z, Y, X where the viewer shows others: lines are seen in their own alone."""
@@ -431,36 +386,6 @@ class MeasureWidget(QScrollArea):
         last = [dims.ndim - 3 + axis for axis in (cut, *(other for other in range(3) if other != cut))]
         dims.order = (*range(dims.ndim - 3), *last)
 
-    # Saving ---------------------------------------------------------------------------------------------------------
-
-    def copy_table(self) -> None:
-        """Copy all rows to the clipboard, cells apart by tabs."""
-        clipboard = QApplication.clipboard()
-        if self.examination is not None and clipboard is not None:
-            clipboard.setText(examinations_csv([self.examination], "\t"))
-            self.status_label.setText("Copied the table.")
-
-    def _on_save_requested(self, what: str, suffix: str) -> None:
-        if self.examination is None:
-            return
-        start = str(Path.home() / f"{self.examination.name}_measured{suffix}")
-        path, _ = QFileDialog.getSaveFileName(self, f"Save {what}", start, f"{what} (*{suffix})")
-        if path:
-            self.save(path if path.lower().endswith(suffix) else f"{path}{suffix}")
-
-    def save(self, path: str) -> None:
-        """Save what is shown as CSV or JSON, by the suffix."""
-        if self.examination is None:
-            return
-        make = examinations_json if path.lower().endswith(".json") else examinations_csv
-        text = make([self.examination])
-        self._save_runner.start(lambda _: as_job(_write, path, text))
-
     def _lines(self) -> CommandLines:
         scans = state.scans_of(self.chosen_labels, self._viewer.layers)
         return state.lines_of_panel(self.chosen_labels, scans, self.settings, self.examination)
-
-
-def _write(path: str, text: str) -> str:
-    write_text(Path(path), text)
-    return f"Saved {path}."

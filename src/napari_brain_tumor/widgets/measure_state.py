@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 from napari.layers import Labels, Layer, Shapes
 
 from napari_brain_tumor.errors import RecordError
@@ -40,12 +39,6 @@ _LESION_COLUMNS: Final = ("Lesion", "Volume", "Diameters", "Product", "Side", "R
 def labels_layers(all_layers: Iterable[Layer]) -> list[Labels]:
     """The layers whose labels can be measured."""
     return [layer for layer in all_layers if isinstance(layer, Labels) and layer.ndim == 3]
-
-
-def frozen_view(labels: Labels) -> LayerView:
-    """What is read from a labels layer, with a copy of its labels: they may be painted on while they are measured."""
-    live_view = layers.view(labels)
-    return replace(live_view, data=np.array(live_view.data))
 
 
 def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, Layer]:

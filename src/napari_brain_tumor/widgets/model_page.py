@@ -11,6 +11,7 @@ from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.models.card_parts import Metrics
 from napari_brain_tumor.models.cards import Card
 from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.widgets.parts import add_to
 
 
 def page_of(model: Method) -> str:
@@ -104,7 +105,7 @@ def _training(card: Card) -> list[str]:
 
 def _notes(notes: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"{_heading('Know')}<ul>{items}</ul>" if items else ""
+    return f"{_heading('Worth knowing')}<ul>{items}</ul>" if items else ""
 
 
 def _heading(text: str) -> str:
@@ -142,12 +143,11 @@ class ModelPage(QDialog):
         self.text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        column.addWidget(self.text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)
         for close_button in buttons.buttons():
             close_button.setToolTip("Close this page (Escape).")
-        column.addWidget(buttons)
+        add_to(column, self.text, buttons)
 
     def show_model(self, model: Method) -> None:
         """Show this model, and come to the front."""

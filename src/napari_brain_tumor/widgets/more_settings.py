@@ -6,13 +6,24 @@ from typing import Final
 
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QWidget
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, offer_layers, wrapped
+from napari_brain_tumor.widgets.parts import (
+    FoldToggle,
+    add_to,
+    button,
+    check,
+    column_of,
+    combo,
+    form,
+    offer,
+    offer_layers,
+    wrapped,
+)
 from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
 from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 from napari_brain_tumor.widgets.stored_maps import MAPS
@@ -20,9 +31,9 @@ from napari_brain_tumor.widgets.stored_maps import MAPS
 _WORDS: Final[Mapping[Region, str]] = {"WT": "&Whole tumour", "TC": "&Tumour core", "ET": "&Enhancing"}
 _MAP_WORDS: Final = {"probabilities": "Show probab&ilities", "uncertainty": "Show uncertainty"}
 _MAP_TIPS: Final = {
-    "probabilities": "Show the probability of each region as an image layer, of this result and of those to come.",
+    "probabilities": "Show the probability of each region as an image layer, for this result and later ones.",
     "uncertainty": "Show how unsure the model is as an image layer: the entropy in bits, from 0 to 1, of the region\n"
-    "that is least certain. Of this result and of those to come.",
+    "that is least certain. For this result and later ones.",
 }
 _SAME: Final = 5e-4
 _BRAIN_CHOICES: Final = {"extract it from a whole head": "auto", "keep the whole head": "keep"}
@@ -51,18 +62,14 @@ class MoreSettings(QWidget):
         self.set_usual({})
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         self.toggle = FoldToggle(
             "More settin&gs",
             "Small lesions, mirrored copies, precision, the brain, thresholds, a box, probabilities and uncertainty.",
             "More settings",
         )
-        column.addWidget(self.toggle)
-        self.summary_label = wrapped("")
-        self.summary_label.setAccessibleName("Settings that differ from the defaults")
-        column.addWidget(self.summary_label)
+        self.summary_label = wrapped("", "Settings that differ from the defaults")
+        add_to(column, self.toggle, self.summary_label)
         self.body = QWidget()
         self._rows = form(self.body)
         fields = SegmentRequest.model_fields
@@ -92,7 +99,7 @@ class MoreSettings(QWidget):
             box.setToolTip(f"{REGION_NAMES[region]}. {_help('thresholds')}")
             self.threshold_boxes[region] = box
             rows.addRow(_WORDS[region], box)
-        self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
+        self.reset_button = button("Reset thresholds", "Go back to the thresholds of the model's card.")
         self.apply_button = button(
             "Apply t&hresholds",
             "Relabel the selected result with these thresholds, at once and without running again.\n"
@@ -104,25 +111,23 @@ class MoreSettings(QWidget):
     def _build_box(self, rows: QFormLayout) -> None:
         self.region_box = combo(
             "Where to segment: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
-            "One rectangle holds for all slices; a second one in another slice limits the slices.",
+            "One rectangle applies to all slices; a second one on another slice limits them to those between.",
             "Box",
         )
         rows.addRow("Bo&x", self.region_box)
         self.draw_button = button(
             "Draw a box",
-            "Add a Shapes layer over the scans and draw: one rectangle holds for all slices,\n"
-            "a second one in another slice limits the slices to those between.",
+            "Add a Shapes layer over the scans and draw: one rectangle applies to all slices,\n"
+            "a second one on another slice limits them to those between.",
         )
         rows.addRow("", self.draw_button)
-        self.box_label = wrapped("")
-        self.box_label.setAccessibleName("Size of the box")
+        self.box_label = wrapped("", "Size of the box")
         rows.addRow("", self.box_label)
 
     def _build_maps(self, rows: QFormLayout) -> None:
         self.map_boxes: dict[str, QCheckBox] = {}
         for what in MAPS:
-            box = QCheckBox(_MAP_WORDS[what])
-            box.setToolTip(_MAP_TIPS[what])
+            box = check(_MAP_WORDS[what], _MAP_TIPS[what])
             self.map_boxes[what] = box
             rows.addRow("", box)
 
@@ -135,8 +140,8 @@ class MoreSettings(QWidget):
         self.brain_box.activated.connect(lambda _: self._on_brain_chosen())
         self.region_box.activated.connect(lambda _: self.box_changed.emit())
         self.draw_button.clicked.connect(self.box_drawing_requested)
-        for check in self.map_boxes.values():
-            check.toggled.connect(self._on_map_toggled)
+        for map_box in self.map_boxes.values():
+            map_box.toggled.connect(self._on_map_toggled)
         self.controls.changed.connect(self._show_summary)
 
     # Thresholds -----------------------------------------------------------------------------------------------------
@@ -185,16 +190,8 @@ class MoreSettings(QWidget):
 
     def show_brain_layers(self, offered: Sequence[Labels], selected: str | Labels | None) -> None:
         """Offer these layers too; the chosen one stays chosen while it is there."""
-        self.brain_box.blockSignals(True)
-        self.brain_box.clear()
-        for text, value in _BRAIN_CHOICES.items():
-            self.brain_box.addItem(text, value)
-        for layer in offered:
-            self.brain_box.addItem(f"inside {layer.name}", layer)
-        choices = [*_BRAIN_CHOICES.values(), *offered]
-        at = next((at for at, choice in enumerate(choices) if choice is selected or choice == selected), 0)
-        self.brain_box.setCurrentIndex(at)
-        self.brain_box.blockSignals(False)
+        layers = [(f"inside {layer.name}", layer) for layer in offered]
+        offer(self.brain_box, [*_BRAIN_CHOICES.items(), *layers], selected)
 
     def _on_brain_chosen(self) -> None:
         self._show_summary()

@@ -4,6 +4,7 @@ All that is known here of how napari builds its window: the view of a viewer is 
 window, in a layout, and `canvas.native` is the widget that it paints on. Nothing that napari calls private is used.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +61,8 @@ class CanvasState:
     order: tuple[int, ...]
     ndisplay: int
     extent: Any
-    center: tuple[float, ...]
-    zoom: float
-    angles: tuple[float, ...]
-    perspective: float
     orientation: tuple[Any, ...]
+    camera: Mapping[str, Any]
 
     @classmethod
     def of(cls, viewer: Any) -> "CanvasState":
@@ -74,11 +72,8 @@ class CanvasState:
             tuple(viewer.dims.order),
             int(viewer.dims.ndisplay),
             viewer.layers.extent.world,
-            tuple(camera.center),
-            float(camera.zoom),
-            tuple(camera.angles),
-            float(camera.perspective),
             tuple(camera.orientation),
+            {name: getattr(camera, name) for name in ("center", "zoom", "angles", "perspective")},
         )
 
     def put_back(self, viewer: Any) -> None:
@@ -91,5 +86,5 @@ class CanvasState:
         if extent.shape != self.extent.shape or not (extent == self.extent).all():
             viewer.reset_view()
             return
-        for name in ("center", "zoom", "angles", "perspective"):
-            setattr(camera, name, getattr(self, name))
+        for name, value in self.camera.items():
+            setattr(camera, name, value)

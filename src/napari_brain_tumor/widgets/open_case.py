@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtCore import QMimeData, Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.io import Series
@@ -18,17 +16,31 @@ from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.drop_target import DropTarget
 from napari_brain_tumor.widgets.open_state import open_case, open_lines, role_options, series_at, spacing_of
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, combo, flow, form, wrapped
+from napari_brain_tumor.widgets.parts import (
+    Panel,
+    add_to,
+    button,
+    column_in,
+    column_of,
+    combo,
+    flow,
+    form,
+    offer,
+    text_field,
+    wrapped,
+)
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
+from napari_brain_tumor.widgets.result_files import schema_meanings
 from napari_brain_tumor.widgets.series_table import SeriesTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-_BY_NAME = "as its name tells"
+_BY_NAME = "as its name says"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
 
 
-class OpenCaseWidget(Panel):
+class OpenCaseWidget(DropTarget, Panel):
     """Opens an examination or a segmentation, and asks for what its files do not state."""
 
     SIZE = (320, 460)
@@ -36,9 +48,9 @@ class OpenCaseWidget(Panel):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.runner = JobRunner(self)
-        self._options_runner = JobRunner(self)
-        self._series_runner = JobRunner(self)
+        self.runner = JobRunner(self, finished=self._on_opened, failed=self._on_failed)
+        self._options_runner = JobRunner(self, finished=self._show_options, failed=notify_error)
+        self._series_runner = JobRunner(self, finished=self._show_series, failed=self._on_failed)
         self._options: list[tuple[str, str | int]] = []
         self._build()
         self._connect()
@@ -53,46 +65,36 @@ class OpenCaseWidget(Panel):
         self._build_roles(column)
         self._build_details(column)
         self.open_button = button("&Open", "Open it as layers. An empty viewer is turned to the radiological view.")
-        column.addWidget(self.open_button)
         self.status_label = wrapped("")
-        column.addWidget(self.status_label)
         self.code_box = ActionLines(lambda: open_lines(self.request))
-        column.addWidget(self.code_box)
+        add_to(column, self.open_button, self.status_label, self.code_box)
         column.addStretch(1)
         self.default_button = button(
             "&Always open such files this way",
-            "For .nii.gz, .nii, .nrrd, .mha and folders napari asks each time which plugin to use; its own reads not "
-            "all.\nThis chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
+            "For .nii.gz, .nii, .nrrd, .mha and folders napari asks each time which plugin to use; its own cannot read "
+            "all of them.\nThis chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
         )
         column.addWidget(self.default_button)
 
     def _build_path(self, column: QVBoxLayout) -> None:
-        row = flow()
-        self.folder_button = button("Choose fol&der…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
+        self.folder_button = button("Choose fol&der…", "A case folder: one file per sequence, TIFF slices, or DICOM.")
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
-        row.addWidget(self.folder_button)
-        row.addWidget(self.file_button)
-        column.addLayout(row)
-        self.path_edit = QLineEdit()
-        self.path_edit.setPlaceholderText("File or case folder; or drop it on this panel")
+        hint = "File or case folder; or drop it on this panel"
+        self.path_edit = text_field(hint, "The file or case folder to open.", "Path")
         self.path_edit.setAcceptDrops(False)  # it would take the address of what is dropped for text
-        self.path_edit.setAccessibleName("Path")
-        self.path_edit.setToolTip("The file or case folder to open.")
-        column.addWidget(self.path_edit)
+        add_to(column, flow(self.folder_button, self.file_button), self.path_edit)
 
     def _build_series(self, column: QVBoxLayout) -> None:
         self.series_button = button(
             "Choose &series…", "List the DICOM series of the folder, to choose which one is which sequence."
         )
-        column.addWidget(self.series_button)
         self.series_panel = QWidget()
-        inside = QVBoxLayout(self.series_panel)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(wrapped("Choose what each series is used as; the others are left out. Then Open."))
+        inside = column_of(self.series_panel)
+        inside.addWidget(wrapped("Choose what each series is used as; the rest are left out. Then press Open."))
         self.series_table = SeriesTable()
         inside.addWidget(self.series_table)
         self.series_panel.hide()
-        column.addWidget(self.series_panel)
+        add_to(column, self.series_button, self.series_panel)
 
     def _build_roles(self, column: QVBoxLayout) -> None:
         self.roles_panel = QWidget()
@@ -106,20 +108,15 @@ class OpenCaseWidget(Panel):
 
     def _build_details(self, column: QVBoxLayout) -> None:
         rows = form()
-        self.spacing_edit = QLineEdit()
-        self.spacing_edit.setPlaceholderText("x y z in mm")
-        self.spacing_edit.setAccessibleName("Voxel size")
-        self.spacing_edit.setToolTip(
+        self.spacing_edit = text_field(
+            "x y z in mm",
             "Voxel size in millimetres along x, y and z, for example 0.94 0.94 5.\n"
-            "Only for TIFF and other files that do not state it; otherwise leave it empty."
+            "Only for TIFF and other files that do not state it; otherwise leave it empty.",
+            "Voxel size",
         )
         rows.addRow("&Voxel size", self.spacing_edit)
         self.schema_box = combo("What the numbers of a segmentation mean.", "Labels mean")
-        self.schema_box.addItem(_BY_NAME, None)
-        for schema in SCHEMAS.values():
-            meanings = ", ".join(f"{value} {meaning}" for value, meaning in schema.meanings.items())
-            self.schema_box.addItem(schema.name, schema.name)
-            self.schema_box.setItemData(self.schema_box.count() - 1, meanings, Qt.ItemDataRole.ToolTipRole)
+        offer(self.schema_box, [(_BY_NAME, None), *((name, name, schema_meanings(name)) for name in SCHEMAS)])
         rows.addRow("&Labels mean", self.schema_box)
         column.addLayout(rows)
 
@@ -130,13 +127,7 @@ class OpenCaseWidget(Panel):
         self.path_edit.returnPressed.connect(self.open)
         self.open_button.clicked.connect(self.open)
         self.default_button.clicked.connect(self._on_default_requested)
-        self.runner.finished.connect(self._on_opened)
-        self.runner.failed.connect(self._on_failed)
-        self._options_runner.finished.connect(self._show_options)
-        self._options_runner.failed.connect(notify_error)
         self.series_button.clicked.connect(self._on_series_requested)
-        self._series_runner.finished.connect(self._show_series)
-        self._series_runner.failed.connect(self._on_failed)
         self.series_table.changed.connect(self.code_box.refresh)
         for changed in (self.path_edit.textChanged, self.spacing_edit.textChanged):
             changed.connect(self.code_box.refresh)
@@ -148,17 +139,14 @@ class OpenCaseWidget(Panel):
         """What the panel is set to open; raises `SpacingUnknownError` where the voxel size cannot be understood."""
         spacing = spacing_of(self.spacing_edit.text())
         picks = self.series_table.picks if not self.series_panel.isHidden() else {}
+        roles = {role: box.currentData() for role, box in self.role_boxes.items() if box.currentData() is not None}
         return ViewRequest(
             path=Path(self.path_edit.text()),
-            roles=self._roles() or None,
+            roles=roles or None,
             spacing_mm=spacing,
             schema_name=self.schema_box.currentData(),
             series=picks or None,
         )
-
-    def _roles(self) -> dict[str, str | int]:
-        positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
-        return {role: self._options[at][1] for role, at in positions.items() if at >= 0}
 
     def open(self) -> None:
         """Open what is set; `runner` tells how it goes."""
@@ -173,18 +161,6 @@ class OpenCaseWidget(Panel):
         self.open_button.setEnabled(False)
         self.status_label.setText("Opening…")
         self.runner.start(lambda _: as_job(open_case, request))
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take one file or folder."""
-        if event is not None and len(dropped_paths(event.mimeData())) == 1:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what is dropped on the panel; napari asks no one which plugin should."""
-        paths = dropped_paths(event.mimeData()) if event is not None else []
-        if event is not None and len(paths) == 1:
-            event.acceptProposedAction()
-            self.open_path(paths[0])
 
     def _on_folder_requested(self) -> None:
         self.open_path(QFileDialog.getExistingDirectory(self, "Case folder"))
@@ -239,17 +215,10 @@ class OpenCaseWidget(Panel):
     def _show_options(self, options: Sequence[tuple[str, str | int]]) -> None:
         self._options = list(options)
         for box in self.role_boxes.values():
-            box.clear()
-            box.addItems(["none", *(label for label, _ in options)])
+            offer(box, [("none", None), *options])
         self.roles_panel.setVisible(bool(options))
 
     def _on_default_requested(self) -> None:
         make_default_reader(folders=True)
         remember_offer()
         notify("napari opens .nii.gz, .nii, .nrrd and .mha files and folders with Brain Tumor from now on.")
-
-
-def dropped_paths(data: QMimeData | None) -> list[str]:
-    """The files and folders of this machine that are dragged."""
-    urls = data.urls() if data is not None and data.hasUrls() else []
-    return [url.toLocalFile() for url in urls if url.isLocalFile()]

@@ -13,7 +13,6 @@ from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.requests.actions import view_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.opening import ViewRequest
-from napari_brain_tumor.study import Study
 
 
 def open_case(request: ViewRequest) -> list[LayerData]:
@@ -24,7 +23,8 @@ def open_case(request: ViewRequest) -> list[LayerData]:
         return reader.read_picked(request.path, request.series, spacing_mm=request.spacing_mm)
     if not request.roles and request.spacing_mm is None and request.schema_name is None:
         return reader.read_path(request.path)
-    return _with_truth(_open_scan(request), request)
+    study = io.open_study(request.path, request.roles, spacing_mm=request.spacing_mm)
+    return reader.read_study(study, request.path, request.schema_name, spacing_mm=request.spacing_mm)
 
 
 def open_lines(request: ViewRequest) -> CommandLines:
@@ -57,14 +57,6 @@ def _open_labels(request: ViewRequest) -> list[LayerData]:
         return [reader.read_segmentation(request.path, request.schema_name)]
     opened = io.open_segmentation(request.path, request.schema_name, spacing_mm=request.spacing_mm)
     return [to_layers.segmentation_to_layer(opened, name=request.path.name)]
-
-
-def _open_scan(request: ViewRequest) -> Study:
-    return io.open_study(request.path, request.roles, spacing_mm=request.spacing_mm)
-
-
-def _with_truth(study: Study, request: ViewRequest) -> list[LayerData]:
-    return reader.read_study(study, request.path, request.schema_name, spacing_mm=request.spacing_mm)
 
 
 def series_at(path: Path) -> list[io.Series]:

@@ -1,15 +1,20 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final, TypeVar
 
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import (
+    QApplication,
+    QBoxLayout,
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
+    QLayout,
     QLineEdit,
     QProgressBar,
     QPushButton,
@@ -23,6 +28,7 @@ from superqt import QFlowLayout
 from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 
 _LEAST_WIDTH: Final = 300
+Widget = TypeVar("Widget", bound=QWidget)
 
 
 class Panel(QScrollArea):
@@ -44,21 +50,20 @@ def column_in(panel: QScrollArea) -> QVBoxLayout:
     panel.setFrameShape(QFrame.Shape.NoFrame)
     panel.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     content = QWidget()
-    column = QVBoxLayout(content)
+    column = column_of(content, spacing=6)
     column.setContentsMargins(6, 6, 6, 6)
-    column.setSpacing(6)
     panel.setWidget(content)
     WheelGuard(panel)
-    give_room(panel, content, _LEAST_WIDTH)
+    _RoomForContent(panel, content)
     return column
 
 
 class _RoomForContent(QObject):
     """Keeps a scrolling area as wide as its content must be, whatever the font; it scrolls only up and down."""
 
-    def __init__(self, area: QScrollArea, content: QWidget, least: int) -> None:
+    def __init__(self, area: QScrollArea, content: QWidget) -> None:
         super().__init__(content)
-        self._area, self._content, self._least = area, content, least
+        self._area, self._content = area, content
         content.installEventFilter(self)
         self._fit()
 
@@ -71,22 +76,35 @@ class _RoomForContent(QObject):
     def _fit(self) -> None:
         bar = self._area.verticalScrollBar()
         beside = bar.sizeHint().width() if bar is not None else 0
-        width = max(self._least, self._content.minimumSizeHint().width() + beside)
+        width = max(_LEAST_WIDTH, self._content.minimumSizeHint().width() + beside)
         if width != self._area.minimumWidth():
             self._area.setMinimumWidth(width)
 
 
-def give_room(area: QScrollArea, content: QWidget, least: int) -> None:
-    """Keep an area that scrolls up and down wide enough for its content, so that nothing is cut off at the side.
+def column_of(parent: QWidget | None, *parts: QWidget | QLayout, spacing: int = -1) -> QVBoxLayout:
+    """Parts below each other without a margin around them; the spacing is that of the style where none is given."""
+    column = QVBoxLayout(parent) if parent is not None else QVBoxLayout()
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(spacing)
+    add_to(column, *parts)
+    return column
 
-    Parameters
-    ----------
-    content : QWidget
-        Its widget.
-    least : int
-        Pixels that it has anyway.
-    """
-    _RoomForContent(area, content, least)
+
+def row_of(first: QWidget, *others: QWidget) -> QHBoxLayout:
+    """Parts beside each other, of which the first takes the room that the others leave."""
+    row = QHBoxLayout()
+    row.addWidget(first, 1)
+    add_to(row, *others)
+    return row
+
+
+def add_to(layout: QBoxLayout, *parts: QWidget | QLayout) -> None:
+    """Append parts to a layout."""
+    for part in parts:
+        if isinstance(part, QWidget):
+            layout.addWidget(part)
+        else:
+            layout.addLayout(part)
 
 
 def flow(*widgets: QWidget) -> QFlowLayout:
@@ -110,32 +128,50 @@ def form(parent: QWidget | None = None) -> QFormLayout:
     return layout
 
 
+def described(widget: Widget, tip: str, name: str = "") -> Widget:
+    """The widget with a tooltip, and with a name for screen readers where its own text is not enough."""
+    widget.setToolTip(tip)
+    if name:
+        widget.setAccessibleName(name)
+    return widget
+
+
 def combo(tip: str, name: str) -> QComboBox:
     """A box to choose from that stays narrow however long its items are."""
-    box = QComboBox()
-    box.setToolTip(tip)
-    box.setAccessibleName(name)
+    box = described(QComboBox(), tip, name)
     narrow(box, 8)
     return box
 
 
+def offer(box: QComboBox, items: Iterable[tuple[Any, ...]], selected: Any = None, *, otherwise: int = 0) -> None:
+    """Fill a box with items, silently; that of the selected data is chosen.
+
+    Parameters
+    ----------
+    items : iterable of (text, data) or (text, data, tip)
+    otherwise : int
+        Which item is chosen where none has that data.
+    """
+    listed = list(items)
+    with QSignalBlocker(box):
+        box.clear()
+        for at, (text, data, *tips) in enumerate(listed):
+            box.addItem(text, data)
+            if tips:
+                box.setItemData(at, tips[0], Qt.ItemDataRole.ToolTipRole)
+        values = [data for _, data, *_ in listed]
+        box.setCurrentIndex(values.index(selected) if selected in values else otherwise)
+
+
 def offer_layers(box: QComboBox, none: str, offered: Sequence[Layer], selected: Layer | None) -> None:
     """Offer layers by name below the text for none of them; the selected one stays so while it is there. Silently."""
-    box.blockSignals(True)
-    box.clear()
-    box.addItem(none, None)
-    for layer in offered:
-        box.addItem(layer.name, layer)
-    box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
-    box.blockSignals(False)
+    offer(box, [(none, None), *((layer.name, layer) for layer in offered)], selected)
 
 
 def text_field(placeholder: str, tip: str, name: str) -> QLineEdit:
     """A line to type in."""
-    edit = QLineEdit()
+    edit = described(QLineEdit(), tip, name)
     edit.setPlaceholderText(placeholder)
-    edit.setToolTip(tip)
-    edit.setAccessibleName(name)
     return edit
 
 
@@ -147,9 +183,12 @@ def narrow(box: QComboBox, letters: int) -> None:
 
 def button(text: str, tip: str) -> QPushButton:
     """A button with a tooltip."""
-    push_button = QPushButton(text)
-    push_button.setToolTip(tip)
-    return push_button
+    return described(QPushButton(text), tip)
+
+
+def check(text: str, tip: str) -> QCheckBox:
+    """A box to tick."""
+    return described(QCheckBox(text), tip)
 
 
 class FoldToggle(QToolButton):
@@ -157,9 +196,7 @@ class FoldToggle(QToolButton):
 
     def __init__(self, text: str, tip: str, name: str) -> None:
         super().__init__()
-        self.setText(text)
-        self.setToolTip(tip)
-        self.setAccessibleName(name)
+        described(self, tip, name).setText(text)
         self.setCheckable(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -183,32 +220,32 @@ class Fold(QWidget):
 
     def __init__(self, text: str, tip: str, name: str = "") -> None:
         super().__init__()
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(4)
         self.toggle = FoldToggle(text, tip, name or text.replace("&", ""))
         self.body = QWidget()
-        self.column = QVBoxLayout(self.body)
+        self.column = column_of(self.body, spacing=6)
         self.column.setContentsMargins(8, 0, 0, 4)
-        self.column.setSpacing(6)
-        outer.addWidget(self.toggle)
-        outer.addWidget(self.body)
+        column_of(self, self.toggle, self.body, spacing=4)
         self.body.hide()
         self.toggle.toggled.connect(self.body.setVisible)
 
 
 def progress_bar(tip: str, name: str = "Progress") -> QProgressBar:
     """A bar of a thousand steps."""
-    bar = QProgressBar()
+    bar = described(QProgressBar(), tip, name)
     bar.setRange(0, 1000)
-    bar.setToolTip(tip)
-    bar.setAccessibleName(name)
     return bar
 
 
-def wrapped(text: str) -> QLabel:
-    """Text that breaks into lines."""
-    label = QLabel(text)
+def copy_text(text: str) -> None:
+    """Put a text into the clipboard."""
+    clipboard = QApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)
+
+
+def wrapped(text: str, name: str = "") -> QLabel:
+    """Text that breaks into lines; the name is for screen readers."""
+    label = described(QLabel(text), "", name)
     label.setWordWrap(True)
     label.setMinimumWidth(60)  # else a long path would decide how wide the panel is
     return label

@@ -7,7 +7,7 @@ import numpy as np
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QToolButton, QWidget
 
 from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
@@ -23,6 +23,7 @@ from napari_brain_tumor.widgets.navigation import (
     lines_in_plane,
     ring_in_plane,
 )
+from napari_brain_tumor.widgets.parts import column_of
 
 _STILL_PIXELS: Final = 3
 """A press that moves no farther is a click."""
@@ -51,9 +52,7 @@ class Pane(QWidget):
         self._box: WorldBox | None = None
         self._fitted_zoom = 0.0
         self._fit_timer = single_shot(self, self.fit)
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(0)
+        self.column = column_of(self, spacing=0)
         self.column.addWidget(canvas_view)
         # Whatever its parts ask for: all panes are of one size.
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)

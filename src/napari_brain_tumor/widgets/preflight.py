@@ -5,7 +5,7 @@ from html import escape
 
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QWidget
 
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
@@ -13,7 +13,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.preflight.rows import Fix, Row, worst
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import FoldToggle, button, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, add_to, button, column_of, wrapped
 from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Question, answer, header_text, summary
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
@@ -98,28 +98,22 @@ class PreflightTable(QWidget):
         self._devices: tuple[DeviceMemory, ...] = ()
         self._by_hand = False
         self.answer: Answer | None = None
-        self.runner = JobRunner(self)
-        self.memory_runner = JobRunner(self)
+        self.runner = JobRunner(self, finished=self._on_answered, failed=self._on_failed)
+        self.memory_runner = JobRunner(self, finished=self._on_memory_known)
         self._build()
         self._timer = single_shot(self, self._check)
-        self.runner.finished.connect(self._on_answered)
-        self.runner.failed.connect(self._on_failed)
-        self.memory_runner.finished.connect(self._on_memory_known)
         self.toggle.toggled.connect(self.body.setVisible)
         self.toggle.clicked.connect(self._on_opened_by_hand)
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column = column_of(self, spacing=4)
         tip = "What to know before running. Alt+K or a click opens and closes the table."
         self.toggle = FoldToggle("Chec&ks", tip, "What to know before running")
         self.toggle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.toggle.setMinimumWidth(120)
-        column.addWidget(self.toggle)
         self.body = _Body()
         self._rows = self.body.rows
-        column.addWidget(self.body)
+        add_to(column, self.toggle, self.body)
         self.body.hide()
 
     def texts(self) -> dict[str, tuple[str, str]]:

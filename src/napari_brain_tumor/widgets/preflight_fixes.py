@@ -59,9 +59,7 @@ class PreflightFixes:
 
     def __init__(self, panel: "SegmentWidget") -> None:
         self._panel = panel
-        self.runner = JobRunner(panel)
-        self.runner.finished.connect(self._on_resampled)
-        self.runner.failed.connect(notify_error)
+        self.runner = JobRunner(panel, finished=self._on_resampled, failed=notify_error)
         self._acts: Final[dict[FixKind, Callable[[str], None]]] = {
             "resample": self._resample,
             "roles": self._choose_roles,
@@ -69,9 +67,7 @@ class PreflightFixes:
             "device": self._choose_device,
             "brain": self._show_brain,
         }
-        self.brain_runner = JobRunner(panel)
-        self.brain_runner.finished.connect(self._on_brain_found)
-        self.brain_runner.failed.connect(self._on_brain_missing)
+        self.brain_runner = JobRunner(panel, finished=self._on_brain_found, failed=self._on_brain_missing)
 
     def apply(self, fix: Fix) -> None:
         """Do it."""
@@ -93,18 +89,22 @@ class PreflightFixes:
         box.setCurrentIndex(positions[-1] if positions else names.index(value))
 
     def _choose_device(self, value: str) -> None:
-        at = self._panel.device_box.findData(value)
-        self._panel.device_box.setCurrentIndex(max(0, at))
+        self._panel.device_box.setCurrentIndex(max(0, self._panel.device_box.findData(value)))
 
     def _show_brain(self, value: str) -> None:
-        panel = self._panel
+        panel, views = self._panel, self._views()
+        if views is not None:
+            device, worker = panel.choices.options.device, panel.worker
+            panel.status_label.setText("Finding the brain…")
+            self.brain_runner.start(lambda stop: state.brain_steps(stop, views, device, worker))
+
+    def _views(self) -> dict[Role, LayerView] | None:
+        """The chosen scans; None, after saying why, where one is no volume."""
         try:
-            views = {role: layers.view(layer) for role, layer in panel.choices.sequences.items()}
+            return {role: layers.view(layer) for role, layer in self._panel.choices.sequences.items()}
         except BrainTumorError as error:
             notify_error(error)
-            return
-        panel.status_label.setText("Finding the brain…")
-        self.brain_runner.start(lambda stop: state.brain_steps(stop, views, panel.choices.options.device, panel.worker))
+            return None
 
     def _on_brain_found(self, mask_data: LayerData) -> None:
         viewer, name = self._panel.viewer, mask_data[1]["name"]
@@ -125,16 +125,13 @@ class PreflightFixes:
         notify_error(error)
 
     def _resample(self, value: str) -> None:
-        try:
-            views: dict[Role, LayerView] = {r: layers.view(layer) for r, layer in self._panel.choices.sequences.items()}
-        except BrainTumorError as error:
-            notify_error(error)
-            return
-        views |= _views_left_out(self._panel)
-        self._panel.status_label.setText("Bringing the scans onto one grid…")
-        self.runner.start(lambda _: as_job(from_layers.resampled_layers, views, value))
+        views = self._views()
+        if views is not None:
+            views |= _views_left_out(self._panel)
+            self._panel.status_label.setText("Bringing the scans onto one grid…")
+            self.runner.start(lambda _: as_job(from_layers.resampled_layers, views, value))
 
     def _on_resampled(self, resampled: list[LayerData]) -> None:
         added: list[Any] = viewers.add_layers(self._panel.viewer, resampled)
         self._panel.choose_case_of(added[-1])
-        self._panel.status_label.setText("Added the scans on one grid; the others are as they were.")
+        self._panel.status_label.setText("Added the scans on one grid; the original layers are unchanged.")

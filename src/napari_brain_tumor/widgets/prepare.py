@@ -10,16 +10,12 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QFileDialog,
     QLabel,
-    QLineEdit,
-    QTableWidget,
-    QTableWidgetItem,
 )
 
 from napari_brain_tumor.plugin import reader, viewers
-from napari_brain_tumor.preparation import Candidate
+from napari_brain_tumor.preparation import Candidate, candidates_of
 from napari_brain_tumor.preparation.pipeline import PreparationReport
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.prepare import PrepareRequest
@@ -27,9 +23,10 @@ from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.types import Labels
 from napari_brain_tumor.widgets import prepare_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, combo
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, combo, text_field
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
@@ -60,49 +57,30 @@ class PrepareWidget(Panel):
     def _build(self) -> None:
         column = column_in(self)
         self.folder_button = button("Choose e&xamination…", "Folder of a DICOM study, of BIDS, or of files.")
-        column.addWidget(self.folder_button)
-        self.path_edit = self._path_edit("Examination", "Folder of the raw series", "The examination to prepare.")
-        column.addWidget(self.path_edit)
-        self.table = QTableWidget(0, len(state.COLUMNS) + 1)
-        self.table.setHorizontalHeaderLabels(["Use as", *state.COLUMNS.values()])
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.path_edit = text_field("Folder of the raw series", "The examination to prepare.", "Examination")
+        add_to(column, self.folder_button, self.path_edit)
+        tip = "What each series is used as, and why. Choose something else in the first column."
+        self.table = CellTable(["Use as", *state.COLUMNS.values()], tip, "Series of the examination", 170)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(170)
-        self.table.setAccessibleName("Series of the examination")
-        self.table.setToolTip("What each series is used as, and why. Choose something else in the first column.")
-        column.addWidget(self.table)
-        self.output_edit = self._path_edit("Folder of the study", "Folder for the study", "Where the study is kept.")
-        column.addWidget(self.output_edit)
-        self.grid_box = QCheckBox("On the &reference's own grid")
-        self.grid_box.setToolTip("Keep the voxels of T1c, or of the finest sequence, instead of voxels of 1 mm.")
-        self.bias_box = QCheckBox("Correct &shading (N4)")
-        self.bias_box.setToolTip("Take away the slow shading that receiver coils leave.")
-        self.head_box = QCheckBox("&Keep the skull")
-        self.head_box.setToolTip("Do not extract the brain.")
-        for box in (self.grid_box, self.bias_box, self.head_box):
-            column.addWidget(box)
+        self.output_edit = text_field("Folder for the study", "Where the study is saved.", "Folder of the study")
+        self.grid_box = check(
+            "On the &reference's own grid",
+            "Keep the voxels of T1c, or of the finest sequence, instead of voxels of 1 mm.",
+        )
+        self.bias_box = check("Correct &shading (N4)", "Remove the smooth shading that receiver coils cause.")
+        self.head_box = check("&Keep the skull", "Do not extract the brain.")
         self.prepare_button = button("&Prepare", "Register the series, extract the brain, save and open the study.")
         self.cancel_button = button("Cancel", "Stop within a second; nothing is kept.")
-        self.run_controls = RunControls(self.prepare_button, self.cancel_button, "How far the preparation is.")
+        self.run_controls = RunControls(self.prepare_button, self.cancel_button, "Progress of the preparation.")
         self.status_label = self.run_controls.label
-        column.addWidget(self.run_controls)
-        self.picture_box = combo("Whose checkerboard is shown.", "Checkerboard of")
+        self.picture_box = combo("The sequence whose checkerboard is shown.", "Checkerboard of")
         self.picture_box.hide()
-        column.addWidget(self.picture_box)
         self.picture_label = QLabel()
-        self.picture_label.setToolTip("Fields of both scans in turns: above as scanned, below registered.")
-        column.addWidget(self.picture_label)
+        self.picture_label.setToolTip("Alternating fields of both scans: as scanned above, registered below.")
         self.code_box = ActionLines(lambda: state.lines_of(self.request, self.output))
-        column.addWidget(self.code_box)
+        add_to(column, self.table, self.output_edit, self.grid_box, self.bias_box, self.head_box, self.run_controls)
+        add_to(column, self.picture_box, self.picture_label, self.code_box)
         column.addStretch(1)
-
-    def _path_edit(self, name: str, placeholder: str, tip: str) -> QLineEdit:
-        edit = QLineEdit()
-        edit.setPlaceholderText(placeholder)
-        edit.setAccessibleName(name)
-        edit.setToolTip(tip)
-        return edit
 
     def _connect(self) -> None:
         self.folder_button.clicked.connect(self._on_folder_requested)
@@ -155,7 +133,7 @@ class PrepareWidget(Panel):
             self.status_label.setText("Choose the folder of an examination first.")
             return
         self.status_label.setText("Reading the headers…")
-        self.headers_runner.start(lambda _: as_job(state.offered, path))
+        self.headers_runner.start(lambda _: as_job(candidates_of, path))
 
     def prepare(self) -> None:
         """Prepare what is set; `runner` tells how it goes."""
@@ -200,10 +178,7 @@ class PrepareWidget(Panel):
             number = row["number"]
             box.textActivated.connect(lambda text, number=number: self.choose(number, "" if text == _NONE else text))
             self.table.setCellWidget(at, 0, box)
-            for column, key in enumerate(state.COLUMNS, 1):
-                item = QTableWidgetItem(row[key])
-                item.setToolTip(row["why"])
-                self.table.setItem(at, column, item)
+            self.table.show_cells(at, [row[key] for key in state.COLUMNS], first=1, tip=row["why"])
         self.table.resizeColumnsToContents()
         self.status_label.setText(self._view.problem or f"{len(self._candidates)} series.")
         self.code_box.refresh()

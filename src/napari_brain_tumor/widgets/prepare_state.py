@@ -7,7 +7,7 @@ from typing import Final
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.preparation import Candidate, candidates_of, select
+from napari_brain_tumor.preparation import Candidate, select
 from napari_brain_tumor.preparation.choice import LEAVE_OUT
 from napari_brain_tumor.preparation.pipeline import PreparationReport
 from napari_brain_tumor.progress import Job
@@ -35,11 +35,6 @@ class SeriesView:
 
     rows: tuple[Mapping[str, str], ...] = ()
     problem: str = ""
-
-
-def offered(path: Path) -> tuple[Candidate, ...]:
-    """What an examination offers."""
-    return candidates_of(path)
 
 
 def view_of(candidates: Sequence[Candidate], series: Mapping[str, str]) -> SeriesView:
@@ -94,7 +89,7 @@ def report_text(report: PreparationReport) -> str:
         f"{detail:.2f}"
         for role, degrees, distance, overlap, detail in report.motions
     ]
-    return "\n".join([f"Registered to {report.reference}.", *lines, f"Kept in {report.folder}."])
+    return "\n".join([f"Registered to {report.reference}.", *lines, f"Saved in {report.folder}."])
 
 
 def lines_of(request: PrepareRequest, output: Path) -> CommandLines:

@@ -1,8 +1,9 @@
 """Questions that wait for an answer."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 Ask = Callable[[QWidget, str, Mapping[str, str]], str]
 """Asks a question with those answers, key to text, and returns the key of the one that was given."""
@@ -21,3 +22,22 @@ def ask(parent: QWidget, question: str, answers: Mapping[str, str]) -> str:
     box.exec()
     clicked = box.clickedButton()
     return next((key for key, push_button in buttons.items() if push_button is clicked), keys[-1])
+
+
+def ask_target(parent: QWidget, title: str, name: str, kinds: str, suffixes: tuple[str, ...] = ("",)) -> Path | None:
+    """Ask where to save; a name with none of the suffixes gets the first. None where the user cancels.
+
+    Parameters
+    ----------
+    name : str
+        That is proposed, in the user's folder.
+    kinds : str
+        Of files, as Qt's dialogs take them.
+    """
+    path, _ = QFileDialog.getSaveFileName(parent, title, str(Path.home() / name), kinds)
+    return target_of(path, suffixes) if path else None
+
+
+def target_of(path: str, suffixes: tuple[str, ...]) -> Path:
+    """The file that is written, with the usual suffix where none of the possible ones was typed."""
+    return Path(path if path.lower().endswith(suffixes) else f"{path}{suffixes[0]}")

@@ -1,20 +1,18 @@
 """Offers once, after the first case, to open such files always with this plugin."""
 
-from functools import partial
 from typing import Any, Final
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout
 
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.sample import sample_case_folder
-from napari_brain_tumor.widgets.closing import when_gone
-from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.case_watch import CaseWatch, watch_cases
+from napari_brain_tumor.widgets.parts import button, check, wrapped
 from napari_brain_tumor.widgets.worker import notify
 
 _DOCK: Final = "Opening files"
@@ -31,13 +29,13 @@ class ReaderOffer(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
         # Short, to stand in one line at 16 pt: a second one would make the window higher than a small screen.
-        self.text_label = wrapped("Open .nii.gz, .nii, .nrrd and .mha always with Brain Tumor, without being asked?")
+        self.text_label = wrapped("Always open .nii.gz, .nii, .nrrd and .mha with Brain Tumor, without asking?")
         row.addWidget(self.text_label, 1)
         # No letters for Alt: it stands beside the panels, and these have theirs.
-        self.folders_box = QCheckBox("Folders too")
-        self.folders_box.setToolTip(
+        self.folders_box = check(
+            "Folders too",
             "Case folders, DICOM series and slices.\nFor a folder that is not a case, napari asks which other "
-            "plugin should open it."
+            "plugin should open it.",
         )
         self.folders_box.setChecked(True)
         self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")
@@ -71,29 +69,6 @@ class ReaderOffer(QFrame):
         self.deleteLater()
 
 
-class _Watch(QObject):
-    """Waits for the first case of the user in a viewer."""
-
-    def __init__(self, viewer: Any, window: QObject) -> None:
-        super().__init__(window)
-        self._viewer = viewer
-        self._timer = single_shot(self, self._offer, _WAIT_MS)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        when_gone(window, partial(viewer.layers.events.inserted.disconnect, self._on_inserted))
-        if any(_is_case(layer) for layer in viewer.layers):
-            self._timer.start()
-
-    def _on_inserted(self, event: Any) -> None:
-        if _is_case(event.value):
-            self._timer.start()
-
-    def _offer(self) -> None:
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        if may_offer():
-            remember_offer()
-            self._viewer.window.add_dock_widget(ReaderOffer(self._viewer), name=_DOCK, area="bottom")
-
-
 def offer_after_opening(viewer: Any) -> None:
     """Offer it in this viewer when its first case is opened; the second call for a viewer does nothing.
 
@@ -102,9 +77,14 @@ def offer_after_opening(viewer: Any) -> None:
     viewer : napari.Viewer
         One without a window is left alone.
     """
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
-    if window is not None and window.findChild(_Watch) is None:
-        _Watch(viewer, window)
+    watch_cases(viewer, "offer to open files", _is_case, _offer, _WAIT_MS)
+
+
+def _offer(watch: CaseWatch) -> None:
+    watch.stop()
+    if may_offer():
+        remember_offer()
+        watch.viewer.window.add_dock_widget(ReaderOffer(watch.viewer), name=_DOCK, area="bottom")
 
 
 def _is_case(layer: Layer) -> bool:

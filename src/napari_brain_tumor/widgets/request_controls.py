@@ -5,11 +5,11 @@ from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
-from magicgui.widgets import Widget, create_widget
+from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout
 
 from napari_brain_tumor.requests.request import Request, arms_of, option_of
 
@@ -43,7 +43,7 @@ class RequestControls(QObject):
         for name in names:
             field = request.model_fields[name]
             widget = _widget(name, field)
-            native = self._native(widget)
+            native = widget.native
             native.setAccessibleName(option_of(field).label.replace("&", ""))
             if isinstance(native, QCheckBox):
                 native.setText(option_of(field).label)
@@ -54,7 +54,7 @@ class RequestControls(QObject):
 
     def control(self, name: str) -> Any:
         """The Qt widget of a field."""
-        return self._native(self.widgets[name])
+        return self.widgets[name].native
 
     @property
     def values(self) -> dict[str, Any]:
@@ -97,10 +97,6 @@ class RequestControls(QObject):
 
     def _on_changed(self, *_: Any) -> None:
         self.changed.emit()
-
-    @staticmethod
-    def _native(widget: Widget) -> QWidget:
-        return widget.native
 
 
 def _is_set(arm: Any) -> bool:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -19,7 +18,8 @@ from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.tick_list import TickList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 _SEARCH_MS: Final = 600
@@ -56,19 +56,14 @@ class RestoreNotice(QFrame):
         self.setStyleSheet("#restore_notice { border: 1px solid gray; }")  # napari's themes draw no frames
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
-        self.text_label = wrapped("")
-        self.text_label.setAccessibleName("Unsaved labels of an earlier session")
-        column.addWidget(self.text_label)
-        row = flow()
+        self.text_label = wrapped("", "Unsaved labels of an earlier session")
         # No letters for Alt: the notice stands above the tabs, and these have theirs.
         self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
             "Not now",
             f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them.",
         )
-        row.addWidget(self.restore_button)
-        row.addWidget(self.later_button)
-        column.addLayout(row)
+        add_to(column, self.text_label, flow(self.restore_button, self.later_button))
         self.restore_button.clicked.connect(self.restore)
         self.later_button.clicked.connect(self.decline)
         self.search_runner.finished.connect(self._on_found)
@@ -135,14 +130,12 @@ class RestoreWidget(Panel):
         column = column_in(self)
         column.addWidget(
             wrapped(
-                "Labels that were changed and not saved, of layers that were removed and of earlier sessions. They are "
+                "Labels that were changed but not saved, from removed layers and earlier sessions. They are "
                 "kept for "
-                f"{KEEP_DAYS} days, or less where they take more than {KEEP_BYTES // 1_000_000} MB."
+                f"{KEEP_DAYS} days, or less if they take up more than {KEEP_BYTES // 1_000_000} MB."
             )
         )
-        self.list = QListWidget()
-        self.list.setAccessibleName("Unsaved labels")
-        self.list.setToolTip("Tick what to restore or delete.")
+        self.list = TickList("Tick what to restore or delete.", "Unsaved labels")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
         row = flow()
@@ -151,14 +144,12 @@ class RestoreWidget(Panel):
         self.search_button = button("&Look again", "Look for unsaved labels again.")
         for push_button in (self.restore_button, self.delete_button, self.search_button):
             row.addWidget(push_button)
-        column.addLayout(row)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
+        self.status_label = wrapped("", "Status")
+        add_to(column, row, self.status_label)
         self.restore_button.clicked.connect(self.restore)
         self.delete_button.clicked.connect(self.delete)
         self.search_button.clicked.connect(self.search)
-        self.list.itemChanged.connect(self._on_ticked)
+        self.list.ticks_changed.connect(self._on_ticked)
         self.search_runner.finished.connect(self._on_found)
         self.search_runner.failed.connect(self._on_failed)
         self.runner.finished.connect(self._on_loaded)
@@ -166,9 +157,7 @@ class RestoreWidget(Panel):
 
     @property
     def ticked(self) -> list[state.Offer]:
-        items = [self.list.item(row) for row in range(self.list.count())]
-        checked = [entry for entry in items if entry is not None and entry.checkState() == Qt.CheckState.Checked]
-        return [entry.data(Qt.ItemDataRole.UserRole) for entry in checked]
+        return self.list.ticked
 
     def search(self) -> None:
         """List what there is; `search_runner` tells when it is done."""
@@ -191,17 +180,13 @@ class RestoreWidget(Panel):
         self.search()
 
     def _on_found(self, offers: Sequence[state.Offer]) -> None:
-        self.list.clear()
-        for offer in offers:
-            item = QListWidgetItem(f"{offer.text} ({state.FATES[offer.fate]})")
-            item.setData(Qt.ItemDataRole.UserRole, offer)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked if offer.fate == "lost" else Qt.CheckState.Unchecked)
-            self.list.addItem(item)
+        self.list.show_lines(
+            (f"{offer.text} ({state.FATES[offer.fate]})", offer, offer.fate == "lost") for offer in offers
+        )
         self._on_ticked()
         self.status_label.setText("" if offers else "There are no unsaved labels.")
 
-    def _on_ticked(self, item: Any = None) -> None:
+    def _on_ticked(self) -> None:
         self._enable(bool(self.ticked))
 
     def _enable(self, on: bool) -> None:
@@ -234,7 +219,7 @@ def add_all(viewer: Any, restored: Sequence[state.Restored]) -> None:
     """Add what was brought back to a viewer, and tell of it."""
     for entry in restored:
         layer = state.add_restored(viewer, entry)
-        notify(" ".join([f"Brought back {layer.name}. Save it.", *entry.notes]))
+        notify(" ".join([f"Restored {layer.name}. Remember to save it.", *entry.notes]))
 
 
 def _opened(viewer: Any) -> list[Any]:

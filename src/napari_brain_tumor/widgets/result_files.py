@@ -46,15 +46,9 @@ def default_format(layout: FileLayout) -> Format:
     return next(choice for choice in FORMATS if choice.suffix == suffix)
 
 
-def writable_schemas() -> list[str]:
-    """Names of schemas to choose from, ours first."""
-    return list(SCHEMAS)
-
-
-def schema_tooltip(name: str) -> str:
-    """What the integers of a schema mean, a line each."""
-    schema = SCHEMAS[name]
-    return "\n".join(f"{value}: {meaning}" for value, meaning in schema.meanings.items())
+def schema_meanings(name: str) -> str:
+    """What the integers of a schema mean."""
+    return ", ".join(f"{value} {meaning}" for value, meaning in SCHEMAS[name].meanings.items())
 
 
 def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:

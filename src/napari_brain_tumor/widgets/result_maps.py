@@ -14,8 +14,9 @@ from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.doubt_list import DoubtList
 from napari_brain_tumor.widgets.doubt_ring import show_ring
+from napari_brain_tumor.widgets.key_buttons import key_button
 from napari_brain_tumor.widgets.more_settings import MoreSettings
-from napari_brain_tumor.widgets.parts import Fold, button, flow, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, flow, wrapped
 from napari_brain_tumor.widgets.results import applied_text, put_into
 from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_maps_of
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
@@ -38,40 +39,30 @@ class ResultMaps(QWidget):
         self._viewer, self._more = viewer, more
         self._layer: Layer | None = None
         self._relabelled: Layer | None = None
-        self.relabel_runner = JobRunner(self)
-        self.runner = JobRunner(self)
+        self.relabel_runner = JobRunner(self, finished=self._on_relabelled, failed=notify_error)
+        self.runner = JobRunner(self, finished=self._on_maps_made, failed=notify_error)
         self._build()
         bind_keys(viewer, doubt.KEYS)
         doubt.doubt_steps.gone.connect(self.show_doubt)
         more.thresholds_applied.connect(self._on_thresholds_applied)
         more.maps_changed.connect(self.show_maps)
-        self.relabel_runner.finished.connect(self._on_relabelled)
-        self.relabel_runner.failed.connect(notify_error)
-        self.runner.finished.connect(self._on_maps_made)
-        self.runner.failed.connect(notify_error)
 
     def _build(self) -> None:
         column, row = QVBoxLayout(self), flow()
         column.setContentsMargins(0, 0, 0, 0)
-        self.doubt_buttons = []
-        for action in doubt.KEYS:
-            doubt_button = button(
-                f"{action.text} ({key_text(action.key)})", f"{action.tip}\nKey: {key_text(action.key)}"
-            )
-            doubt_button.clicked.connect(lambda _=False, act=action.act: act(self._viewer))
-            self.doubt_buttons.append(doubt_button)
+        self.doubt_buttons = [
+            key_button(self._viewer, doubt.KEYS[0], doubt.KEYS[0].name),
+            key_button(self._viewer, doubt.KEYS[1], "Previous"),
+        ]
         row.addWidget(self.doubt_buttons[0])
-        column.addLayout(row)
         tip = "Every doubtful place: where, how large, why."
         self.doubt_fold = Fold("All doubtful places", tip, "List of doubtful places")
         self.doubt_list = DoubtList(self._viewer)
         self.doubt_fold.column.addWidget(self.doubt_list)
         self.doubt_fold.column.addWidget(self.doubt_buttons[1])
-        column.addWidget(self.doubt_fold)
-        self.doubt_label = wrapped("")
-        self.doubt_label.setAccessibleName("What is doubtful here")
+        self.doubt_label = wrapped("", "What is doubtful here")
         self.doubt_label.hide()
-        column.addWidget(self.doubt_label)
+        add_to(column, row, self.doubt_fold, self.doubt_label)
 
     def show_result(self, layer: Layer | None) -> None:
         """Offer what can be done with the probabilities of a result, if they are kept."""
@@ -82,7 +73,7 @@ class ResultMaps(QWidget):
             doubt_button.setEnabled(stored is not None)
         self.doubt_fold.setEnabled(stored is not None and bool(stored.places))
         self.doubt_list.show_places_of(layer)
-        next_text = f"{len(stored.places)} doubtful places" if stored is not None else doubt.KEYS[0].text
+        next_text = f"{len(stored.places)} doubtful places" if stored is not None else doubt.KEYS[0].name
         self.doubt_buttons[0].setText(f"{next_text} ({key_text(doubt.KEYS[0].key)})")
         if stored is None:
             self.doubt_label.hide()

@@ -1,17 +1,18 @@
 """Saving the labels that the Segment panel shows: format, label numbers, place."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
-from napari_brain_tumor.widgets.parts import button, combo, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, wrapped
+from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.saved_files import remember_saved
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
@@ -33,34 +34,26 @@ class ResultSaving(QWidget):
         self._viewer, self._result = viewer, result
         self._when_saved: Callable[[], None] = lambda: None
         self.path = ""
-        self.runner = JobRunner(self, must_finish=True)
+        self.runner = JobRunner(self, must_finish=True, finished=self._on_saved, failed=self._on_failed)
         self._build()
         result.changed.connect(self._on_result_changed)
         self.button.clicked.connect(self._on_requested)
-        self.runner.finished.connect(self._on_saved)
-        self.runner.failed.connect(self._on_failed)
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         self.button = button(
             "&Save…",
-            "Save the selected labels on the scan's own grid; the file is read back and compared before it counts.",
+            "Save the selected labels on the scan's own grid; the file is read back and verified.",
         )
         self.button.setEnabled(False)
-        column.addWidget(self.button)
         self.label = wrapped("")
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        column.addWidget(self.label)
+        add_to(column, self.button, self.label)
         self.label.hide()
-        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
-        for name in result_files.writable_schemas():
-            self.schema_box.addItem(name, name)
-            at = self.schema_box.count() - 1
-            self.schema_box.setItemData(at, result_files.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole)
+        self.schema_box = combo("Which integers are written: each data set uses its own.", "File labels")
+        offer(self.schema_box, [(name, name, result_files.schema_meanings(name)) for name in SCHEMAS])
         self.format_box = combo("The file format to save in.", "File format")
-        for format_choice in result_files.FORMATS:
-            self.format_box.addItem(format_choice.label, format_choice)
+        offer(self.format_box, [(file_format.label, file_format) for file_format in result_files.FORMATS])
 
     def _on_result_changed(self, layer: Layer | None) -> None:
         self._show_text("")
@@ -83,11 +76,9 @@ class ResultSaving(QWidget):
         name = result_files.case_name(self._result.layer)
         if not file_format.suffix:
             return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
-        start = str(Path.home() / f"{name}_segmentation{file_format.suffix}")
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save segmentation", start, f"{file_format.label} (*{file_format.suffix})"
-        )
-        return path if not path or path.lower().endswith(file_format.suffix) else f"{path}{file_format.suffix}"
+        name, suffix = f"{name}_segmentation{file_format.suffix}", file_format.suffix
+        path = ask_target(self, "Save segmentation", name, f"{file_format.label} (*{suffix})", (suffix,))
+        return "" if path is None else str(path)
 
     def _ask_more(self, file_format: result_files.Format) -> dict[str, str] | None:
         """What the format needs besides the path; None where the user does not say it."""

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from napari.layers import Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerView
@@ -12,7 +12,7 @@ from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import wrapped
+from napari_brain_tumor.widgets.parts import add_to, column_of, wrapped
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
@@ -35,15 +35,11 @@ class ResultView(QWidget):
         super().__init__()
         self._viewer = viewer
         self.layer: Layer | None = None
-        self._runner = JobRunner(self)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        self._runner = JobRunner(self, finished=self._on_measured, failed=self._on_failed)
+        column = column_of(self)
         self.label = wrapped("")
-        column.addWidget(self.label)
         self.volumes = VolumeView()
-        column.addWidget(self.volumes)
-        self._runner.finished.connect(self._on_measured)
-        self._runner.failed.connect(self._on_failed)
+        add_to(column, self.label, self.volumes)
         self._timer = single_shot(self, self._measure)
 
     def follow_selection(self) -> None:

@@ -1,9 +1,9 @@
 """What begins a panel's work, cancels it, and says how far it is: the same in every panel."""
 
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_brain_tumor.progress import Progress
-from napari_brain_tumor.widgets.parts import progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import column_of, progress_bar, wrapped
 
 
 class RunControls(QWidget):
@@ -21,16 +21,14 @@ class RunControls(QWidget):
         self, run_button: QPushButton, cancel_button: QPushButton, tip: str, between: QWidget | None = None
     ) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         self.cancel_button = cancel_button
         row = QHBoxLayout()
         row.addWidget(run_button, 2)
         row.addWidget(cancel_button, 1)
         column.addLayout(row)
         self.bar = progress_bar(tip)
-        self.label = wrapped("")
-        self.label.setAccessibleName("Status")
+        self.label = wrapped("", "Status")
         for part in (between, self.bar, self.label):
             if part is not None:
                 column.addWidget(part)

@@ -6,13 +6,13 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.preflight.costs import known_costs, slowdown_now, usual_cost
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
@@ -25,14 +25,26 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cut_when_closed, when_closed
 from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.helper_layers import HelperLayers
-from napari_brain_tumor.widgets.initial_choices import start_as_preferred
+from napari_brain_tumor.widgets.initial_choices import prefer, prefer_device, prefer_model
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.model_choice import ModelChoice
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
-from napari_brain_tumor.widgets.parts import Fold, Panel, button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.parts import (
+    Fold,
+    Panel,
+    add_to,
+    button,
+    column_in,
+    combo,
+    flow,
+    form,
+    line,
+    offer,
+    wrapped,
+)
 from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, question_of
 from napari_brain_tumor.widgets.preflight_state import Answer
@@ -40,6 +52,7 @@ from napari_brain_tumor.widgets.result_maps import ResultMaps
 from napari_brain_tumor.widgets.result_saving import ResultSaving
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.results import PlacedResult
+from napari_brain_tumor.widgets.role_boxes import RoleBoxes
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.scan_chip import ScanChip
 from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
@@ -47,7 +60,6 @@ from napari_brain_tumor.widgets.study_list import StudyList
 from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
 from napari_brain_tumor.widgets.worker import Expectation, notify, notify_error, shared_worker, time_left_text
 
-_NONE = "none"
 _RUN_TEXT = "&Run the segmentation"
 _RUN_TIP = "Segment the tumour. The scans are not changed."
 _ROLE_TIPS: dict[Role, str] = {
@@ -86,22 +98,24 @@ class SegmentWidget(Panel):
         models: Sequence[Method] | None = None,
     ) -> None:
         super().__init__()
-        self._viewer = napari_viewer
+        self.viewer = napari_viewer
         start_journal(napari_viewer)
-        self._worker = worker or shared_worker()
+        self.worker = worker or shared_worker()
         self._target = target
         self.choices = state.Choices()
         self.runs: SegmentRuns = segment_runs_of(napari_viewer)
         self.runner = self.runs.runner
         self.models = ModelChoice(models)
-        self.devices = DeviceChoice(self._worker, self)
-        self._chosen_by_hand = False
-        self._image_layers: list[Layer] = []
+        self.devices = DeviceChoice(self.worker, self)
         self._build()
         self._on_model_chosen()
         self._connect()
         self._follow_viewer()
-        start_as_preferred(self, self.devices.runner)
+        preferences = read_preferences()
+        prefer_model(self.model_box)
+        prefer(self.schema_box, preferences.saving.label_numbers)
+        prefer(self.result_box, preferences.segment.results)
+        prefer_device(self.device_box, self.devices.runner)
         self._on_layers_changed()
         self._on_selection_changed()
         self.maps.show_result(self.result.layer)
@@ -113,13 +127,12 @@ class SegmentWidget(Panel):
     def _build(self) -> None:
         column = column_in(self)
         self.role_boxes: dict[Role, ScanChip] = {role: ScanChip(role, _ROLE_TIPS[role]) for role in ROLES}
+        self.scans = RoleBoxes(self.viewer, self.role_boxes, self, keeps_case=True)
         self.scan_row = QWidget()
         self.scan_row.setLayout(flow(*self.role_boxes.values()))
-        column.addWidget(self.scan_row)
-        self.preflight = PreflightTable(lambda devices: question_of(self, devices), self._worker)
-        column.addWidget(self.preflight)
+        self.preflight = PreflightTable(lambda devices: question_of(self, devices), self.worker)
         self.study_list = StudyList()
-        column.addWidget(self.study_list)
+        add_to(column, self.scan_row, self.preflight, self.study_list)
         column.addWidget(self._build_run())
         self.settings = Fold(
             "Setti&ngs", "Model, device, thresholds, box, where the result goes, and how it is saved.", "Settings"
@@ -128,7 +141,7 @@ class SegmentWidget(Panel):
         column.addWidget(self.settings)
         column.addWidget(self.more.summary_label)  # what differs from the defaults is told while it is folded
         column.addWidget(line())
-        self.maps = ResultMaps(self._viewer, self.more)
+        self.maps = ResultMaps(self.viewer, self.more)
         for part in (self.result, self.maps, self.saving):
             column.addWidget(part)
         self.code_box = ActionLines(self._lines)
@@ -138,7 +151,7 @@ class SegmentWidget(Panel):
     def _build_choices(self) -> QFormLayout:
         rows = self._choice_rows = form()
         self.more = MoreSettings()
-        self.helpers = HelperLayers(self._viewer, self.choices, self.more)
+        self.helpers = HelperLayers(self.viewer, self.choices, self.more)
         self.seeds_box, self.model_box, self.device_box = self.helpers.seeds_box, self.models.box, self.devices.box
         model_label = QLabel("M&odel")
         model_label.setBuddy(self.model_box)
@@ -151,17 +164,17 @@ class SegmentWidget(Panel):
             "What you painted there by hand stays as it is, and Ctrl+Z brings back the previous labels.",
             "Result",
         )
-        self.result_box.addItem("adds a layer", "add")
-        self.result_box.addItem("replaces the last one, keeps what you painted", "replace")
+        results = ("adds a layer", "add"), ("replaces the last one, keeps what you painted", "replace")
+        offer(self.result_box, results)
         rows.addRow("Res&ult", self.result_box)
-        self.result = ResultView(self._viewer)
-        self.saving = ResultSaving(self._viewer, self.result)
+        self.result = ResultView(self.viewer)
+        self.saving = ResultSaving(self.viewer, self.result)
         self.schema_box, self.format_box = self.saving.schema_box, self.saving.format_box
         rows.addRow("File labels", self.schema_box)
         rows.addRow("&File format", self.format_box)
         self.match_button = button(
             "Match &by name",
-            "Choose the layers of the selected layer's case by what their files are called; of the newest case if "
+            "Choose the layers of the selected layer's case by their file names, or of the newest case if "
             "no scan is selected.",
         )
         rows.addRow("", self.match_button)
@@ -172,17 +185,15 @@ class SegmentWidget(Panel):
         self.run_button = button(_RUN_TEXT, _RUN_TIP)
         self.run_button.setMinimumHeight(round(1.8 * self.run_button.sizeHint().height()))
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
-        self.plan_label = wrapped("")
-        self.plan_label.setAccessibleName("What is run")
-        tip = "How far the segmentation is."
+        self.plan_label = wrapped("", "What is run")
+        tip = "Progress of the segmentation."
         self.run_controls = RunControls(self.run_button, self.cancel_button, tip, self.plan_label)
         self.status_label = self.run_controls.label
         return self.run_controls
 
     def _connect(self) -> None:
-        for role, box in self.role_boxes.items():
-            box.activated.connect(lambda _, role=role: self._on_role_chosen(role))
-        self.match_button.clicked.connect(self._on_match_requested)
+        self.scans.changed.connect(self._on_scans_chosen)
+        self.match_button.clicked.connect(self.scans.match)
         self.models.chosen.connect(self._on_model_chosen)
         self.devices.chosen.connect(lambda: self.choices.choose(device=self.devices.device))
         self.devices.known.connect(self.preflight.show_devices)
@@ -203,82 +214,39 @@ class SegmentWidget(Panel):
         self.maps.message.connect(self.status_label.setText)
 
     def _follow_viewer(self) -> None:
-        self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
-        self._list_watch.links.connect(self._viewer.layers.selection.events.active, self._on_selection_changed)
+        self._list_watch = LayerListWatch(self.viewer, self, self._on_layers_changed)
+        self._list_watch.links.connect(self.viewer.layers.selection.events.active, self._on_selection_changed)
         # Qt cuts these itself when the panel is gone; a closed one is kept for a while, and shall do nothing any more.
-        of_qt = [(model_list.changed, self.reload_models), *self._ties_to_runs()]
-        for signal, slot in of_qt:
-            signal.connect(slot)
-        when_closed(self, self._list_watch.links.cut)
-        cut_when_closed(self, [*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)])
-
-    def _ties_to_runs(self) -> list[tuple[Any, Callable[..., None]]]:
         runs = self.runs
-        return [
+        of_qt: list[tuple[Any, Callable[..., None]]] = [
+            (model_list.changed, self.reload_models),
             (runs.runner.progressed, self._on_progress),
             (runs.placed, self._on_placed),
             (runs.failed, self._show_failure),
             (runs.changed, self._on_runs_changed),
         ]
+        for signal, slot in of_qt:
+            signal.connect(slot)
+        when_closed(self, self._list_watch.links.cut)
+        cut_when_closed(self, [*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)])
 
     # Scans ----------------------------------------------------------------------------------------------------------
 
     def _on_layers_changed(self) -> None:
-        scans = scan_layers.candidates(self._viewer.layers)
+        scans = scan_layers.candidates(self.viewer.layers)
         self.result.forget_if_removed()  # a selection that changed before the layer went has not told
-        before, self._image_layers = self._image_layers, [scan.layer for scan in scans]
-        still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
-        if not still_open:
-            self._chosen_by_hand = False
-        is_whole = bool(still_open) and len(still_open) == len(self.choices.sequences)
-        # A result or a removed neighbour is no reason to turn to another case than the one that was chosen.
-        stays = self._chosen_by_hand or (is_whole and all(layer in before for layer in self._image_layers))
-        self._show_roles(still_open if stays else scan_layers.match_roles(scans))
+        self.scans.offer(scans)
         self.helpers.refresh()
         self.study_list.show_studies(scan_layers.open_studies(scans))
 
-    def _on_match_requested(self) -> None:
-        self._chosen_by_hand = False
-        near = self._viewer.layers.selection.active
-        self._show_roles(scan_layers.match_roles(scan_layers.candidates(self._viewer.layers), near))
-
-    @property
-    def worker(self) -> WorkerProcess:
-        """The process that computes."""
-        return self._worker
-
-    @property
-    def viewer(self) -> napari.viewer.Viewer:
-        """The viewer whose layers are segmented."""
-        return self._viewer
-
     def choose_case_of(self, layer: Layer) -> None:
         """Choose the scans of the case that a layer belongs to."""
-        self._viewer.layers.selection = {layer}
+        self.viewer.layers.selection = {layer}
         self._on_layers_changed()
-        self._on_match_requested()
+        self.scans.match()
 
-    def _show_roles(self, matched: dict[Role, Layer]) -> None:
-        for role, box in self.role_boxes.items():
-            box.blockSignals(True)
-            box.clear()
-            box.addItem(_NONE)
-            for layer in self._image_layers:
-                box.addItem(scan_layers.short_name(layer))
-                box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
-            box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
-            box.blockSignals(False)
-        self.choices.sequences = dict(matched)
-        self._choose_default_model()
-        self._refresh_readiness()
-
-    def _on_role_chosen(self, role: Role) -> None:
-        self._chosen_by_hand = True
-        index = self.role_boxes[role].currentIndex()
-        by_role = {other: layer for other, layer in self.choices.sequences.items() if other != role}
-        if index > 0:
-            by_role[role] = self._image_layers[index - 1]
-        self.choices.sequences = by_role
+    def _on_scans_chosen(self) -> None:
+        self.choices.sequences = self.scans.sequences
         self._choose_default_model()
         self._refresh_readiness()
 
@@ -361,7 +329,7 @@ class SegmentWidget(Panel):
             self._show_failure(error)
             return
         target = self._target or state.SEGMENT_TARGET
-        self.runs.start(runs, self._worker, target, replaces=self.result_box.currentData() == "replace")
+        self.runs.start(runs, self.worker, target, replaces=self.result_box.currentData() == "replace")
 
     def _expectation_of(self, study: OpenStudy, request: SegmentRequest) -> Expectation | None:
         """What the run is known to take, or, where the checks have not looked at the scans yet, what a usual one takes.
@@ -427,5 +395,5 @@ class SegmentWidget(Panel):
         )
         if len(self.study_list.ticked) < 2:
             return lines
-        note = "These are the lines of the study above; the shell takes the folders of several cases at once."
+        note = "This code is for the study above; the shell command accepts several case folders at once."
         return replace(lines, notes=(*lines.notes, note))

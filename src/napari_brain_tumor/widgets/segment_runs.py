@@ -27,7 +27,7 @@ def segment_runs_of(viewer: Any) -> "SegmentRuns":
     viewer : napari.Viewer
         One without a window gets new ones each time.
     """
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    window = viewers.window_of(viewer)
     there = window.findChild(SegmentRuns) if window is not None else None
     return there or SegmentRuns(getattr(viewer, "__wrapped__", viewer), window)
 
@@ -52,7 +52,7 @@ class SegmentRuns(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, finished=self._on_finished, failed=self._on_failed, cancelled=self._on_cancelled)
         self.queue = RunQueue(())
         self._worker: WorkerProcess | None = None
         self._target = ""
@@ -63,9 +63,6 @@ class SegmentRuns(QObject):
         self._results: WeakValueDictionary[str, Labels] = WeakValueDictionary()  # those of a closed case are let go
         self._attention = Attention(viewer, None)
         self._replaces = False
-        self.runner.finished.connect(self._on_finished)
-        self.runner.failed.connect(self._on_failed)
-        self.runner.cancelled.connect(self._on_cancelled)
         self.destroyed.connect(partial(_stop, self.runner))
 
     def start(self, runs: Sequence[Run], worker: WorkerProcess, target: str, *, replaces: bool = False) -> None:

@@ -204,11 +204,11 @@ def plan_text(choices: Choices, seconds: float | None) -> str:
 
 def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
     """The layers whose points can be seeds: those with three dimensions."""
-    return [
-        layer
-        for layer in all_layers
-        if isinstance(layer, Points) and layer.ndim == 3 and not layers.is_prompt_layer(layer)
-    ]
+    return [layer for layer in all_layers if isinstance(layer, Points) and _is_free_volume(layer)]
+
+
+def _is_free_volume(layer: Layer) -> bool:
+    return layer.ndim == 3 and not layers.is_prompt_layer(layer)
 
 
 def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels]:
@@ -239,11 +239,7 @@ def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker
 
 def box_layers(all_layers: Iterable[Layer]) -> list[Shapes]:
     """The layers whose shapes can tell a box: those with three dimensions."""
-    return [
-        layer
-        for layer in all_layers
-        if isinstance(layer, Shapes) and layer.ndim == 3 and not layers.is_prompt_layer(layer)
-    ]
+    return [layer for layer in all_layers if isinstance(layer, Shapes) and _is_free_volume(layer)]
 
 
 def box_text(choices: Choices) -> str:

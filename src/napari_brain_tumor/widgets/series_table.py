@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView
 
 from napari_brain_tumor.io import Series
 from napari_brain_tumor.io.dicom import describe, size_words, slice_words, time_words
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.parts import combo
 
 _NONE: Final = "–"
@@ -26,31 +27,23 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Series], str]], ...]] = (
 )
 
 
-class SeriesTable(QTableWidget):
+class SeriesTable(CellTable):
     """Shows every series with what it is; the first column chooses what it is used as."""
 
     changed = Signal()
     """A role was chosen, or taken back."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(_COLUMNS) + 1, parent)
+    def __init__(self) -> None:
+        tip = "DICOM series of the examination. Choose what each is used as."
+        super().__init__(["Use as", *(title for title, _ in _COLUMNS)], tip, "Series", 180)
         self._series: list[Series] = []
         self._boxes: list[QComboBox] = []
-        self.setHorizontalHeaderLabels(["Use as", *(title for title, _ in _COLUMNS)])
-        header = QHeaderView.ResizeMode.ResizeToContents
-        for view in (self.horizontalHeader(), self.verticalHeader()):
-            if view is not None:
-                view.setSectionResizeMode(header)
-        rows = self.verticalHeader()
-        if rows is not None:
-            rows.hide()
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        for header in (self.horizontalHeader(), self.verticalHeader()):
+            assert header is not None
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setVisible(header.orientation() == Qt.Orientation.Horizontal)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setTabKeyNavigation(False)
         self.setWordWrap(False)
-        self.setMinimumHeight(180)
-        self.setAccessibleName("Series")
-        self.setToolTip("DICOM series of the examination. Choose what each is used as.")
 
     def sizeHint(self) -> QSize:
         """As narrow as the panel; it scrolls sideways."""
@@ -63,10 +56,8 @@ class SeriesTable(QTableWidget):
         sure = _sure_roles(self._series)
         for at, entry in enumerate(self._series):
             self.setCellWidget(at, 0, self._box(entry, sure.get(entry.key)))
-            for column, (_, text) in enumerate(_COLUMNS, 1):
-                item = QTableWidgetItem(text(entry))
-                item.setToolTip(describe(entry).replace(" · ", "\n"))
-                self.setItem(at, column, item)
+            tip = describe(entry).replace(" · ", "\n")
+            self.show_cells(at, [text(entry) for _, text in _COLUMNS], first=1, tip=tip)
         self.changed.emit()
 
     @property

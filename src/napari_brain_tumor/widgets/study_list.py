@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QWidget
 
-from napari_brain_tumor.widgets.parts import wrapped
+from napari_brain_tumor.widgets.parts import add_to, column_of, wrapped
 from napari_brain_tumor.widgets.study_queue import OpenStudy
+from napari_brain_tumor.widgets.tick_list import TickList, fit_lines
 
 _MOST_ROWS = 5
 
@@ -18,48 +19,34 @@ class StudyList(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._studies: list[OpenStudy] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(wrapped("Several in a row (without any tick: the scans above)"))
-        self.list = QListWidget()
-        self.list.setToolTip(
+        column = column_of(self)
+        self.list = TickList(
             "Tick studies to segment them one after the other, with the same model and settings, each into a layer of\n"
-            "its own. One that is refused does not stop the others. Space ticks the selected one."
+            "its own. One that is refused does not stop the others. Space ticks the selected one.",
+            "Studies to segment in a row",
         )
-        self.list.setAccessibleName("Studies to segment in a row")
-        self.list.itemChanged.connect(lambda _: self.changed.emit())
-        column.addWidget(self.list)
+        self.list.ticks_changed.connect(self.changed)
+        add_to(column, wrapped("Several studies in a row (none ticked: the scans above)"), self.list)
         self.hide()
 
     @property
     def ticked(self) -> list[OpenStudy]:
         """The studies that are wanted, in order."""
-        return [study for row, study in enumerate(self._studies) if self._is_ticked(row)]
-
-    def _is_ticked(self, row: int) -> bool:
-        item = self.list.item(row)
-        return item is not None and item.checkState() == Qt.CheckState.Checked
+        return self.list.ticked
 
     def show_studies(self, studies: Sequence[OpenStudy]) -> None:
         """Offer these studies; those that were ticked stay so."""
         ticked = {id(layer) for study in self.ticked for layer in study.sequences.values()}
-        had_ticks = bool(ticked)
-        self.list.blockSignals(True)
-        self.list.clear()
-        self._studies = list(studies)
-        for study in studies:
-            item = QListWidgetItem(f"{study.name} ({', '.join(study.sequences)})")
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            stays = any(id(layer) in ticked for layer in study.sequences.values())
-            item.setCheckState(Qt.CheckState.Checked if stays else Qt.CheckState.Unchecked)
-            self.list.addItem(item)
-        self.list.blockSignals(False)
-        rows = min(len(studies), _MOST_ROWS)
-        self.list.setFixedHeight(rows * max(18, self.list.sizeHintForRow(0)) + 2 * self.list.frameWidth() + 2)
-        self.setVisible(len(studies) > 1)
-        if len(studies) < 2:
-            self._studies = []
-            self.list.clear()
+        had_ticks, several = bool(ticked), len(studies) > 1
+        self.list.show_lines(
+            (
+                f"{study.name} ({', '.join(study.sequences)})",
+                study,
+                bool(ticked & set(map(id, study.sequences.values()))),
+            )
+            for study in (studies if several else ())
+        )
+        fit_lines(self.list, 0, _MOST_ROWS)
+        self.setVisible(several)
         if had_ticks:
             self.changed.emit()

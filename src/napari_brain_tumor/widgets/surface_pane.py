@@ -70,9 +70,7 @@ class SurfacePane(Pane):
         self.footer.setIndent(6)
         self.column.addWidget(self.footer)
         self._timer = single_shot(self, self._make, follow_ms)
-        self.runner = JobRunner(self)
-        self.runner.finished.connect(self._on_made)
-        self.runner.failed.connect(notify_error)
+        self.runner = JobRunner(self, finished=self._on_made, failed=notify_error)
 
     def turn(self, convention: Convention) -> None:
         """Show the patient's right on that side, as of a person who faces us where it is the left."""

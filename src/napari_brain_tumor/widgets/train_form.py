@@ -14,7 +14,18 @@ from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.model_list import model_list
-from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form, text_field, wrapped
+from napari_brain_tumor.widgets.parts import (
+    Fold,
+    add_to,
+    button,
+    column_of,
+    combo,
+    flow,
+    form,
+    offer,
+    text_field,
+    wrapped,
+)
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 from napari_brain_tumor_training.detached import missing_packages
 from napari_brain_tumor_training.run_cost import RunCost
@@ -45,9 +56,9 @@ class TrainForm(QWidget):
         self.cost: RunCost | None = None
         """Of what is chosen; None until it is measured."""
         self._measured = ""
-        self._choices_runner = JobRunner(self)
+        self._choices_runner = JobRunner(self, finished=self._on_networks_known, failed=notify_error)
         self.devices = DeviceChoice(worker, self, where="Where to train.")
-        self.estimate_runner = JobRunner(self)
+        self.estimate_runner = JobRunner(self, finished=self._on_estimated, failed=self._on_estimate_failed)
         self._build()
         self._fill_starts()
         self._connect()
@@ -55,13 +66,12 @@ class TrainForm(QWidget):
         self._on_choices_changed()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         rows = form()
         self.source_edit = text_field("", "Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
         rows.addRow("&Train on", self.source_edit)
         self.start_box = combo(
-            "Go on with a model that is there, which takes few cases and minutes, or train a new network, which takes "
+            "Fine-tune an existing model, which takes few cases and minutes, or train a new network, which takes "
             "many cases and hours.",
             "Start from",
         )
@@ -75,12 +85,11 @@ class TrainForm(QWidget):
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
-        buttons = flow()
-        self.dataset_button = button("Data set…", "Choose the folder of a curated data set; its accepted cases train.")
+        self.dataset_button = button(
+            "Data set…", "Choose the folder of a curated data set; its accepted cases are used."
+        )
         self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
-        buttons.addWidget(self.dataset_button)
-        buttons.addWidget(self.recipe_button)
-        rows.addRow("", buttons)
+        rows.addRow("", flow(self.dataset_button, self.recipe_button))
         self.data_edit = text_field(
             "", "Folder that the recipe's paths are relative to; its own if left empty.", "Data folder"
         )
@@ -91,8 +100,7 @@ class TrainForm(QWidget):
         self.dims_box = combo(
             "Slices train faster; sub-volumes see in all directions and need more memory.", "Dimensions"
         )
-        for text, dims in ((_DEFAULT, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
-            self.dims_box.addItem(text, dims)
+        offer(self.dims_box, [(_DEFAULT, 0), ("2D slices", 2), ("3D sub-volumes", 3)])
         rows.addRow("Dimens&ions", self.dims_box)
         self.device_box = self.devices.box
         rows.addRow("&Device", self.device_box)
@@ -111,7 +119,7 @@ class TrainForm(QWidget):
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self.estimate_button = button(
-            "Measure the &cost", "Measure one step on this device: time and memory that the run will take."
+            "Measure the &cost", "Measure one step on this device, to estimate the time and memory of the run."
         )
         rows.addRow("", self.estimate_button)
         self._choice_rows = rows
@@ -119,28 +127,17 @@ class TrainForm(QWidget):
 
     def _fill_starts(self) -> None:
         """The models to go on with, the default one chosen; what was chosen before stays."""
-        before = self.start_box.currentData() if self.start_box.count() else None
-        self.start_box.blockSignals(True)
-        self.start_box.clear()
-        for model in state.starting_models(list_models()):
-            self.start_box.addItem(model.card.title or model.name, model.name)
-        self.start_box.addItem("a new network", "")
-        at = self.start_box.findData(before) if before is not None else 0
-        self.start_box.setCurrentIndex(max(at, 0))
-        self.start_box.blockSignals(False)
+        models = [(model.card.title or model.name, model.name) for model in state.starting_models(list_models())]
+        offer(self.start_box, [*models, ("a new network", "")], self.start_box.currentData())
         self.choices.start_from = self.start_box.currentData()
 
     def _build_start(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.notes_label = wrapped("")
-        self.notes_label.setAccessibleName("What to know before training")
-        column.addWidget(self.notes_label)
+        self.notes_label = wrapped("", "What to know before training")
         self.start_button = button("Train", "Train in a separate process. It continues when napari is closed.")
-        column.addWidget(self.start_button)
-        self.estimate_label = wrapped("")
-        self.estimate_label.setAccessibleName("Cost")
+        self.estimate_label = wrapped("", "Cost")
         self.estimate_label.hide()
-        column.addWidget(self.estimate_label)
+        add_to(column, self.notes_label, self.start_button, self.estimate_label)
         return column
 
     def _connect(self) -> None:
@@ -159,10 +156,6 @@ class TrainForm(QWidget):
         self.estimate_button.clicked.connect(self.estimate)
         self.start_button.clicked.connect(self.start_requested)
         model_list.changed.connect(self._fill_starts)
-        self._choices_runner.finished.connect(self._on_networks_known)
-        self._choices_runner.failed.connect(notify_error)
-        self.estimate_runner.finished.connect(self._on_estimated)
-        self.estimate_runner.failed.connect(self._on_estimate_failed)
         self._estimate_timer = single_shot(self, self._estimate_if_seen, _SETTLE_MS)
 
     def showEvent(self, event: QShowEvent | None) -> None:

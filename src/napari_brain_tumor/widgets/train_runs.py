@@ -13,7 +13,18 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.curves import CurvesCanvas
 from napari_brain_tumor.widgets.model_list import model_list
-from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import (
+    Fold,
+    add_to,
+    button,
+    column_of,
+    combo,
+    flow,
+    form,
+    offer,
+    progress_bar,
+    wrapped,
+)
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 from napari_brain_tumor_training.detached import resume_run
 from napari_brain_tumor_training.run_files import draw_curves
@@ -42,9 +53,8 @@ class RunWatch(QWidget):
         """Of runs that were started here, as measured before."""
         self._drawn: tuple[Path, int] | None = None
         self._pixmap = QPixmap()
-        self.install_runner = JobRunner(self)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        self.install_runner = JobRunner(self, finished=self._on_installed, failed=self._on_install_failed)
+        column = column_of(self)
         column.addLayout(self._build_runs())
         column.addLayout(self._build_pictures())
         self._connect()
@@ -54,7 +64,6 @@ class RunWatch(QWidget):
         rows = form()
         self.runs_box = combo("The runs in the runs folder, the newest first. Choose one to watch it.", "Run")
         rows.addRow("R&un", self.runs_box)
-        column.addLayout(rows)
         self._actions, self._more_actions = first, second = flow(), flow()
         self.more = Fold("More", "Show the folder of a run, watch another one.", "More about runs")
         self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
@@ -68,31 +77,24 @@ class RunWatch(QWidget):
             first.addWidget(control)
         for control in (self.folder_button, self.attach_button):
             second.addWidget(control)
-        column.addLayout(first)
         self.more.column.addLayout(second)
-        column.addWidget(self.more)
         self.progress_bar = progress_bar("Progress of the run.")
-        column.addWidget(self.progress_bar)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
+        self.status_label = wrapped("", "Status")
         self.status_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        column.addWidget(self.status_label)
+        add_to(column, rows, first, self.more, self.progress_bar, self.status_label)
         return column
 
     def _build_pictures(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.summary_label = wrapped("")
-        self.summary_label.setAccessibleName("Best validation")
-        column.addWidget(self.summary_label)
+        self.summary_label = wrapped("", "Best validation")
         self.canvas = CurvesCanvas(
             "Loss, and Dice by region: dotted on training samples, lines on whole validation cases.", "Curves", 340
         )
-        column.addWidget(self.canvas)
         self.sample_label = QLabel()
         self.sample_label.setMinimumWidth(1)
         self.sample_label.setToolTip("Predictions on fixed slices of the validation cases, after the last validation.")
         self.sample_label.setAccessibleName("Sample predictions")
-        column.addWidget(self.sample_label)
+        add_to(column, self.summary_label, self.canvas, self.sample_label)
         return column
 
     def _connect(self) -> None:
@@ -102,8 +104,6 @@ class RunWatch(QWidget):
         self.install_button.clicked.connect(self._on_install_requested)
         self.folder_button.clicked.connect(self._on_folder_requested)
         self.attach_button.clicked.connect(self._on_attach_requested)
-        self.install_runner.finished.connect(self._on_installed)
-        self.install_runner.failed.connect(self._on_install_failed)
         self._timer = QTimer(self)
         self._timer.setInterval(_WATCH_MS)
         self._timer.timeout.connect(self.watch)
@@ -140,14 +140,10 @@ class RunWatch(QWidget):
             self._show(runs[0])
         if self.run is not None and self.run.folder not in [run.folder for run in runs]:
             runs.append(self.run)
-        self.runs_box.clear()
-        for run in runs:
-            self.runs_box.addItem(state.run_label(run), run.folder)
-            self.runs_box.setItemData(self.runs_box.count() - 1, str(run.folder), Qt.ItemDataRole.ToolTipRole)
+        current = self.run.folder if self.run is not None else None
+        offer(self.runs_box, [(state.run_label(run), run.folder, str(run.folder)) for run in runs], current)
         self.runs_box.setEnabled(bool(runs))
-        if self.run is not None:
-            self.runs_box.setCurrentIndex([run.folder for run in runs].index(self.run.folder))
-        else:
+        if self.run is None:
             self._show_none()
 
     def watch(self) -> None:
@@ -258,7 +254,7 @@ class RunWatch(QWidget):
 
     def _on_installed(self, name: str) -> None:
         model_list.changed.emit()
-        notify(f"The model is in the list of Segment as {name}.")
+        notify(f"The model is now in the Segment tab's list as {name}.")
 
     def _on_install_failed(self, error: Exception) -> None:
         self.install_button.setEnabled(True)

@@ -136,8 +136,8 @@ def start_text(choices: TrainChoices, counts: tuple[int, int] | None, cost: RunC
 
 def cost_text(counts: tuple[int, int] | None, cost: RunCost) -> str:
     """Cases, steps and time, before the start."""
-    cases = "" if counts is None else f"{counts[0]} cases train, {counts[1]} validate; "
-    total = f"{cases}{cost.steps} steps, {duration_text(cost.seconds)} on {cost.device}, without reading the cases."
+    cases = "" if counts is None else f"{counts[0]} training cases, {counts[1]} validation cases; "
+    total = f"{cases}{cost.steps} steps, {duration_text(cost.seconds)} on {cost.device}, plus reading the cases."
     alone = "" if counts is None or counts[1] else _NO_VALIDATION
     return "\n".join(filter(None, (total, alone, cost.details)))
 
@@ -183,7 +183,7 @@ def status_text(status: RunStatus, left: float | None = None) -> str:
         parts = [ended, status.reason]
     text = (", " if status.is_alive else " ").join(filter(None, parts))
     if status.installed:
-        text += f" The model is in the list of Segment as {status.installed}."
+        text += f" The model is now in the Segment tab's list as {status.installed}."
     return text
 
 

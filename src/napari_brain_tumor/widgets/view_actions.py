@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, is_prompt_layer
-from napari_brain_tumor.plugin.viewers import camera_of
+from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
 from napari_brain_tumor.widgets.worker import notify
 
@@ -98,7 +98,8 @@ def next_tumour_slice(viewer: napari.viewer.Viewer, step: int = 1, axis: int | N
         notify(_NO_LABELS)
         return
     here[cut] = at
-    _go(viewer, layer, here, [cut])
+    point = layer.data_to_world((*_voxel(viewer, layer)[:-3], *here))[-3:]
+    viewer.dims.set_point(viewer.dims.ndim - 3 + cut, float(point[cut]))
 
 
 def previous_tumour_slice(viewer: napari.viewer.Viewer) -> None:
@@ -113,9 +114,8 @@ def look_at_largest_part(viewer: napari.viewer.Viewer) -> None:
     if layer is None or voxel is None:
         notify(_NO_LABELS)
         return
-    _go(viewer, layer, voxel, range(3))
-    if viewer.dims.ndisplay == 2:
-        camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
+    point = layer.data_to_world((*_voxel(viewer, layer)[:-3], *voxel))[-3:]
+    show_point(viewer, point, centre=True)
 
 
 def toggle_labels(viewer: napari.viewer.Viewer) -> None:
@@ -138,13 +138,6 @@ def _voxel(viewer: napari.viewer.Viewer, layer: Layer) -> tuple[int, ...]:
     return tuple(int(index) for index in np.clip(np.rint(at), 0, last))
 
 
-def _go(viewer: napari.viewer.Viewer, layer: Layer, voxel: Sequence[int], axes: Sequence[int]) -> None:
-    """Go to that voxel (Z, Y, X) of the layer along those of its axes."""
-    point = layer.data_to_world((*_voxel(viewer, layer)[:-3], *voxel))[-3:]
-    first = viewer.dims.ndim - 3
-    viewer.dims.set_point([first + axis for axis in axes], [float(point[axis]) for axis in axes])
-
-
 # Keys ---------------------------------------------------------------------------------------------------------------
 
 
@@ -156,34 +149,25 @@ class ViewAction:
     ----------
     key : str
         As `viewer.bind_key` takes it.
-    name, text, tip : str
-        What it is called, the words on its button, and its tooltip.
+    name, tip : str
+        What it is called, and what it does.
     act : callable
         Does it to a viewer.
     """
 
     key: str
     name: str
-    text: str
     tip: str
     act: Callable[[Any], object]
 
 
 KEYS: Final[Sequence[ViewAction]] = (
-    ViewAction("J", "Next scan", "▶", "Show the next scan of the study and hide its others.", next_scan),
-    ViewAction(
-        "Shift+J", "Previous scan", "◀", "Show the previous scan of the study and hide its others.", previous_scan
-    ),
-    ViewAction(".", "Next tumour slice", "▶", "Go to the next slice with labels.", next_tumour_slice),
-    ViewAction(",", "Previous tumour slice", "◀", "Go to the previous slice with labels.", previous_tumour_slice),
-    ViewAction(
-        "Shift+G",
-        "Largest part",
-        "Largest part",
-        "Go to the middle of the largest connected part of the labels, in all planes.",
-        look_at_largest_part,
-    ),
-    ViewAction("Shift+H", "Labels on or off", "Labels on/off", "Hide the labels, or show them again.", toggle_labels),
+    ViewAction("J", "Next scan", "Show the next scan of the study and hide its others.", next_scan),
+    ViewAction("Shift+J", "Previous scan", "Show the previous scan of the study and hide its others.", previous_scan),
+    ViewAction(".", "Next tumour slice", "Go to the next slice with labels.", next_tumour_slice),
+    ViewAction(",", "Previous tumour slice", "Go to the previous slice with labels.", previous_tumour_slice),
+    ViewAction("Shift+G", "Largest part", "Go to the middle of the largest part of the labels.", look_at_largest_part),
+    ViewAction("Shift+H", "Labels on or off", "Hide the labels, or show them again.", toggle_labels),
 )
 """None of the keys is napari's own, for any kind of layer, nor one of the Curate panel's."""
 
@@ -203,14 +187,24 @@ def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS
     """
     for action in actions:
         try:
-            viewer.bind_key(action.key, _pressed(action.act))
+            viewer.bind_key(action.key, _without_result(action.act))
         except ValueError:
             continue  # bound before, by us or by somebody else
 
 
-def _pressed(act: Callable[[Any], object]) -> Callable[[Any], None]:
-    def on_key(viewer: Any) -> None:
+def _without_result(act: Callable[[Any], object]) -> Callable[[Any], None]:
+    def on_key(viewer: Any) -> None:  # napari takes what a key returns for a generator
         act(viewer)
+
+    return on_key
+
+
+def pressed(act: Callable[[], object]) -> Callable[[Any], None]:
+    """What napari calls when a key is pressed, with whatever it is bound to: the act, unless its owner is gone."""
+
+    def on_key(_: Any) -> None:
+        with suppress(RuntimeError):
+            act()
 
     return on_key
 
@@ -229,7 +223,7 @@ class ViewerKeys:
         self._viewer = viewer
         self._bound: dict[str, Callable[[Any], None]] = {}
         for key, act in actions.items():
-            handler = _pressed(_of_owner(act))
+            handler = pressed(act)
             with suppress(ValueError):  # somebody else's
                 viewer.bind_key(key, handler)
                 self._bound[key] = handler
@@ -241,11 +235,3 @@ class ViewerKeys:
             if current is not None and current is not handler:
                 self._viewer.bind_key(key, current)
         self._bound.clear()
-
-
-def _of_owner(act: Callable[[], None]) -> Callable[[Any], None]:
-    def act_if_there(viewer: Any) -> None:
-        with suppress(RuntimeError):  # the owner is gone
-            act()
-
-    return act_if_there

@@ -19,7 +19,7 @@ from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
-from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, line, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, line, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.visits_editor import VisitsEditor
 from napari_brain_tumor.widgets.visits_results import VisitsResults, ask_path
@@ -58,16 +58,13 @@ class VisitsWidget(Panel):
         self.visits = VisitsEditor(self._viewer)
         column.addWidget(self.visits)
         column.addLayout(self._build_registration())
-        column.addWidget(line())
         self.compare_button = button("&Compare visits", "Measure every ticked visit and compare it with the baseline.")
         self.cancel_button = button("Ca&ncel", "Stop within a second.")
-        self.run_controls = RunControls(self.compare_button, self.cancel_button, "How far it is.")
+        self.run_controls = RunControls(self.compare_button, self.cancel_button, "Progress of the work.")
         self.status_label = self.run_controls.label
-        column.addWidget(self.run_controls)
         self.results = VisitsResults(self._worker)
-        column.addWidget(self.results)
         self.code_box = ActionLines(lambda: state.lines_of(self.visits.entries, self._document))
-        column.addWidget(self.code_box)
+        add_to(column, line(), self.run_controls, self.results, self.code_box)
         column.addStretch(1)
 
     def _build_registration(self) -> QVBoxLayout:
@@ -79,8 +76,7 @@ class VisitsWidget(Panel):
         self.reject_button = button("Rejec&t", "Do not use it. Sizes are still compared.")
         column.addLayout(flow(self.register_button))
         column.addLayout(flow(self.accept_button, self.reject_button))
-        self.registration_label = wrapped("")
-        self.registration_label.setAccessibleName("Registration")
+        self.registration_label = wrapped("", "Registration")
         self.registration_label.hide()
         column.addWidget(self.registration_label)
         return column

@@ -3,13 +3,13 @@
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.followup.visits import FoundDate
 from napari_brain_tumor.widgets import visit_entries
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
-from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, combo, flow, form, offer
 from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
@@ -43,7 +43,7 @@ class VisitsEditor(QWidget):
         super().__init__()
         self._viewer = viewer
         self.entries: list[visit_entries.Entry] = []
-        self.date_runner = JobRunner(self)
+        self.date_runner = JobRunner(self, finished=self._on_dates_found)
         self._build()
         self.list.used_changed.connect(self._on_used_changed)
         self.list.renamed.connect(self._on_renamed)
@@ -55,21 +55,17 @@ class VisitsEditor(QWidget):
         self.down_button.clicked.connect(lambda: self._move(1))
         self.facts.facts_changed.connect(self._on_facts_changed)
         self.facts.refused.connect(self.message)
-        self.date_runner.finished.connect(self._on_dates_found)
         self._list_watch = LayerListWatch(viewer, self, self.refresh)
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         self.list = VisitList()
-        column.addWidget(self.list)
         self.details = Fold("Deta&ils", "Order and list of the visits; what is known of the selected one.", "Details")
         self.up_button = button("&Up", "Move the selected visit up. Known dates take precedence.")
         self.down_button = button("&Down", "Move the selected visit down. Known dates take precedence.")
         self.open_button = button("&Open…", "Add the visits listed in a JSON document, without opening layers.")
         self.keep_button = button("Sa&ve list…", "Write the ticked visits, dates and facts as a JSON document.")
         buttons = flow(self.up_button, self.down_button, self.open_button, self.keep_button)
-        self.details.column.addLayout(buttons)
         self.labels_part = QWidget()
         rows = form(self.labels_part)
         self.labels_box = combo(
@@ -79,9 +75,8 @@ class VisitsEditor(QWidget):
         rows.addRow("&Labels", self.labels_box)
         self.labels_part.hide()
         self.facts = FactsForm()
-        self.details.column.addWidget(self.labels_part)
-        self.details.column.addWidget(self.facts)
-        column.addWidget(self.details)
+        add_to(self.details.column, buttons, self.labels_part, self.facts)
+        add_to(column, self.list, self.details)
 
     @property
     def selected_entry(self) -> visit_entries.Entry | None:
@@ -119,11 +114,7 @@ class VisitsEditor(QWidget):
     def _show_selected(self) -> None:
         entry = self.selected_entry
         results = entry.results if entry is not None else []
-        self.labels_box.clear()
-        for layer in results:
-            self.labels_box.addItem(layer.name, layer)
-        if entry is not None and entry.layer in results:
-            self.labels_box.setCurrentIndex(results.index(entry.layer))
+        offer(self.labels_box, [(layer.name, layer) for layer in results], entry.layer if entry is not None else None)
         self.labels_part.setVisible(len(results) > 1)
         self.facts.show_facts(entry.name if entry else "", entry.facts if entry else visit_entries.Entry("").facts)
         self.selected.emit()

@@ -3,18 +3,17 @@
 from typing import Any, Final
 
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_brain_tumor.errors import VisitError
 from napari_brain_tumor.followup.facts import CLINICAL, STEROIDS, VisitFacts
 from napari_brain_tumor.followup.visits import parse_date
-from napari_brain_tumor.widgets.parts import FoldToggle, combo, form
+from napari_brain_tumor.widgets.parts import Fold, combo, form, offer, text_field
 
-_NOT_KNOWN: Final = "not known"
-_YES_NO: Final = {"Yes": True, "No": False}
+_YES_NO: Final = {True: "Yes", False: "No"}
 
 
-class FactsForm(QWidget):
+class FactsForm(Fold):
     """Fields for the facts of one visit; whatever is left at "not known" is never guessed."""
 
     facts_changed = Signal(dict)
@@ -23,15 +22,10 @@ class FactsForm(QWidget):
     """Why what was typed is not taken."""
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        self.toggle = FoldToggle(
+        super().__init__(
             "Facts", "What images cannot show, but the response criteria need. For the selected visit.", "Facts"
         )
-        column.addWidget(self.toggle)
-        self.body = QWidget()
-        rows = form(self.body)
+        rows = form()
         self.steroids_box = _choices("Dose of corticosteroids at this visit.", "Steroids", STEROIDS)
         self.clinical_box = _choices("Clinical status at this visit.", "Patient", CLINICAL)
         self.lesion_box = _choices(
@@ -44,12 +38,11 @@ class FactsForm(QWidget):
             "Other lesions worse",
             _YES_NO,
         )
-        self.radiotherapy_edit = QLineEdit()
-        self.radiotherapy_edit.setPlaceholderText("year-month-day, or none")
-        self.radiotherapy_edit.setToolTip(
-            "The day on which radiotherapy last ended before this visit; none if there was none. Empty: not known."
+        self.radiotherapy_edit = text_field(
+            "year-month-day, or none",
+            "The day on which radiotherapy last ended before this visit; none if there was none. Empty: not known.",
+            "Radiotherapy ended",
         )
-        self.radiotherapy_edit.setAccessibleName("Radiotherapy ended")
         fields = (
             ("Steroids", self.steroids_box),
             ("Patient", self.clinical_box),
@@ -61,9 +54,7 @@ class FactsForm(QWidget):
             label = QLabel(name)
             label.setBuddy(field)
             rows.addRow(label, field)
-        column.addWidget(self.body)
-        self.body.hide()
-        self.toggle.toggled.connect(self.body.setVisible)
+        self.column.addLayout(rows)
         self._boxes = {
             "steroids": self.steroids_box,
             "clinical_status": self.clinical_box,
@@ -96,8 +87,5 @@ class FactsForm(QWidget):
 
 def _choices(tip: str, name: str, words: Any) -> QComboBox:
     box = combo(tip, name)
-    box.addItem(_NOT_KNOWN, None)
-    for value, text in words.items():
-        label, data = (value, text) if isinstance(text, bool) else (text, value)
-        box.addItem(label, data)
+    offer(box, [("not known", None), *((text, value) for value, text in words.items())])
     return box

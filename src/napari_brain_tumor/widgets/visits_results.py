@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.followup.plot import draw_follow_up
@@ -12,7 +12,7 @@ from napari_brain_tumor.followup.tables import save_csv, save_json
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.curves import CurvesCanvas
-from napari_brain_tumor.widgets.parts import Fold, button, flow, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, column_of, flow, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
@@ -36,9 +36,8 @@ class VisitsResults(QWidget):
         self._worker = worker
         self.follow_up: FollowUp | None = None
         """What is shown."""
-        self.save_runner = JobRunner(self, must_finish=True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        self.save_runner = JobRunner(self, must_finish=True, finished=self.show_saved)
+        column = column_of(self)
         self.sizes = ResultTable(
             "Sizes over time",
             "Each visit is measured on its own grid. The nadir is the smallest value before the visit.",
@@ -49,7 +48,7 @@ class VisitsResults(QWidget):
         self.canvas.hide()
         self.response_label = _selectable("Response after RANO 2.0")
         self.report_button = button(
-            "Re&port…", "Write a self-contained HTML report about the last visit and all before."
+            "Re&port…", "Write a self-contained HTML report on the last visit and all earlier ones."
         )
         self.csv_button = button("CSV…", "Write every size of every visit as a table.")
         self.json_button = button("&JSON…", "Write all results.")
@@ -62,7 +61,6 @@ class VisitsResults(QWidget):
         self.report_button.clicked.connect(lambda: ask_path(self, "report.html", "Report (*.html)", self.save_report))
         self.csv_button.clicked.connect(lambda: ask_path(self, "visits.csv", "Table (*.csv)", self.save_table))
         self.json_button.clicked.connect(lambda: ask_path(self, "visits.json", "JSON (*.json)", self.save_json))
-        self.save_runner.finished.connect(self.show_saved)
 
     def show_follow_up(self, follow_up: FollowUp) -> None:
         """Show what a comparison gave."""
@@ -122,7 +120,6 @@ def ask_path(parent: QWidget, name: str, kinds: str, save: Callable[[Path], None
 
 
 def _selectable(name: str) -> QLabel:
-    label = wrapped("")
-    label.setAccessibleName(name)
+    label = wrapped("", name)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

@@ -162,7 +162,7 @@ def registration_text(entry: Entry) -> str:
     if entry.accepted:
         return "\n".join(rows)
     if registration.problems:
-        return "\n".join(["⚠ It failed:", *registration.problems, *rows])
+        return "\n".join(["⚠ Registration failed:", *registration.problems, *rows])
     return "\n".join([*rows, "Check that edges continue across the fields of the checkerboard."])
 
 

@@ -107,6 +107,8 @@ class JobRunner(QObject):
     ----------
     must_finish : bool
         Whether Python waits for the job when the window is closed: for what the user wants on the disk.
+    **slots : callable
+        What is called at a signal: `finished=`, `failed=`, `progressed=` or `cancelled=`.
     """
 
     progressed = Signal(object, object)
@@ -117,7 +119,9 @@ class JobRunner(QObject):
     """The error."""
     cancelled = Signal()
 
-    def __init__(self, parent: QObject | None = None, *, must_finish: bool = False) -> None:
+    def __init__(
+        self, parent: QObject | None = None, *, must_finish: bool = False, **slots: Callable[..., object]
+    ) -> None:
         super().__init__(parent)
         self._must_finish = must_finish
         self._stop: Stop | None = None
@@ -129,6 +133,8 @@ class JobRunner(QObject):
         self._ticker.timeout.connect(self._tick)
         for ended in (self.finished, self.failed, self.cancelled):
             ended.connect(self._ticker.stop)  # before whoever listens may start the next one
+        for signal, slot in slots.items():
+            getattr(self, signal).connect(slot)
 
     @property
     def running(self) -> bool:

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Labels, Layer
 
+from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.widgets.correct_start import starts
 from napari_brain_tumor.widgets.scan_layers import candidates, open_studies
 from napari_brain_tumor.widgets.study_queue import OpenStudy
@@ -64,7 +65,5 @@ class ShownCase:
 
 def look_at(viewer: Any, layer: Layer) -> None:
     """Bring the middle of a layer into sight."""
-    middle = np.asarray(layer.extent.world).mean(axis=0)
-    first = viewer.dims.ndim - len(middle)
-    viewer.dims.set_point(range(first, viewer.dims.ndim), [float(coordinate) for coordinate in middle])
+    show_point(viewer, np.asarray(layer.extent.world).mean(axis=0))
     viewer.reset_view()

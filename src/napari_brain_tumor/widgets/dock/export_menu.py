@@ -6,14 +6,16 @@ from typing import Any, Final
 
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
-from napari_brain_tumor.widgets.dock.exports import EXPORTS, ExportKind, export_steps, target_of
+from napari_brain_tumor.widgets.dock.exports import EXPORTS, ExportKind, export_steps
 from napari_brain_tumor.widgets.layout import layout_of
 from napari_brain_tumor.widgets.napari_canvas import canvas_view_of
+from napari_brain_tumor.widgets.parts import copy_text
+from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 
@@ -43,10 +45,8 @@ class ExportMenu(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._case, self._worker = viewer, case, worker
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, finished=self._on_written, failed=notify_error)
         self._copies = False
-        self.runner.finished.connect(self._on_written)
-        self.runner.failed.connect(notify_error)
 
     def fill(self, menu: QMenu) -> None:
         """Fill a menu with what can be exported now."""
@@ -73,13 +73,12 @@ class ExportMenu(QObject):
             self.write(kind, None)
             return
         name = "_".join(filter(None, (study.name, export.ending)))
-        start = str(Path.home() / f"{name}{export.suffixes[0]}")
         parent = self.parent()
-        path, _ = QFileDialog.getSaveFileName(
-            parent if isinstance(parent, QWidget) else None, export.title.rstrip("…"), start, export.file_filter
-        )
-        if path:
-            self.write(kind, target_of(kind, path))
+        assert isinstance(parent, QWidget)
+        proposed = f"{name}{export.suffixes[0]}"
+        path = ask_target(parent, export.title.rstrip("…"), proposed, export.file_filter, export.suffixes)
+        if path is not None:
+            self.write(kind, path)
 
     def write(self, kind: ExportKind, path: Path | None) -> None:
         """Write an export of the case and its labels; `runner` tells how it goes."""
@@ -94,9 +93,8 @@ class ExportMenu(QObject):
         self.runner.start(lambda stop: export_steps(stop, kind, scans, view, references, path, worker, role=shown))
 
     def _on_written(self, text: str) -> None:
-        clipboard = QApplication.clipboard()
-        if self._copies and clipboard is not None:
-            clipboard.setText(text)
+        if self._copies:
+            copy_text(text)
             text = "The lesion numbers are in the clipboard."
         notify(text)
 

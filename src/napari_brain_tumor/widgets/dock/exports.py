@@ -54,17 +54,9 @@ EXPORTS: Final[Mapping[ExportKind, Export]] = {
     "surfaces": Export(
         "Surfaces…", "The outlines of the regions as meshes, for printing and modelling: STL or PLY.", (".stl", ".ply")
     ),
-    "numbers": Export(
-        "Lesion numbers…", "Volumes, diameters and more of every lesion, a row each: CSV.", (".csv",), "lesions"
-    ),
+    "numbers": Export("Lesion numbers…", "Volumes, diameters and more, one row per lesion: CSV.", (".csv",), "lesions"),
     "copied numbers": Export("Copy the lesion numbers", "The same table to the clipboard, for a spreadsheet."),
 }
-
-
-def target_of(kind: ExportKind, path: str) -> Path:
-    """The file that is written, with the usual suffix where none of the possible ones was typed."""
-    suffixes = EXPORTS[kind].suffixes
-    return Path(path) if path.lower().endswith(suffixes) else Path(f"{path}{suffixes[0]}")
 
 
 def export_steps(
@@ -118,7 +110,34 @@ def export_steps(
     return f"Saved {path}."
 
 
+_REPORT: Final = "napari_brain_tumor.reports:report_job"
 _PICTURES: Final[Mapping[str, str]] = {
     "figure": "napari_brain_tumor.reports.figure:save_figure",
     "film": "napari_brain_tumor.reports.slice_through:save_slice_through_job",
 }
+
+
+def report_steps(
+    stop: Stop,
+    scans: Mapping[Role, LayerView],
+    labels: LayerView,
+    references: Sequence[LayerView],
+    path: Path,
+    worker: WorkerProcess,
+) -> Job[Path]:
+    """Read the layers and write the report.
+
+    Parameters
+    ----------
+    labels : LayerView
+        Of the labels to report.
+    references : sequence of LayerView
+        Opened layers, one of which labels painted from scratch belong to.
+    path : Path
+        Ends in `.html`.
+    """
+    yield Progress(0, 1, "reading the layers")
+    study = from_layers.study_from_layers(scans)
+    segmentation = on_study(labels, references, study)
+    written: Path = yield from stop.guard(worker.run(_REPORT, study, segmentation, path, name=study.name))
+    return written

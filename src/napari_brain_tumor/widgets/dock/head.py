@@ -11,7 +11,7 @@ from napari_brain_tumor.widgets.dock.keys import TAB_KEYS
 from napari_brain_tumor.widgets.dock.opening import Opening
 from napari_brain_tumor.widgets.dock.raw_notice import RawNotice
 from napari_brain_tumor.widgets.dock.state import TABS, Tab, View
-from napari_brain_tumor.widgets.parts import button, combo, flow, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, combo, flow, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.wheel_guard import WheelGuard
@@ -72,10 +72,8 @@ class Head(QWidget):
         column.setContentsMargins(6, 6, 6, 0)
         column.setSpacing(4)
         column.addLayout(self._build_case(opening))
-        column.addWidget(segment.scan_row)
-        column.addWidget(segment.preflight)
         self.raw_notice = RawNotice()
-        column.addWidget(self.raw_notice)
+        add_to(column, segment.scan_row, segment.preflight, self.raw_notice)
         column.addWidget(RestoreNotice(viewer))
         self.raw_notice.register_requested.connect(opening.register)
         self.run_bar = RunBar(jobs, tab)
@@ -86,7 +84,7 @@ class Head(QWidget):
         row = QHBoxLayout()
         self.case_box = combo("The case you are working on. The layers of the others are hidden.", "Case")
         self.case_box.activated.connect(self.case_chosen)
-        self.open_button = button("Open…", "Open a case, or labels. Or drop its folder on the window.")
+        self.open_button = button("Open…", "Open a case or labels; you can also drop a folder on the window.")
         self.menu = QMenu(self.open_button)
         self.menu.aboutToShow.connect(lambda: opening.fill(self.menu))
         self.open_button.setMenu(self.menu)
@@ -96,8 +94,7 @@ class Head(QWidget):
         self.layout_button.setCheckable(True)
         self.layout_button.clicked.connect(lambda _: self.layout_requested.emit())
         row.addWidget(self.case_box, 1)
-        row.addWidget(self.open_button)
-        row.addWidget(self.layout_button)
+        add_to(row, self.open_button, self.layout_button)
         return row
 
     def show_view(self, view: View) -> None:
@@ -137,13 +134,9 @@ class Foot(QWidget):
         self.export_menu = QMenu(self.export_button)
         self.export_button.setMenu(self.export_menu)
         row.setLayout(flow(self.save_button, self.report_button, self.export_button, self.code_button))
-        column.addWidget(row)
-        self.state_label = wrapped("")
-        self.state_label.setAccessibleName("What is saved")
-        column.addWidget(self.state_label)
-        column.addWidget(segment.saving.label)
+        self.state_label = wrapped("", "What is saved")
         notice = wrapped("For research only, not for clinical use.")
-        column.addWidget(notice)
+        add_to(column, row, self.state_label, segment.saving.label, notice)
 
     def show_view(self, view: View) -> None:
         """Show what is saved, and whether a report can be written."""

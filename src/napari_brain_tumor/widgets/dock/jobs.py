@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets.dock.state import JobFacts, job_text
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import button, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
 _SHOW_MS: Final = 250
@@ -96,15 +96,13 @@ class JobRow(QWidget):
         column = QHBoxLayout(self) if flat else QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        self.label = wrapped("")
-        self.label.setAccessibleName("What is running")
-        column.addWidget(self.label)
+        self.label = wrapped("", "What is running")
         row = QHBoxLayout()
-        self.bar = progress_bar("How far it is.")
+        self.bar = progress_bar("Progress of the work.")
         self.cancel_button = button("Cancel", "Stop this within a second.")
         row.addWidget(self.bar, 1)
         row.addWidget(self.cancel_button)
-        column.addLayout(row)
+        add_to(column, self.label, row)
         self.cancel_button.clicked.connect(lambda _: self.cancel_requested.emit())
 
     def show_job(self, job: JobFacts) -> None:

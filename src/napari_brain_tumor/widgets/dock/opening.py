@@ -8,7 +8,7 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QDialog, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QMenu, QWidget
 
 from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.widgets.batch import BatchWidget
@@ -16,6 +16,7 @@ from napari_brain_tumor.widgets.batch_state import BatchSettings
 from napari_brain_tumor.widgets.dock.jobs import RunningJobs
 from napari_brain_tumor.widgets.dock.recent_cases import recent_cases
 from napari_brain_tumor.widgets.open_case import OpenCaseWidget
+from napari_brain_tumor.widgets.parts import column_of
 from napari_brain_tumor.widgets.prepare import PrepareWidget
 from napari_brain_tumor.widgets.restore import RestoreWidget
 
@@ -25,10 +26,9 @@ class PanelDialog(QDialog):
 
     def __init__(self, panel: QWidget, title: str, parent: QWidget) -> None:
         super().__init__(parent)
-        self.panel = panel
+        self.panel: Any = panel
         self.setWindowTitle(title)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         column.addWidget(panel)
         self.resize(panel.sizeHint())
 
@@ -71,8 +71,15 @@ class Opening(QObject):
         """Fill a menu with all the ways to open something."""
         menu.clear()
         menu.setToolTipsVisible(True)
-        self._add(menu, "Case folder…", "One file a sequence, slices, or DICOM.", self._choose_folder)
-        self._add(menu, "File…", "A sequence, a 4D file, or a segmentation.", self._choose_file)
+        self._add(
+            menu,
+            "Case folder…",
+            "One file a sequence, slices, or DICOM.",
+            lambda: self.details().panel.folder_button.click(),
+        )
+        self._add(
+            menu, "File…", "A sequence, a 4D file, or a segmentation.", lambda: self.details().panel.file_button.click()
+        )
         self._add(
             menu,
             "Files that need details…",
@@ -88,7 +95,7 @@ class Opening(QObject):
         self._add(
             menu,
             "Many cases…",
-            "Segment every case of a folder, as the Segment tab is set.",
+            "Segment every case of a folder, with the settings of the Segment tab.",
             lambda: self.many().bring_up(),
         )
         recent = recent_cases()
@@ -97,7 +104,8 @@ class Opening(QObject):
         for path in recent:
             self._add(menu, path.name, str(path), partial(self.open, path))
         menu.addSeparator()
-        self._add(menu, "Unsaved labels…", "Of earlier sessions, and of layers that were removed.", self._restore)
+        tip = "From earlier sessions, and from layers that were removed."
+        self._add(menu, "Unsaved labels…", tip, lambda: self._unsaved().bring_up())
 
     def _add(self, menu: QMenu, text: str, tip: str, act: Callable[[], Any]) -> None:
         action = menu.addAction(text)
@@ -107,13 +115,7 @@ class Opening(QObject):
 
     def open(self, path: Path) -> None:
         """Open a file or folder as layers."""
-        self.details().panel.open_path(str(path))  # type: ignore[attr-defined]
-
-    def _choose_folder(self) -> None:
-        self.details().panel.folder_button.click()  # type: ignore[attr-defined]
-
-    def _choose_file(self) -> None:
-        self.details().panel.file_button.click()  # type: ignore[attr-defined]
+        self.details().panel.open_path(str(path))
 
     def details(self) -> PanelDialog:
         """The dialog that asks for what files do not tell; it shows itself when something was not opened."""
@@ -131,7 +133,7 @@ class Opening(QObject):
         if len(cases) < 2:
             dialog.bring_up()
             return
-        self.many().panel.show_folder(str(path))  # type: ignore[attr-defined]
+        self.many().panel.show_folder(str(path))
         self.many().bring_up()
 
     def register(self, folder: Path, raw: Sequence[Layer]) -> None:
@@ -145,7 +147,7 @@ class Opening(QObject):
         """
         self._raw_layers = list(raw)
         self._raw().bring_up()
-        self._raw().panel.prepare_examination(str(folder))  # type: ignore[attr-defined]
+        self._raw().panel.prepare_examination(str(folder))
 
     def _on_prepared(self, added: Sequence[Layer]) -> None:
         raw, self._raw_layers = self._raw_layers, []
@@ -174,7 +176,7 @@ class Opening(QObject):
             panel.case_wanted.connect(self.case_wanted)
         return self._dialogs["many"]
 
-    def _restore(self) -> None:
+    def _unsaved(self) -> PanelDialog:
         if "restore" not in self._dialogs:
             self._dialogs["restore"] = PanelDialog(RestoreWidget(self._viewer), "Unsaved labels", self._parent)
-        self._dialogs["restore"].bring_up()
+        return self._dialogs["restore"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QStackedWidget, QTabBar, QWidget
 
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.compare import CompareWidget
@@ -14,6 +14,7 @@ from napari_brain_tumor.widgets.curate import CurateWidget
 from napari_brain_tumor.widgets.dock.jobs import RunningJobs
 from napari_brain_tumor.widgets.dock.state import JobFacts, Tab
 from napari_brain_tumor.widgets.measure import MeasureWidget
+from napari_brain_tumor.widgets.parts import column_of
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 from napari_brain_tumor.widgets.worker import time_left_text
@@ -41,9 +42,7 @@ class Page(QWidget):
         super().__init__()
         self.panel = panel
         panel.code_box.hide()  # the foot of the dock shows it
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
+        self._column = column_of(self, spacing=0)
         self._fill()
 
     def _fill(self) -> None:
@@ -156,7 +155,7 @@ class DataPage(_PagesOfOneTab):
     """
 
     titles = (
-        ("Review", "Walk through the cases of a data set, correct and decide."),
+        ("Review", "Go through the cases of a data set: correct and decide."),
         ("Add case", "Add layers of the viewer as a case."),
         ("Import", "Add all cases of a labelled folder."),
         ("Train", "Train a model on the accepted cases."),

@@ -41,7 +41,7 @@ class RawExamination:
     @property
     def question(self) -> str:
         """What the user is told."""
-        return f"{self.folder.name}: {self.reason} Register them on one another, to segment them together?"
+        return f"{self.folder.name}: {self.reason} Register them to one another, to segment them together?"
 
 
 def raw_examination(scans: Sequence[OpenScan], without: Iterable[Path] = ()) -> RawExamination | None:

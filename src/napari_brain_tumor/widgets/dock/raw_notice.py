@@ -27,8 +27,7 @@ class RawNotice(QFrame):
         self.setStyleSheet("#raw_notice { border: 1px solid gray; }")  # napari's themes draw no frames
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
-        self.text_label = wrapped("")
-        self.text_label.setAccessibleName("Series on several grids")
+        self.text_label = wrapped("", "Series on several grids")
         column.addWidget(self.text_label)
         # No letters for Alt: the notice stands above the tabs, and these have theirs.
         self.register_button = button(

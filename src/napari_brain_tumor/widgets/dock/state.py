@@ -122,7 +122,7 @@ def _closed_tabs(case: CaseFacts | None) -> Mapping[Tab, str]:
     results = case.results if case is not None else 0
     if results >= 2:
         return {}
-    return {"compare": "Two results of this case are needed: run another model, or open labels of it."}
+    return {"compare": "Two results of this case are needed: run another model, or open other labels of it."}
 
 
 def _report_obstacle(case: CaseFacts | None) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.autosave.sessions import KEEP_DAYS
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, SegmentationTag
+from napari_brain_tumor.widgets.closing import CloseGuard
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
@@ -92,7 +93,7 @@ class UnsavedLabels(QObject):
             self.changed.emit()
 
 
-class CloseGuard(QObject):
+class UnsavedGuard(CloseGuard):
     """Asks before a window closes with unsaved labels.
 
     Parameters
@@ -104,19 +105,9 @@ class CloseGuard(QObject):
     def __init__(
         self, window: QWidget, unsaved: UnsavedLabels, save: Callable[[Labels], None], parent: QObject
     ) -> None:
-        super().__init__(parent)
+        super().__init__(window, lambda closing: not closing.isVisible() or self.may_close(closing), parent)
         self._unsaved, self._save = unsaved, save
         self.question: Ask = ask
-        window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Stop a close event that the user does not mean."""
-        if event is None or event.type() != QEvent.Type.Close or not isinstance(watched, QWidget):
-            return False
-        if not watched.isVisible() or self.may_close(watched):
-            return False
-        event.ignore()
-        return True
 
     def may_close(self, window: QWidget) -> bool:
         """Whether nothing is unsaved, or the user wants to close all the same."""

@@ -9,8 +9,8 @@ import napari.viewer
 from napari.layers import Labels, Layer
 from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QSize
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
-from qtpy.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
@@ -20,20 +20,22 @@ from napari_brain_tumor.widgets.batch_state import BatchSettings, request_for_ma
 from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
 from napari_brain_tumor.widgets.dock.export_menu import ExportMenu
+from napari_brain_tumor.widgets.dock.exports import report_steps
 from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
 from napari_brain_tumor.widgets.dock.keys import FOOT_KEY, HEAD_KEY, TAB_KEYS, bind_dock_key, focus_first, on_dock_key
 from napari_brain_tumor.widgets.dock.opening import Opening, PanelDialog
 from napari_brain_tumor.widgets.dock.pages import Page, make_page
 from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remember_case
-from napari_brain_tumor.widgets.dock.report import report_steps
 from napari_brain_tumor.widgets.dock.state import CaseFacts, Choices, Facts, Tab, View, resolve
-from napari_brain_tumor.widgets.dock.unsaved import CloseGuard, UnsavedLabels
+from napari_brain_tumor.widgets.dock.unsaved import UnsavedGuard, UnsavedLabels
+from napari_brain_tumor.widgets.drop_target import DropTarget
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.layout import layouts, toggle_layout
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.open_case import dropped_paths
+from napari_brain_tumor.widgets.parts import add_to, column_of
+from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.study_queue import OpenStudy
@@ -50,8 +52,7 @@ class BrainTumorWidget(QWidget):
         super().__init__()
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.dock = dock_of(self._viewer)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = column_of(self)
         column.addWidget(self.dock)
         self.dock.show()
         self.dock.on_opened()
@@ -76,7 +77,7 @@ def dock_of(viewer: napari.viewer.Viewer) -> "Dock":
     return window.findChild(Dock) or Dock(viewer, window)
 
 
-class Dock(QWidget):
+class Dock(DropTarget, QWidget):
     """A head for the case, five tabs, a foot for saving.
 
     Parameters
@@ -92,9 +93,11 @@ class Dock(QWidget):
         self._open: Tab = "segment"
         self.view = View((), 0, {}, "segment", "", "")
         self.jobs = RunningJobs(self)
-        self.report_runner = JobRunner(self)
+        self.report_runner = JobRunner(
+            self, finished=lambda path: notify(f"Saved the report {path}."), failed=notify_error
+        )
         self.unsaved = UnsavedLabels(viewer, self._layers_under_review, self)
-        self.guard = CloseGuard(window, self.unsaved, self.save, self)
+        self.guard = UnsavedGuard(window, self.unsaved, self.save, self)
         self.pages: dict[Tab, Page] = {}
         self._cases, self._shown_case = Cases(), ShownCase()
         self._shown_scans: frozenset[int] = frozenset()
@@ -119,11 +122,8 @@ class Dock(QWidget):
         self.head = Head(self._viewer, self.segment, self.jobs, self.opening, self._tab_in_sight)
         self.tab_row = TabRow()
         self.foot = Foot(self.segment)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.head)
-        column.addWidget(self.tab_row)
+        column = column_of(self, spacing=4)
+        add_to(column, self.head, self.tab_row)
         column.addWidget(self.stack, 1)
         column.addWidget(self.foot)
         self.tab_row.setContentsMargins(6, 0, 6, 0)
@@ -137,8 +137,6 @@ class Dock(QWidget):
         self.foot.export_menu.aboutToShow.connect(lambda: self.exports.fill(self.foot.export_menu))
         runs.changed.connect(self._on_runs_changed)
         self.segment.saving.runner.finished.connect(self._on_saved)
-        self.report_runner.finished.connect(self._on_reported)
-        self.report_runner.failed.connect(notify_error)
         self.unsaved.changed.connect(self.refresh)
         self.head.case_chosen.connect(self.choose_case)
         self.opening.case_wanted.connect(self._on_case_wanted)
@@ -339,10 +337,10 @@ class Dock(QWidget):
         at = self.choices.case
         if at is None or self.result is None:
             return
-        start = str(Path.home() / f"{self._cases.studies[at].name}_report.html")
-        path, _ = QFileDialog.getSaveFileName(self, "Save report", start, "Report (*.html)")
-        if path:
-            self.write_report(Path(path if path.lower().endswith((".html", ".htm")) else f"{path}.html"))
+        name = f"{self._cases.studies[at].name}_report.html"
+        path = ask_target(self, "Save report", name, "Report (*.html)", (".html", ".htm"))
+        if path is not None:
+            self.write_report(path)
 
     def write_report(self, path: Path) -> None:
         """Write a report of the case and its labels; `report_runner` tells how it goes."""
@@ -357,9 +355,6 @@ class Dock(QWidget):
             lambda stop: timed(report_steps(stop, scans, labels, references, path, worker), kind, size),
             expectation_of(kind, size),
         )
-
-    def _on_reported(self, path: Path) -> None:
-        notify(f"Saved the report {path}.")
 
     # Code, layout, dropped files -------------------------------------------------------------------------------------
 
@@ -390,14 +385,10 @@ class Dock(QWidget):
         if viewer is self._viewer:
             self.head.layout_button.setChecked(is_there)
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take one file or folder."""
-        if event is not None and len(dropped_paths(event.mimeData())) == 1:
-            event.acceptProposedAction()
+    def open_path(self, path: str) -> None:
+        """Open what is dropped on the dock."""
+        self.opening.open(Path(path))
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what is dropped on the dock; napari does not ask which plugin should."""
-        paths = dropped_paths(event.mimeData()) if event is not None else []
-        if event is not None and len(paths) == 1:
-            event.acceptProposedAction()
-            self.opening.open(Path(paths[0]))
+
+def _tell_saved(path: Path) -> None:
+    notify(f"Saved the report {path}.")

@@ -1,0 +1,66 @@
+"""Acts when a case is opened in a viewer: once for all its layers, and on what is open already."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import QObject
+
+from napari_brain_tumor.plugin.viewers import window_of
+from napari_brain_tumor.widgets.closing import when_gone
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
+
+
+class CaseWatch(QObject):
+    """Calls a function a moment after layers of a case were added, until `stop`.
+
+    Parameters
+    ----------
+    window : QObject
+        Of the viewer.
+    name : str
+        Tells it from others of the window.
+    is_case : callable
+        Whether a layer is one of a case.
+    act : callable
+        Is called with the watch.
+    wait_ms : int
+        How long after the last layer.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        window: QObject,
+        name: str,
+        is_case: Callable[[Layer], bool],
+        act: Callable[["CaseWatch"], None],
+        wait_ms: int = 0,
+    ) -> None:
+        super().__init__(window)
+        self.setObjectName(name)
+        # The window is not kept: PySide would keep both for ever, since a window keeps what belongs to it.
+        self.viewer, self._is_case = viewer, is_case
+        self._timer = single_shot(self, lambda: act(self), wait_ms)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        when_gone(window, partial(viewer.layers.events.inserted.disconnect, self._on_inserted))
+        if any(is_case(layer) for layer in viewer.layers):
+            self._timer.start()
+
+    def stop(self) -> None:
+        """Follow the viewer no more."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+
+    def _on_inserted(self, event: Any) -> None:
+        if self._is_case(event.value):
+            self._timer.start()
+
+
+def watch_cases(
+    viewer: Any, name: str, is_case: Callable[[Layer], bool], act: Callable[[CaseWatch], None], wait_ms: int = 0
+) -> None:
+    """Act when cases are opened in a viewer; again, or without a window, this does nothing. See `CaseWatch`."""
+    window = window_of(viewer)
+    if window is not None and window.findChild(CaseWatch, name) is None:
+        CaseWatch(viewer, window, name, is_case, act, wait_ms)
