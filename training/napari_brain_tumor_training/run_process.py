@@ -172,8 +172,7 @@ def with_plan(config: TrainConfig, *, validate_every: int | None = None, **plan:
         return TrainConfig.model_validate(entries)
     except ValidationError as error:
         problems = "; ".join(e["msg"] for e in error.errors())
-        msg = f"These settings do not go together: {problems}."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"These settings do not go together: {problems}.") from error
 
 
 def _free_name(model: ModelInfo) -> str:

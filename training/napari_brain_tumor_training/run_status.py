@@ -137,8 +137,7 @@ def request_stop(folder: Path) -> None:
     """
     run = attach(folder)
     if not run.status.is_alive:
-        msg = f"The run in {folder} is {run.status.state}: there is nothing to stop."
-        raise TrainingError(msg)
+        raise TrainingError(f"The run in {folder} is {run.status.state}: there is nothing to stop.")
     (folder / STOP_FILE).touch()
 
 
@@ -280,8 +279,7 @@ def _until_asked(job: Job[Result], folder: Path, teller: _Teller) -> Job[Result]
                 return result
             teller.step(progress)
             if (folder / STOP_FILE).exists():
-                msg = "It was asked to stop. Resume continues from there."
-                raise CancelledError(msg)
+                raise CancelledError("It was asked to stop. Resume continues from there.")
             yield progress
     finally:
         job.close()
@@ -302,8 +300,7 @@ def _held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_LOCK_SECONDS)  # someone who looks whether we live holds it for a moment
     except Timeout as error:
-        msg = f"Another process trains in {folder}. Wait for it, or choose another folder."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"Another process trains in {folder}. Wait for it, or choose another folder.") from error
     try:
         yield
     finally:
@@ -344,8 +341,7 @@ def _read(folder: Path) -> RunStatus:
         msg = f"{folder} holds no training run: it has no {STATUS_FILE}. Choose the folder that the run was given."
         raise TrainingError(msg) from error
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        msg = f"{path} cannot be read: {error}. Resume the run to have it written again."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"{path} cannot be read: {error}. Resume the run to have it written again.") from error
 
 
 def _write(folder: Path, status: RunStatus) -> None:

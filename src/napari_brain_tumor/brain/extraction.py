@@ -248,16 +248,14 @@ def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
 def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
     """The mask as bool; raises `BrainMaskError` where it cannot be one of that study."""
     if mask.shape != study.grid.shape:
-        msg = (
+        raise BrainMaskError(
             f"The brain mask has shape {mask.shape}, {study.name} has {study.grid.shape}. Give a mask on the grid of "
             "the scans."
         )
-        raise BrainMaskError(msg)
     inside: Mask = np.asarray(mask) != 0
     if not inside.any() or inside.all():
         how = "is empty" if not inside.any() else "covers every voxel"
-        msg = f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within."
-        raise BrainMaskError(msg)
+        raise BrainMaskError(f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within.")
     return inside
 
 

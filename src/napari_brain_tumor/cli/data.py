@@ -312,9 +312,9 @@ def _label(
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
     """The spacing is for files that do not tell it, such as TIFF slices."""
-    from napari_brain_tumor.io.tiff import is_tif
+    from napari_brain_tumor.io.formats import TIFF
 
-    return spacing_mm if labels.is_dir() or is_tif(labels) else None
+    return spacing_mm if labels.is_dir() or TIFF.fits(labels) else None
 
 
 def _state(text: str) -> "ReviewState":

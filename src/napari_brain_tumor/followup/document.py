@@ -64,8 +64,7 @@ def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
     try:
         content = read_regular(place).decode("utf-8")
     except (UnreadableFileError, UnicodeDecodeError) as error:
-        msg = f"{place.name} is not a JSON document of visits: {error}"
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(f"{place.name} is not a JSON document of visits: {error}") from error
     try:
         return VisitsDocument.model_validate_json(content)
     except ValidationError as error:
@@ -117,11 +116,10 @@ def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
     study = open_study(folder / entry.case, entry.roles, series=entry.series, resample=entry.resample)
     segmentation = open_segmentation(folder / entry.segmentation, entry.label_schema)
     if not study.grid.same_place(segmentation.grid):
-        msg = (
+        raise VisitError(
             f"{entry.segmentation} lies on {segmentation.grid.describe()}, the scans of {entry.case} on "
             f"{study.grid.describe()}. Give the scans on which the labels were drawn."
         )
-        raise VisitError(msg)
     date = date_of(study) if entry.date is None else FoundDate(entry.date, USER)
     name = entry.name or study.name or short_name(Path(entry.case))
     visit = Visit(name, segmentation, replace(study, name=name), date, entry.facts)

@@ -81,8 +81,7 @@ def check_bfloat16(device: torch.device) -> None:
     """Raise `DeviceError` if the hardware does not compute in bfloat16 itself, which would be slower than float32."""
     has = cpu_has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
     if not has:
-        msg = f"The device {device} has no bfloat16 in hardware. Leave the precision at 'auto'."
-        raise DeviceError(msg)
+        raise DeviceError(f"The device {device} has no bfloat16 in hardware. Leave the precision at 'auto'.")
 
 
 _BFLOAT16_FLAGS: Final = {"avx512_bf16", "amx_bf16", "bf16"}

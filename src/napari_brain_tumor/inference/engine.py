@@ -135,11 +135,10 @@ class Engine:
             cpu = torch.device("cpu")
             dtype = fast_dtype(cpu)
             return Engine(_copy_on_cpu(self.network, dtype), self.dims, cpu, dtype, self.window), 1, "the CPU"
-        msg = (
+        raise OutOfMemoryError(
             "Memory ran out on the CPU with one slice or window at a time. Close other programs, "
             "or choose a smaller model."
         )
-        raise OutOfMemoryError(msg)
 
     @torch.inference_mode()
     def _infer(self, network: nn.Module, batch: torch.Tensor, *, flips: bool) -> torch.Tensor:

@@ -12,8 +12,7 @@ from napari_brain_tumor.study import Role
 
 def _within_bounds(arguments: dict[str, Any]) -> dict[str, Any]:
     if beyond := arguments_beyond_bounds(arguments):
-        msg = f"asks for {beyond}"
-        raise ValueError(msg)
+        raise ValueError(f"asks for {beyond}")
     return arguments
 
 

@@ -243,20 +243,17 @@ def read_card(folder: Path) -> Card:
     """The card of a checkpoint folder; raises `CheckpointError` where it is missing or not valid."""
     path = folder / CARD_FILE
     if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
-        msg = f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}.")
     try:
         if (size := path.stat().st_size) > LARGEST_CARD_BYTES:
             msg = f"The card {path} has {size:,} bytes, more than any card: it is not read. Get the model again."
             raise CheckpointError(msg)
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"The card {path} cannot be read: {error}. Install the model again."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"The card {path} cannot be read: {error}. Install the model again.") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        msg = f"The card {path} does not describe a checkpoint of this version: {problems}."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"The card {path} does not describe a checkpoint of this version: {problems}.") from error
 
 
 def list_models() -> list[ModelInfo]:

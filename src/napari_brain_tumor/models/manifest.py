@@ -52,12 +52,11 @@ class Manifest(BaseModel):
         if actual == expected:
             return
         statement = "does not know that model" if expected is None else f"says {_described(expected)}"
-        msg = (
+        raise CheckpointError(
             f"The weights of the shipped model {name} are {_described(actual)}; the package's manifest "
             f"{statement}. The file was "
             "changed or damaged: install napari-brain-tumor again."
         )
-        raise CheckpointError(msg)
 
 
 @lru_cache(maxsize=1)

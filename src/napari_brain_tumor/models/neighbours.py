@@ -35,11 +35,10 @@ def checked_neighbours(arguments: Mapping[str, Any], dims: int) -> int:
     """
     neighbours = arguments.get(NEIGHBOURS, 0)
     if type(neighbours) is not int or not 0 <= neighbours <= _MOST or (neighbours and dims == 3):
-        msg = (
+        raise CheckpointError(
             f"{NEIGHBOURS} = {neighbours!r} with dims = {dims}: a network for slices takes 0 to {_MOST}, "
             "one for volumes none."
         )
-        raise CheckpointError(msg)
     return neighbours
 
 

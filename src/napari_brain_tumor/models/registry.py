@@ -63,8 +63,7 @@ def build_network(
         For an unknown architecture or arguments that it does not take.
     """
     if architecture not in ARCHITECTURES:
-        msg = f"No architecture is called {architecture!r}. Known are: {', '.join(ARCHITECTURES)}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"No architecture is called {architecture!r}. Known are: {', '.join(ARCHITECTURES)}.")
     keywords = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
     neighbours = checked_neighbours(arguments, dims)
     try:
@@ -72,8 +71,7 @@ def build_network(
             stacked_channels(in_channels, neighbours), out_channels, dims=dims, **keywords
         )
     except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
-        msg = f"{architecture} does not take the arguments {dict(arguments)}: {error}."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"{architecture} does not take the arguments {dict(arguments)}: {error}.") from error
     return with_neighbours(network, neighbours)
 
 
@@ -87,8 +85,7 @@ def build_configuration(name: str, in_channels: int, out_channels: int, dims: Di
     """
     configuration = CONFIGURATIONS.get(current_name(name))
     if configuration is None:
-        msg = f"No configuration is called {name!r}. Known are: {', '.join(CONFIGURATIONS)}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"No configuration is called {name!r}. Known are: {', '.join(CONFIGURATIONS)}.")
     return build_network(
         configuration.architecture, in_channels, out_channels, dims or configuration.dims, configuration.arguments
     )

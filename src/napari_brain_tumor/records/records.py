@@ -266,11 +266,10 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord |
         return SidecarRecord.model_validate({**content, "path": place})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
-        msg = (
+        raise RecordError(
             f"{place} does not say enough to compute the result again: {problems}. Records of segmentations made by "
             "`brain-tumor segment`, in Python or in the window do; compute it again."
-        )
-        raise RecordError(msg) from error
+        ) from error
 
 
 def _document_of(place: Path) -> Path:
@@ -281,11 +280,10 @@ def _document_of(place: Path) -> Path:
         return place
     beside = sidecar_path(place)
     if beside is None:
-        msg = (
+        raise RecordError(
             f"{place} has no record of how it was made: {short_name(place)}.json is not beside it or is not of this "
             "program. Name the JSON file itself if it lies elsewhere."
         )
-        raise RecordError(msg)
     return beside
 
 
@@ -310,9 +308,8 @@ def _kind(content: dict[str, Any], place: Path) -> Literal["segment", "evaluate"
     task = provenance.get("task") if isinstance(provenance, dict) else None
     if task not in ("segment", "refine"):
         how = provenance.get("method") if isinstance(provenance, dict) else None
-        msg = (
+        raise RecordError(
             f"{place} describes a segmentation that was not made by a model ({how or task or 'it does not say how'}), "
             "so there is nothing to compute again."
         )
-        raise RecordError(msg)
     return "segment"

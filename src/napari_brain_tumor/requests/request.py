@@ -189,8 +189,7 @@ def _pairs(texts: Iterable[str], mapping: Any) -> dict[str, Any]:
     for text in texts:
         key, sign, value = (part.strip() for part in text.partition("="))
         if not sign or not key or not value or key.lower() in map(str.lower, pairs):
-            msg = f"{text!r} is not a name and a value, each name once"
-            raise ValueError(msg)
+            raise ValueError(f"{text!r} is not a name and a value, each name once")
         pairs[key] = int(value) if takes_int and value.isdecimal() else value
     return pairs
 

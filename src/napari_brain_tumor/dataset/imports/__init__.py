@@ -99,8 +99,7 @@ def requested_cases(request: ImportRequest) -> tuple[FoundCase, ...]:
         If there is no such folder, or no case in it; if one of the two patterns is missing.
     """
     if (request.images is None) != (request.labels is None):
-        msg = "Patterns of images and of labels belong together: give both, or neither."
-        raise DatasetError(msg)
+        raise DatasetError("Patterns of images and of labels belong together: give both, or neither.")
     if request.images is not None and request.labels is not None:
         cases = find_pairs(existing(request.folder), request.images, request.labels)
     else:
