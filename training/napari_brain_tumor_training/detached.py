@@ -16,7 +16,7 @@ from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.requests.train import TrainRequest as RunRequest
 from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
 
-__all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_request", "resume_run", "start_run"]
+__all__ = ["RunRequest"]
 
 REQUEST_FILE: Final = "run.json"
 LOG_FILE: Final = "train.log"

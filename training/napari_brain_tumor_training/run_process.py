@@ -22,16 +22,7 @@ from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_status import attach, watched
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 
-__all__ = [
-    "RunCost",
-    "config_of",
-    "configurations_job",
-    "estimate_job",
-    "install_job",
-    "install_result_job",
-    "main",
-    "with_plan",
-]
+__all__ = ["RunCost"]
 
 logger = logging.getLogger(__name__)
 

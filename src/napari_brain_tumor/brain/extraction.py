@@ -23,22 +23,7 @@ from napari_brain_tumor.requests.segment import BrainChoice
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Mask
 
-__all__ = [
-    "PLAUSIBLE_ML",
-    "BrainChoice",
-    "ExtractedBrain",
-    "HeadChoice",
-    "brain_mask",
-    "brain_mask_job",
-    "brain_note",
-    "brain_volume_ml",
-    "chosen_brain_job",
-    "extract_brain",
-    "extract_brain_job",
-    "notes_on_brain",
-    "traits_within",
-    "volume_doubt",
-]
+__all__ = ["BrainChoice"]
 
 HeadChoice = Literal["auto", "keep"]
 """What is done with whole heads: the brain extracted, or nothing."""

@@ -10,16 +10,6 @@ import torch
 from napari_brain_tumor.errors import DeviceError
 from napari_brain_tumor.inference.memory import free_host_bytes
 
-__all__ = [
-    "DeviceInfo",
-    "available_devices",
-    "check_bfloat16",
-    "cpu_has_bfloat16",
-    "fast_dtype",
-    "free_bytes",
-    "resolve_device",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:

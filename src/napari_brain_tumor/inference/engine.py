@@ -26,8 +26,6 @@ from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.neighbours import neighbours_of
 from napari_brain_tumor.progress import Job, Progress, part_of
 
-__all__ = ["Engine", "fold_batch_norms"]
-
 logger = logging.getLogger(__name__)
 
 _SLICES_PER_BATCH: Final = {"cpu": 4, "mps": 32, "cuda": 64}

@@ -26,8 +26,6 @@ from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.models.cards import Card
 from napari_brain_tumor.progress import run_job
 
-__all__ = ["ForwardTimes", "engine_in", "forward_times"]
-
 logger = logging.getLogger(__name__)
 
 _CPU: Final = torch.device("cpu")

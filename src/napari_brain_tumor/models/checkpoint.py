@@ -22,8 +22,6 @@ from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE, ShippedFil
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor.models.tensor_shapes import check_shapes, largest_file, read_shapes
 
-__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "shapes_of", "write_card"]
-
 
 def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
     """The network of a checkpoint, in float32 on the CPU, ready to infer.

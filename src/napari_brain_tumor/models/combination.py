@@ -15,8 +15,6 @@ from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.blocks import context_of
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices, with_neighbours
 
-__all__ = ["Calibrated", "Ensemble", "SliceBySlice"]
-
 _SLICES_AT_ONCE = 8
 
 

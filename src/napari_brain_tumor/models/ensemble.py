@@ -13,8 +13,6 @@ from napari_brain_tumor.models.card_parts import Member, Metrics
 from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 
-__all__ = ["save_ensemble"]
-
 _KEPT = ("architecture", "arguments", "calibration", "training", "metrics", "weights_sha256")
 _SHARED = ("roles", "optional_roles", "regions", "preprocessing", "thresholds")
 """What the cards of the members must agree in: what goes into the networks and what comes out."""

@@ -23,8 +23,6 @@ from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_channels
 
-__all__ = ["SUFFIXES", "export_onnx", "export_torch"]
-
 Format = Literal["onnx", "torch-export"]
 Runner = Callable[[torch.Tensor], torch.Tensor]
 

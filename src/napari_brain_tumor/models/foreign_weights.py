@@ -23,8 +23,6 @@ from napari_brain_tumor.models.upstream import UPSTREAM, Upstream, tensor_names
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Role
 
-__all__ = ["Translated", "import_weights", "translate"]
-
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _COUNTER: Final = "num_batches_tracked"
 """Tensors that files of before 2018 lack, and that inference does not use."""

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError
 
-__all__ = ["BUNDLED", "Manifest", "ShippedFile", "manifest_of", "read_manifest"]
-
 BUNDLED: Final = Path(__file__).parent.parent / "checkpoints"
 """Folder of the checkpoints that ship with the package."""
 MANIFEST_FILE: Final = "manifest.json"

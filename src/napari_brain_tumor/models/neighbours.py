@@ -13,14 +13,7 @@ from torch import nn
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.configurations import NEIGHBOURS
 
-__all__ = [
-    "NEIGHBOURS",
-    "checked_neighbours",
-    "neighbours_of",
-    "stacked_channels",
-    "stacked_slices",
-    "with_neighbours",
-]
+__all__ = ["NEIGHBOURS"]
 
 _MOST: Final = 8
 

@@ -18,8 +18,6 @@ from napari_brain_tumor.models.checkpoint import load_network, shapes_of
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE
 from napari_brain_tumor.models.tensor_shapes import largest_file
 
-__all__ = ["export_package", "import_package"]
-
 HASHES_FILE: Final = "SHA256SUMS"
 _FILES: Final = (CARD_FILE, WEIGHTS_FILE)
 _DATE: Final = (1980, 1, 1, 0, 0, 0)

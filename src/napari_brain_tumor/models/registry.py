@@ -17,15 +17,7 @@ from napari_brain_tumor.models.u2net import U2Net, U2NetP
 from napari_brain_tumor.models.unet import UNet
 from napari_brain_tumor.models.unet3d_cicek import CicekUNet
 
-__all__ = [
-    "ARCHITECTURES",
-    "CONFIGURATIONS",
-    "Configuration",
-    "build_configuration",
-    "build_network",
-    "count_parameters",
-    "count_statistics",
-]
+__all__ = ["CONFIGURATIONS", "Configuration"]
 
 ARCHITECTURES: Final[dict[str, type[nn.Module]]] = {
     "unet": UNet,

@@ -14,8 +14,6 @@ from safetensors.torch import load_file
 
 from napari_brain_tumor.errors import CheckpointError, UnreadableFileError
 
-__all__ = ["SUFFIXES", "check_archive", "few", "read_tensors"]
-
 SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".tar", ".ckpt")
 _WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
 """Entries under which training scripts put the state dict."""

@@ -9,8 +9,6 @@ from typing import Final
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.bounds import LARGEST_WEIGHTS_BYTES
 
-__all__ = ["Shapes", "check_shapes", "largest_file", "read_shapes"]
-
 Shapes = Mapping[str, tuple[int, ...]]
 
 _LARGEST_HEAD: Final = 16 * 2**20

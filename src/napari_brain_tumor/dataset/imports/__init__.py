@@ -32,7 +32,6 @@ from napari_brain_tumor.progress import Job
 from napari_brain_tumor.requests.dataset import ImportFormat, ImportRequest
 
 __all__ = [
-    "FORMATS",
     "CaseOutcome",
     "CasePreview",
     "FoundCase",
@@ -41,16 +40,12 @@ __all__ = [
     "ImportReport",
     "ImportRequest",
     "find_brats",
-    "find_cases",
     "find_decathlon",
     "find_lgg_1p19q",
     "find_lgg_tif",
     "find_pairs",
     "import_cases",
-    "import_folder",
     "preview_cases",
-    "preview_folder",
-    "requested_cases",
 ]
 
 FORMATS: Final[dict[ImportFormat, Callable[[Path], tuple[FoundCase, ...]]]] = {
