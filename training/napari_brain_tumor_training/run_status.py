@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from napari_brain_tumor.errors import CancelledError, SaveError, TrainingError
 from napari_brain_tumor.io.json_file import write_document
@@ -43,13 +43,11 @@ def machine_mark() -> str:
     return hashlib.sha256(f"run status {socket.gethostname()}".encode()).hexdigest()[:12]
 
 
-class RunStatus(BaseModel):
+class RunStatus(BaseModel, extra="forbid", frozen=True):
     """How far a run is, as its process wrote it last.
 
     Times are in UTC; `epoch` counts from 1 and is 0 before the first; `died` is never written, only found.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: RunState
     pid: int

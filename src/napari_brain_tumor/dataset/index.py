@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from napari_brain_tumor.dataset.patients import patient_key
 from napari_brain_tumor.geometry import Grid, LengthUnit
@@ -49,8 +49,8 @@ def _inside_the_folder(path: str) -> str:
 RelativeFile = Annotated[str, AfterValidator(_inside_the_folder)]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Document(BaseModel, extra="forbid", frozen=True):
+    """A part of the index; it knows no entries but its own."""
 
 
 class GridRecord(_Document):

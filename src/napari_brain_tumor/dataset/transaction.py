@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from napari_brain_tumor.dataset.decathlon import dataset_text
 from napari_brain_tumor.dataset.index import DatasetIndex, RelativeFile
@@ -38,10 +38,8 @@ _OWN_DOCUMENTS: Final = (INDEX_FILE, DATASET_FILE, JOURNAL_FILE)
 Write = Callable[[Path], Any]
 
 
-class _Journal(BaseModel):
+class _Journal(BaseModel, extra="forbid"):
     """Relative paths of the files that the change under way adds and drops."""
-
-    model_config = ConfigDict(extra="forbid")
 
     files: tuple[RelativeFile, ...]
 

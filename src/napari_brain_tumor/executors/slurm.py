@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import ClusterError
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-class SlurmProfile(BaseModel):
+class SlurmProfile(BaseModel, extra="forbid", frozen=True):
     """What one Slurm job of workers asks for, and how many such jobs there are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     jobs: Annotated[int, Field(ge=1, description="How many Slurm jobs, at most.")] = 1
     cores: Annotated[int, Field(ge=1, description="Cores of each.")]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import UnreadableFileError, VisitError
 from napari_brain_tumor.followup.facts import VisitFacts
@@ -22,10 +22,8 @@ USER = "the user"
 """What told a date that stands in the document."""
 
 
-class VisitEntry(BaseModel):
+class VisitEntry(BaseModel, extra="forbid", frozen=True):
     """One examination: paths are relative to the document's folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     case: str = Field(min_length=1)
     """Folder or file of the scans, as `open_study` takes it."""
@@ -49,10 +47,8 @@ class VisitEntry(BaseModel):
     """What images cannot tell."""
 
 
-class VisitsDocument(BaseModel):
+class VisitsDocument(BaseModel, extra="forbid", frozen=True):
     """The visits of one patient, in order where dates are not known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
     visits: tuple[VisitEntry, ...] = Field(min_length=1)

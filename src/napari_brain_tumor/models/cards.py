@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.home import home_folder
@@ -28,10 +28,8 @@ _FIRST_LISTED = ("ensemble", "unet")
 """Lists begin with the default and with the quickest of the best."""
 
 
-class Card(BaseModel):
+class Card(BaseModel, extra="forbid"):
     """Everything but the weights: the card alone rebuilds the network and its preprocessing."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: Literal[1] = 1
     name: str
@@ -175,10 +173,8 @@ class Card(BaseModel):
         return "the model may find less"
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(BaseModel, frozen=True):
     """An installed model: its name, the folder of its checkpoint, its card."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     folder: Path

@@ -4,7 +4,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from napari_brain_tumor.dataset.index import GridRecord
 from napari_brain_tumor.errors import RecordError
@@ -22,10 +22,8 @@ from napari_brain_tumor.study import Role, Source
 SCORES_FILE: Final = "scores.json"
 
 
-class _Record(BaseModel):
+class _Record(BaseModel, extra="ignore", frozen=True):
     """What later versions add is not needed to read what is here."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class InputRecord(_Record):
@@ -194,10 +192,8 @@ def _roles(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class EvaluationSettings(_Record):
+class EvaluationSettings(_Record, extra="allow", frozen=True):
     """What was done alike with every case; the options of `segment` stand beside the others."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     label_schema: str | None = Field(default=None, alias="schema")
     predictions_schema: str | None = None

@@ -7,7 +7,7 @@ from inspect import Parameter, Signature, signature
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from napari_brain_tumor.errors import BrainTumorError, OptionError
@@ -56,13 +56,11 @@ class Option:
     networks_only: bool = False
 
 
-class Request(BaseModel):
+class Request(BaseModel, extra="forbid", frozen=True, arbitrary_types_allowed=True):
     """What an action is asked for. Every field is declared as `Annotated[type, Option(...)]`.
 
     Values may be given as Python has them or as the text that the shell takes.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     not_recorded: ClassVar[tuple[str, ...]] = ()
     """Fields that the record of a result tells in another place."""
