@@ -225,7 +225,7 @@ def demo(
 def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, parallel: bool) -> "CaseRow":
     """Print what became of a case; an earlier result in the way of a single one is an error."""
     from napari_brain_tumor.batch.segment import named_as_given
-    from napari_brain_tumor.cli.console import print_table, say, volume_table
+    from napari_brain_tumor.cli.console import print_table, say, say_written, volume_table
     from napari_brain_tumor.errors import SaveError
 
     row = named_as_given(result.row, task)
@@ -238,8 +238,7 @@ def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, paral
         raise SaveError(msg)
     if result.title and row.volumes is not None and not parallel:
         print_table(result.title, volume_table(row.volumes))
-        for path in result.written:
-            say(f"Wrote {path}")
+        say_written(*result.written)
     return row
 
 

@@ -27,8 +27,7 @@ def brain(
 
     check_mask_target(output, overwrite=overwrite)
     study = open_case(case, opening)
-    for text in study.notes:
-        note(text)
+    note(*study.notes)
     if not traits_of(study).whole_head:
         note("The skull was removed from these scans already: the mask is of what is left.")
     mask = run_shown(brain_mask_job(study, request.device), study.name)

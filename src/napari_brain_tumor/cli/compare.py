@@ -183,8 +183,7 @@ def _join(
 def _print(agreement: "Agreement", axis: "Axis") -> None:
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
-    for text in agreement.notes:
-        note(text)
+    note(*agreement.notes)
     for regional in agreement.regions:
         name = REGION_NAMES[regional.region]
         title = f"{name[0].upper()}{name[1:]} ({regional.region})"

@@ -74,8 +74,7 @@ def add(
 
     opened = CuratedDataset(dataset)
     study = open_case(scan, opening)
-    for text in study.notes:
-        tell(text)
+    tell(*study.notes)
     segmentation = _label(labels, scan, schema, opening.spacing_mm)
     record = opened.add(
         study,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.console import print_table, run_shown, say, say_error
+from napari_brain_tumor.cli.console import print_table, run_shown, say, say_error, say_written
 from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
 from napari_brain_tumor.io.table import Table
@@ -98,8 +98,7 @@ def evaluate(
     written = result.write(output, overwrite=True)  # what is there was asked about before the work
     shutil.rmtree(output / UNFINISHED, ignore_errors=True)
     _print_result(result)
-    for path in written:
-        say(f"Wrote {path}")
+    say_written(*written)
     _tell_refused(result)
 
 

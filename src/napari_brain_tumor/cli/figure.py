@@ -37,8 +37,7 @@ def figure(
         raise SaveError(msg)
     study = open_study(case, **opening.beside(case).changed())
     labels = open_segmentation(segmentation, schema)
-    for text in (*study.notes, *labels.notes):
-        note(text)
+    note(*study.notes, *labels.notes)
     if suffix in FIGURE_SUFFIXES:
         target = save_figure(
             study, labels, output, role=request.role, at=request.at, dpi=request.dpi, overwrite=overwrite

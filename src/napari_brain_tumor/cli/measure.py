@@ -153,5 +153,4 @@ def _print_lesions(examination: "Examination") -> None:
     print_table("Lesions", lesion_table(examination))
     if examination.rim is not None:
         say(examination.rim.sentence)
-    for text in examination.notes:
-        note(text)
+    note(*examination.notes)

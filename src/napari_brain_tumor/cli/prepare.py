@@ -103,8 +103,7 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
     if not parallel:
         _show_table(task.case, report.table)
         _show_motions(report)
-        for text in report.notes:
-            note(text)
+        note(*report.notes)
         say(f"Wrote {task.folder}")
     return CaseRow(str(task.case), "done", str(task.folder), notes=report.notes)
 

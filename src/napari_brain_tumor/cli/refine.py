@@ -72,13 +72,11 @@ def refine(
     target = _target(case, output, segmentation, overwrite=overwrite)
     study = open_case(case, opening)
     check_inputs_are_kept(study, target)
-    for text in study.notes:
-        note(text)
+    note(*study.notes)
     initial, maps = _start(study, segmentation, schema, request)
     job = refine_job(study, initial, recorded, probabilities=maps, anyway=anyway)
     refined = run_shown(job, study.name)
-    for text in refined.provenance["refinement"]["notes"]:
-        note(text)
+    note(*refined.provenance["refinement"]["notes"])
     written_in = _schema(initial, schema)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(refined, target, schema=written_in, overwrite=overwrite)

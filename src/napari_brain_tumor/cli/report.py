@@ -63,7 +63,7 @@ def follow_up(
     overwrite: _Overwrite = False,
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
-    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.cli.console import run_shown, say_written
     from napari_brain_tumor.followup.document import open_visits
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.followup.plot import save_plot
@@ -85,8 +85,7 @@ def follow_up(
     )
     run_shown(job, "Report")
     _print_follow_up(result)
-    for target in targets:
-        say(f"Wrote {target}")
+    say_written(*targets)
 
 
 def _entry(
@@ -129,7 +128,6 @@ def _print_follow_up(result: "FollowUp") -> None:
     from napari_brain_tumor.cli.console import note, print_table
     from napari_brain_tumor.reports.tables import response_table, series_table
 
-    for text in result.notes:
-        note(text)
+    note(*result.notes)
     for table in (series_table(result), response_table(result)):
         print_table(table.title, table)

@@ -77,7 +77,7 @@ class CaseScores(QObject):
         self._page.show_running(True)
         self.acted.emit(lambda: score_lines_of(dataset.folder, ids, model))
         folder, model_folder = str(dataset.folder), str(model.folder)
-        self.runner.start(lambda stop: stop.guard(self._worker.run(self._target, folder, ids, model_folder)))
+        self.runner.send(self._worker, self._target, folder, ids, model_folder)
 
     def _on_cancel_requested(self) -> None:
         self._page.cancel_button.setEnabled(False)

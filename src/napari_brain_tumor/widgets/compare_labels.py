@@ -17,7 +17,7 @@ from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import Fold, button, check, combo, form, offer, offer_layers, row_of
 from napari_brain_tumor.widgets.tick_list import TickList, fit_lines
 from napari_brain_tumor.widgets.view_actions import labels_in_view
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 _MOST_LISTED: Final = 6
 
@@ -137,7 +137,7 @@ class LabelList(TickList):
         if paths:
             schema = self.schema_box.currentData()
             self.file_button.setEnabled(False)
-            self.file_runner.start(lambda _: as_job(lambda: [state.open_file(path, schema) for path in paths]))
+            self.file_runner.call(lambda: [state.open_file(path, schema) for path in paths])
 
     def _on_file_opened(self, opened: list[LayerData]) -> None:
         self.file_button.setEnabled(True)

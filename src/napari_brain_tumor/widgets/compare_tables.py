@@ -17,7 +17,7 @@ from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, combo, form, offer, row_of, wrapped
 from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_table import ResultTable
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class ScoreTables(QWidget):
@@ -119,7 +119,7 @@ class ScoreTables(QWidget):
         if self._comparison is not None:
             agreement = self._comparison.agreement
             self._let_save(False)
-            self.save_runner.start(lambda _: as_job(state.save_tables, agreement, Path(path)))
+            self.save_runner.call(state.save_tables, agreement, Path(path))
 
     def _let_save(self, can_save: bool) -> None:
         self.csv_button.setEnabled(can_save)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLayout, QListWidget, QListWidgetItem, Q
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_entries import PLANE_NAMES, Entry, slices_in_words
-from napari_brain_tumor.widgets.parts import add_to, button, column_of, described, flow, text_field, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, described, enable, flow, text_field, wrapped
 from napari_brain_tumor.widgets.tick_list import fit_lines
 
 _MOST_ROWS = 7
@@ -94,8 +94,7 @@ class SliceSteps(QWidget):
         if not self.slices_edit.isModified():
             self.slices_edit.setText(slices_in_words(slices))
         self.slices_edit.setEnabled(not obstacle)
-        for step_button in (self.fill_button, self.down_button, self.up_button):
-            step_button.setEnabled(not obstacle and not carrying)
+        enable(not obstacle and not carrying, self.fill_button, self.down_button, self.up_button)
         self.stop_button.setEnabled(carrying)
 
     def _on_fill(self) -> None:

@@ -28,7 +28,7 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, combo, text_field
 from napari_brain_tumor.widgets.run_controls import RunControls
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+from napari_brain_tumor.widgets.worker import JobRunner, notify_error, shared_worker, time_left_text
 
 _NONE = "–"
 
@@ -133,7 +133,7 @@ class PrepareWidget(Panel):
             self.status_label.setText("Choose the folder of an examination first.")
             return
         self.status_label.setText("Reading the headers…")
-        self.headers_runner.start(lambda _: as_job(candidates_of, path))
+        self.headers_runner.call(candidates_of, path)
 
     def prepare(self) -> None:
         """Prepare what is set; `runner` tells how it goes."""
@@ -193,7 +193,7 @@ class PrepareWidget(Panel):
         self.picture_box.addItems(list(self._pictures))
         self.picture_box.setVisible(len(self._pictures) > 0)
         self._on_ended(state.report_text(report))
-        self.open_runner.start(lambda _: as_job(reader.read_path, report.folder))
+        self.open_runner.call(reader.read_path, report.folder)
 
     def _on_opened(self, opened: Any) -> None:
         self.prepared.emit(viewers.add_layers(self._viewer, opened))

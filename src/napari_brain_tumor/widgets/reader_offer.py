@@ -9,7 +9,7 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout
 
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.widgets.case_watch import CaseWatch, watch_cases
 from napari_brain_tumor.widgets.parts import button, check, wrapped
@@ -89,7 +89,5 @@ def _offer(watch: CaseWatch) -> None:
 
 def _is_case(layer: Layer) -> bool:
     """Whether a layer is a scan that the user opened, not the sample's."""
-    tag = layer.metadata.get(KEY)
-    if not isinstance(tag, SequenceTag):
-        return False
-    return tag.source is None or sample_case_folder() not in tag.source.path.parents
+    tag = sequence_tag(layer)
+    return tag is not None and (tag.source is None or sample_case_folder() not in tag.source.path.parents)

@@ -20,7 +20,7 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.tick_list import TickList
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 _SEARCH_MS: Final = 600
 """After a layer was removed, whose journal is ended meanwhile."""
@@ -49,7 +49,7 @@ class RestoreNotice(QFrame):
         if not self._session.asked:
             self._session.asked = True
             home = self._session.home
-            self.search_runner.start(lambda _: as_job(state.offers, ("lost",), home))
+            self.search_runner.call(state.offers, ("lost",), home)
 
     def _build(self) -> None:
         self.setObjectName("restore_notice")
@@ -163,7 +163,7 @@ class RestoreWidget(Panel):
         """List what there is; `search_runner` tells when it is done."""
         self.status_label.setText("Looking…")
         session = self._session
-        self.search_runner.start(lambda _: as_job(state.offers, tuple(state.FATES), session.home, session))
+        self.search_runner.call(state.offers, tuple(state.FATES), session.home, session)
 
     def restore(self) -> None:
         """Bring back what is ticked; `runner` tells how it goes."""

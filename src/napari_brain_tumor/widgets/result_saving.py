@@ -9,13 +9,14 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.plugin.layers import case_of
 from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
-from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, show_text, wrapped
 from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.saved_files import remember_saved
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 
 class ResultSaving(QWidget):
@@ -73,10 +74,11 @@ class ResultSaving(QWidget):
             self.save(path, more)
 
     def _ask_where(self, file_format: result_files.Format) -> str:
-        name = result_files.case_name(self._result.layer)
         if not file_format.suffix:
             return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
-        name, suffix = f"{name}_segmentation{file_format.suffix}", file_format.suffix
+        layer, suffix = self._result.layer, file_format.suffix
+        assert layer is not None
+        name = f"{case_of(layer)}_segmentation{suffix}"
         path = ask_target(self, "Save segmentation", name, f"{file_format.label} (*{suffix})", (suffix,))
         return "" if path is None else str(path)
 
@@ -108,7 +110,7 @@ class ResultSaving(QWidget):
         self._when_saved = lambda: self._remember(layer, path, schema, point) if remembers else None
         self.button.setEnabled(False)
         self._show_text("Saving…")
-        self.runner.start(lambda _: as_job(result_files.save_layer, labels_view, references, path, schema, name, more))
+        self.runner.call(result_files.save_layer, labels_view, references, path, schema, name, more)
 
     def _remember(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
         remember_saved(layer, path, schema)
@@ -117,8 +119,7 @@ class ResultSaving(QWidget):
         self.saved.emit()
 
     def _show_text(self, text: str) -> None:
-        self.label.setText(text)
-        self.label.setVisible(bool(text))
+        show_text(self.label, text)
 
     def _on_saved(self, message: str) -> None:
         self._when_saved()

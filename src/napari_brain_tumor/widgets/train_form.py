@@ -20,6 +20,7 @@ from napari_brain_tumor.widgets.parts import (
     button,
     column_of,
     combo,
+    enable,
     flow,
     form,
     offer,
@@ -164,7 +165,7 @@ class TrainForm(QWidget):
         self._on_choices_changed()
         if not self._asked and not missing_packages():
             self._asked = True
-            self._choices_runner.start(lambda stop: stop.guard(self._worker.run(state.CONFIGURATIONS_TARGET)))
+            self._choices_runner.send(self._worker, state.CONFIGURATIONS_TARGET)
             self.devices.ask()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -196,8 +197,7 @@ class TrainForm(QWidget):
         self.notes_label.setVisible(bool(obstacle))
         self.start_button.setEnabled(not obstacle)
         self.estimate_button.setEnabled(not obstacle and not self.estimate_runner.running)
-        for box in (self.model_box, self.dims_box):
-            box.setEnabled(not self.choices.fine_tunes)
+        enable(not self.choices.fine_tunes, self.model_box, self.dims_box)
         self._source_rows.setRowVisible(self.start_box, not self.choices.is_recipe)
         self._counts = state.case_counts(self.choices)
         self.cost = None  # it was that of other choices
@@ -216,7 +216,7 @@ class TrainForm(QWidget):
         self._measured = run_request
         self.estimate_button.setEnabled(False)
         self._show_estimate("Measuring one step…")
-        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, run_request)))
+        self.estimate_runner.send(self._worker, state.ESTIMATE_TARGET, run_request)
 
     def _estimate_if_seen(self) -> None:
         """Measure the cost without being asked, where the panel is in sight and everything is chosen."""

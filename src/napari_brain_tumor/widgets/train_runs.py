@@ -19,6 +19,7 @@ from napari_brain_tumor.widgets.parts import (
     button,
     column_of,
     combo,
+    enable,
     flow,
     form,
     offer,
@@ -191,8 +192,7 @@ class RunWatch(QWidget):
         self.status_label.setText("Nothing has been trained yet.")
         self.stop_button.hide()
         self.resume_button.hide()
-        for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
-            control.setEnabled(False)
+        enable(False, self.stop_button, self.resume_button, self.install_button, self.folder_button)
         self.canvas.hide()
 
     def _show_pictures(self, folder: Path) -> None:
@@ -250,7 +250,7 @@ class RunWatch(QWidget):
         checkpoint = state.best_checkpoint(self.run) if self.run is not None else None
         if checkpoint is not None:
             self.install_button.setEnabled(False)
-            self.install_runner.start(lambda stop: stop.guard(self._worker.run(state.INSTALL_TARGET, checkpoint)))
+            self.install_runner.send(self._worker, state.INSTALL_TARGET, checkpoint)
 
     def _on_installed(self, name: str) -> None:
         model_list.changed.emit()

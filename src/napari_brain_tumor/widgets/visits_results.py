@@ -12,9 +12,9 @@ from napari_brain_tumor.followup.tables import save_csv, save_json
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.curves import CurvesCanvas
-from napari_brain_tumor.widgets.parts import Fold, button, column_of, flow, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, column_of, enable, flow, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class VisitsResults(QWidget):
@@ -73,8 +73,7 @@ class VisitsResults(QWidget):
 
     def let_save(self, can_save: bool) -> None:
         """Offer to write it, where there is something and nothing else is under way."""
-        for save_button in (self.report_button, self.csv_button, self.json_button):
-            save_button.setEnabled(can_save and self.follow_up is not None)
+        enable(can_save and self.follow_up is not None, self.report_button, self.csv_button, self.json_button)
 
     def save_report(self, path: Path) -> None:
         """Write the report about the last visit and all before."""
@@ -105,7 +104,7 @@ class VisitsResults(QWidget):
     def _save(self, write: Callable[[FollowUp, Path], Path], path: Path) -> None:
         follow_up = self.follow_up
         if follow_up is not None:
-            self.save_runner.start(lambda _: as_job(write, follow_up, path))
+            self.save_runner.call(write, follow_up, path)
 
     def show_saved(self, path: Path) -> None:
         """Say what was written."""

@@ -161,6 +161,14 @@ class JobRunner(QObject):
         self._thread.start()
         self._ticker.start()
 
+    def call(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a plain function in the thread."""
+        self.start(lambda _: as_job(function, *args))
+
+    def send(self, worker: WorkerProcess, target: str, *args: Any, **options: Any) -> None:
+        """Run a job in the worker process."""
+        self.start(lambda stop: stop.guard(worker.run(target, *args, **options)))
+
     def cancel(self) -> None:
         """Stop the job; `cancelled` follows within a second."""
         if self._stop is not None:

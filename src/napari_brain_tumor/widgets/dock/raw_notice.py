@@ -7,7 +7,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFrame, QVBoxLayout
 
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.widgets.dock.raw_examination import OpenScan, RawExamination, raw_examination
 from napari_brain_tumor.widgets.parts import button, flow, wrapped
 
@@ -68,7 +68,7 @@ class RawNotice(QFrame):
 
 
 def _open_scan(layer: Layer) -> OpenScan | None:
-    tag = layer.metadata.get(KEY)
-    if not isinstance(tag, SequenceTag) or tag.role is None or tag.source is None or tag.resampled:
+    tag = sequence_tag(layer)
+    if tag is None or tag.role is None or tag.source is None or tag.resampled:
         return None
     return OpenScan(tag.case, tag.role, tag.grid, tag.source)

@@ -13,7 +13,6 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.batch_state import BatchSettings, request_for_many
@@ -229,8 +228,7 @@ class Dock(DropTarget, QWidget):
     # The case -------------------------------------------------------------------------------------------------------
 
     def _on_inserted(self, event: Any) -> None:
-        tag = event.value.metadata.get(KEY)
-        place = case_folder_of(event.value) if isinstance(tag, SequenceTag) else None
+        place = case_folder_of(event.value)
         if place is not None:
             remember_case(place)
 
