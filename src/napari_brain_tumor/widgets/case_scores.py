@@ -18,7 +18,6 @@ from napari_brain_tumor.widgets.parts import offer
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
 _REFRESH_MS: Final = 2000
-_NO_MODEL: Final = "no model"
 
 
 class CaseScores(QObject):
@@ -60,12 +59,9 @@ class CaseScores(QObject):
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(self._on_cancelled)
-        self._fill_models(models)
-
-    def _fill_models(self, models: Sequence[ModelInfo]) -> None:
         items = [(model.card.title or model.name, model, segment_state.model_tooltip(model)) for model in models]
-        offer(self._page.model_box, items or [(_NO_MODEL, None)])
-        prefer_model(self._page.model_box)
+        offer(page.model_box, items or [("no model", None)])
+        prefer_model(page.model_box)
 
     def start(self, first: str | None = None) -> None:
         """Let the chosen model segment every case, this one first; `runner` reports how far it is."""

@@ -107,16 +107,14 @@ class ResultMaps(QWidget):
     def show_maps(self) -> None:
         """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
         layer, stored = self._layer, stored_maps_of(self._layer)
-        for other in [entry for entry in self._viewer.layers if self._is_unwanted(entry)]:
-            self._viewer.layers.remove(other)
         kinds = self._more.maps
+        for other in list(self._viewer.layers):
+            if other.metadata.get(layers.MAP_KEY) not in (None, *kinds):
+                self._viewer.layers.remove(other)
         if layer is None or stored is None or not kinds:
             return
         name = layer.name
         self.runner.call(lambda: [entry for w in kinds for entry in map_layers(name, stored, w)])
-
-    def _is_unwanted(self, layer: Layer) -> bool:
-        return layer.metadata.get(layers.MAP_KEY, None) not in (None, *self._more.maps)
 
     def _on_maps_made(self, map_data: Sequence[LayerData]) -> None:
         active = self._viewer.layers.selection.active

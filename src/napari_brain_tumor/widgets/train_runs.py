@@ -28,6 +28,7 @@ from napari_brain_tumor.widgets.parts import (
 )
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 from napari_brain_tumor_training.detached import resume_run
+from napari_brain_tumor_training.readiness import best_checkpoint
 from napari_brain_tumor_training.run_files import draw_curves
 from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_history, request_stop
 
@@ -247,7 +248,7 @@ class RunWatch(QWidget):
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.run.folder)))
 
     def _on_install_requested(self) -> None:
-        checkpoint = state.best_checkpoint(self.run) if self.run is not None else None
+        checkpoint = best_checkpoint(self.run.folder) if self.run is not None else None
         if checkpoint is not None:
             self.install_button.setEnabled(False)
             self.install_runner.send(self._worker, state.INSTALL_TARGET, checkpoint)

@@ -113,7 +113,9 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
     Several labels of one examination are one visit; the labels that it is measured with stay while they are there.
     """
     opened = list(all_layers)
-    identities = {layer: identity_of(layer, opened) for layer in opened if _is_visit(layer)}
+    identities = {
+        layer: identity_of_labels(layer, scans_of(layer, opened).values()) for layer in opened if _is_visit(layer)
+    }
     listed = list(entries)
     for entry in listed:
         entry.results = [layer for layer in entry.results if layer in identities]
@@ -130,10 +132,6 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
         if entry.layer is not None and entry.layer not in entry.results:
             entry.layer = entry.results[0] if entry.results else None
     return [entry for entry in listed if entry.layer is not None or entry.visit is not None]
-
-
-def identity_of(layer: Layer, opened: Sequence[Layer]) -> Identity:
-    return identity_of_labels(layer, scans_of(layer, opened).values())
 
 
 def _identity_of_entry(entry: Entry, identities: Mapping[Layer, Identity]) -> Identity:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
@@ -212,8 +211,9 @@ class VisitsWidget(Panel):
         self.visits.show_entries()
 
     def _remove_boards(self) -> None:
-        for layer in [board for board in self._viewer.layers if _is_board(board)]:
-            self._viewer.layers.remove(layer)
+        for layer in list(self._viewer.layers):
+            if layer.metadata.get(layers.MAP_KEY) == state.BOARD:
+                self._viewer.layers.remove(layer)
 
     # Comparing ------------------------------------------------------------------------------------------------------
 
@@ -270,7 +270,3 @@ class VisitsWidget(Panel):
 
     def _say(self, text: str) -> None:
         show_text(self.status_label, text)
-
-
-def _is_board(layer: Layer) -> bool:
-    return bool(layer.metadata.get(layers.MAP_KEY) == state.BOARD)

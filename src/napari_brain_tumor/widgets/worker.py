@@ -4,7 +4,7 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -203,9 +203,12 @@ class JobRunner(QObject):
             try:
                 progress = next(job)
             except StopIteration as done:
-                _raise_if_requested(stop)
+                if stop.requested:
+                    raise CancelledError from None
                 return done.value
-            _close_if_requested(job, stop)
+            if stop.requested:
+                job.close()
+                raise CancelledError
             now = time.monotonic()
             estimate.follow(progress.fraction, now)
             if stop is self._stop:
@@ -239,14 +242,3 @@ class TaskRunner(JobRunner):
     def _on_finished(self, result: Any) -> None:
         self.wait(1)  # its thread is about to end; what follows may start the next task
         self._receive(result)
-
-
-def _raise_if_requested(stop: Stop) -> None:
-    if stop.requested:
-        raise CancelledError
-
-
-def _close_if_requested(job: Generator[Any, None, Any], stop: Stop) -> None:
-    if stop.requested:
-        job.close()
-        raise CancelledError

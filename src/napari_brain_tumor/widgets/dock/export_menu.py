@@ -85,7 +85,7 @@ class ExportMenu(QObject):
         study, labels = self._case()
         if study is None or labels is None:
             return
-        scans = {role: layers.view(layer) for role, layer in study.sequences.items()}
+        scans = study.views
         view, references = layers.view(labels), layers.readable_views(self._viewer.layers)
         shown = next((role for role, layer in study.sequences.items() if layer.visible and sequence_tag(layer)), None)
         worker = self._worker()
