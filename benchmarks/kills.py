@@ -38,7 +38,8 @@ from napari_brain_tumor.autosave.layer_journal import LayerJournal, recover
 from napari_brain_tumor.cli import main as brain_tumor
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.source_files import file_sha256
-from napari_brain_tumor.labels import SCHEMAS, labels_sha256
+from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 

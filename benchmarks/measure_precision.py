@@ -17,7 +17,8 @@ import typer
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.metrics.overlap import region_dice
-from napari_brain_tumor.models.cards import Card, ModelInfo, PrecisionCheck, find_model, list_models
+from napari_brain_tumor.models.card_parts import PrecisionCheck
+from napari_brain_tumor.models.cards import Card, ModelInfo, find_model, list_models
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.requests.segment import PrecisionName
 from napari_brain_tumor.study import Segmentation

@@ -81,9 +81,10 @@ def measure(name: str, model: str) -> dict[str, Any]:
     """Seconds of each stage, and the peak of memory, in this process."""
     import torch
 
-    from napari_brain_tumor import segment, workflow
+    from napari_brain_tumor import segment
+    from napari_brain_tumor.workflow import network
 
-    class CoreClock(workflow._Clock):
+    class CoreClock(network.Clock):
         """Counts the seconds of the processor instead of those of the wall."""
 
         def __init__(self) -> None:
@@ -100,7 +101,7 @@ def measure(name: str, model: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         place = write_study(study, Path(folder))
         segment(part(case(None), (4, 4, 16)), model, "cpu")  # loads what is loaded once
-        workflow._Clock = CoreClock  # type: ignore[misc]
+        network.Clock = CoreClock  # type: ignore[misc]
         began = time.process_time()
         opened = open_study(place)
         read = time.process_time() - began

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 from napari_brain_tumor.errors import CheckpointError
-from napari_brain_tumor.models.cards import Card, ModelInfo, TrainingRecord, find_model
+from napari_brain_tumor.models.card_parts import TrainingRecord
+from napari_brain_tumor.models.cards import Card, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 from napari_brain_tumor.models.manifest import BUNDLED, MANIFEST_FILE, manifest_of
 

@@ -4,8 +4,8 @@ import pytest
 
 from napari_brain_tumor.errors import LabelSchemaError
 from napari_brain_tumor.io.study_folder import dataset_labels
+from napari_brain_tumor.label_schemas import guess_schema, schema_named
 from napari_brain_tumor.label_words import meaning_of
-from napari_brain_tumor.labels import guess_schema, schema_named
 
 WORDS = {
     "tumor w/o enhancement": "non-enhancing",

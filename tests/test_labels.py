@@ -5,18 +5,16 @@ import pytest
 
 from napari_brain_tumor import labels as labels_module
 from napari_brain_tumor.errors import LabelSchemaError
+from napari_brain_tumor.label_schemas import SCHEMAS, guess_schema, schema_named
 from napari_brain_tumor.labels import (
     CLASS_NAMES,
-    SCHEMAS,
     class_names_of,
     classes_from_known,
     classes_from_regions,
-    guess_schema,
     label_values,
     labels_sha256,
     looks_like_labels,
     region_mask,
-    schema_named,
     slabs_of,
 )
 

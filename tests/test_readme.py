@@ -7,7 +7,7 @@ from types import ModuleType
 
 import napari_brain_tumor
 import results_tables
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

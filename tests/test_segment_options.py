@@ -10,6 +10,7 @@ from torch import nn
 
 from models_for_tests import tiny_model
 from napari_brain_tumor import open_study, segment, segment_with_probabilities
+from napari_brain_tumor.classical.method import MethodResult
 from napari_brain_tumor.errors import BoxError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.inference.engine import Engine
@@ -17,7 +18,7 @@ from napari_brain_tumor.labels import REGIONS, region_mask
 from napari_brain_tumor.postprocessing.region_probabilities import check_thresholds, sure_share
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.preprocessing.world_box import check_box, inside_box, voxels_of_box
-from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.progress import Progress, run_job
 from napari_brain_tumor.study import ROLES, Study
 from phantoms import affine, ball, tilt
 
@@ -156,6 +157,22 @@ def test_a_method_without_weights_keeps_to_a_box():
     assert part.data.any()
     np.testing.assert_array_equal(part.data, whole.data * inside_box(study.grid, box))
     assert part.provenance["settings"]["box"] == list(box)
+
+
+def test_parts_of_a_methods_labels_are_judged_within_the_box_and_the_brain(monkeypatch):
+    study = head()
+    everything = np.ones(SHAPE[::-1], dtype=bool)
+
+    def find(baseline, scan, voxels):
+        yield Progress(0, 1)
+        return MethodResult({"WT": everything[: len(scan.brain), : scan.brain.shape[1], : scan.brain.shape[2]]})
+
+    monkeypatch.setattr("napari_brain_tumor.workflow.baseline.find_regions_job", find)
+    box = box_between(study.grid, (7, 10, 6), (11, 14, 9))  # 5 x 5 x 4 voxels of 1 mm
+    assert segment(study, "threshold", min_lesion_mm3=99, box=box).data.sum() == 100
+    assert not segment(study, "threshold", min_lesion_mm3=101, box=box).data.any()
+    labels = segment(study, "threshold", min_lesion_mm3=0).data
+    np.testing.assert_array_equal(labels > 0, study.sequences["T1"] > 0)
 
 
 # Thresholds ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import torch
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.metrics.calibration import LogitCounts, Reliability
-from napari_brain_tumor.models.cards import Calibration, ModelInfo
+from napari_brain_tumor.models.card_parts import Calibration
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.progress import Job, part_of
 from napari_brain_tumor_training.calibrate import Counts, Panel, calibrations, count_logits

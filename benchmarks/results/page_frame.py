@@ -102,8 +102,9 @@ def experiments(ideas: Sequence[Experiment]) -> Lines:
     return [
         "## What helped",
         "",
-        "Mean Dice with the idea, and in brackets by how much that is more than without it, all else alike. With so "
-        "few cases, what another seed alone does is chance, and no smaller difference of another row says anything.",
+        "Mean Dice with the idea, and in brackets by how much that is more than without it, all else alike; LGG is the "
+        "whole tumour of `lgg_tif`. Minutes are those of training, on one core beside other work. What another seed "
+        "alone does is chance: no smaller difference of another row says anything.",
         "",
         *table(("idea", "setting", *names, "cases", "minutes", "note"), rows),
     ]

@@ -7,7 +7,8 @@ from typing import Any, Final
 from napari_brain_tumor.catalogue import Baseline, find_model
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.errors import CheckpointError, TrainingError
-from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo, list_models
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import Card, ModelInfo, list_models
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.study import Role

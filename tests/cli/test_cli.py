@@ -13,7 +13,8 @@ import pytest
 
 from napari_brain_tumor import cli
 from napari_brain_tumor.errors import ModelNotFoundError, OutOfMemoryError
-from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 

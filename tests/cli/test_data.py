@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor import CuratedDataset, cli
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from phantoms import noise, tumour, write_brats_case, write_lgg_patient, write_nifti
 
 SHAPE = (14, 13, 12)

@@ -6,7 +6,7 @@ import torch
 from models_for_tests import card, tiny_model
 from napari_brain_tumor.inference import precision as rule
 from napari_brain_tumor.inference.precision import ForwardTimes, engine_in, forward_times
-from napari_brain_tumor.models.cards import PrecisionCheck
+from napari_brain_tumor.models.card_parts import PrecisionCheck
 
 CPU = torch.device("cpu")
 SMALL = {"cases": 16, "dice_change": {"WT": -0.0012, "TC": 0.002}, "agreement": 0.996}

@@ -18,7 +18,7 @@ from kill_points import kill_at
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 

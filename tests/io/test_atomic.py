@@ -17,7 +17,7 @@ from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.io.atomic import Part, write_atomically, write_together
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.study import Segmentation, TifSlices
 
 PROGRAM = Path(__file__).with_name("killed_saves.py")

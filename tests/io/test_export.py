@@ -19,7 +19,7 @@ from napari_brain_tumor.io import (
     save_segmentation,
     write_nifti,
 )
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.study import Segmentation
 
 TIP = (3, 1, 0)

@@ -17,7 +17,8 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.io.meaning import Meaning, meaning_inside
 from napari_brain_tumor.io.nifti import read_nifti
-from napari_brain_tumor.labels import SCHEMAS, class_names_of, labels_sha256
+from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.labels import class_names_of, labels_sha256
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.study import Segmentation
 

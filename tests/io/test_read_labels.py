@@ -6,7 +6,7 @@ import pytest
 import phantoms
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import open_segmentation, open_truth
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 
 DECATHLON = {"labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}}
 

@@ -5,7 +5,8 @@ import torch
 
 from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
-from napari_brain_tumor.models.cards import Metrics, find_model, list_models, read_card
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import find_model, list_models, read_card
 from napari_brain_tumor.models.checkpoint import load_network, read_weights, save_checkpoint, write_card
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import ROLES

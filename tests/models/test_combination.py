@@ -8,7 +8,8 @@ from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.models import checkpoint, manifest
-from napari_brain_tumor.models.cards import Calibration, Card, Metrics, find_model, list_models, models_folder
+from napari_brain_tumor.models.card_parts import Calibration, Metrics
+from napari_brain_tumor.models.cards import Card, find_model, list_models, models_folder
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint, write_card
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.ensemble import save_ensemble

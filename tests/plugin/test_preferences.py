@@ -6,7 +6,7 @@ from npe2 import PluginManifest
 from pydantic import ValidationError
 
 import napari_brain_tumor
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.plugin import preferences as module
 from napari_brain_tumor.plugin.preferences import (
     DEVICES,

@@ -13,7 +13,8 @@ from napari_brain_tumor.errors import BrainMaskError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE
-from napari_brain_tumor.models.cards import Metrics, ModelInfo
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.preflight import Fix, Scans, check_scans, check_study, worst
 from napari_brain_tumor.preflight.costs import MeasuredCost, key_of
 from napari_brain_tumor.preparation.together import Togetherness

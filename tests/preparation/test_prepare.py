@@ -16,8 +16,9 @@ from napari_brain_tumor.io import Volume, open_segmentation, open_sequences
 from napari_brain_tumor.io.one_grid import scanned_part
 from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.preparation import PreparedStudy, SequencePlace
+from napari_brain_tumor.preparation.assembly import assembled_job
 from napari_brain_tumor.preparation.bias_field import without_bias_field
-from napari_brain_tumor.preparation.pipeline import assembled_job, prepare_volumes_job
+from napari_brain_tumor.preparation.pipeline import prepare_volumes_job
 from napari_brain_tumor.preparation.prepared import restore_labels
 from napari_brain_tumor.preparation.settings import PreparationSettings
 from napari_brain_tumor.progress import run_job

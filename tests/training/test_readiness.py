@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import TrainingError
-from napari_brain_tumor.models.cards import Metrics, TrainingRecord, list_models
+from napari_brain_tumor.models.card_parts import Metrics, TrainingRecord
+from napari_brain_tumor.models.cards import list_models
 from napari_brain_tumor.progress import Progress, run_job
 from napari_brain_tumor_training import runs_command
 from napari_brain_tumor_training.config import read_config

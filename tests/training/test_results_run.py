@@ -13,7 +13,8 @@ from measure_models import app
 from models_for_tests import tiny_model
 from napari_brain_tumor.errors import CheckpointError, TrainingError
 from napari_brain_tumor.io import open_study
-from napari_brain_tumor.models.cards import TrainingRecord, find_model, read_card
+from napari_brain_tumor.models.card_parts import TrainingRecord
+from napari_brain_tumor.models.cards import find_model, read_card
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 from napari_brain_tumor.models.ensemble import save_ensemble
 from napari_brain_tumor.progress import run_job
@@ -191,7 +192,7 @@ def test_cards_are_not_told_of_some_cases_or_moved_thresholds(data, tmp_path):
 
 
 def test_a_temperature_does_not_change_what_is_called_tumour(data, tmp_path):
-    from napari_brain_tumor.models.cards import Calibration
+    from napari_brain_tumor.models.card_parts import Calibration
     from napari_brain_tumor.models.checkpoint import write_card
 
     model, _ = tiny_model(tmp_path / "tiny")

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,3 +182,18 @@ def test_windows_with_neighbours_hold_the_slices_beside_them():
             inside = 0 <= beside < depth
             expected = case.channels[beside, :, y : y + 8, x : x + 6] if inside else np.zeros((4, 8, 6))
             np.testing.assert_array_equal(image[place], expected)
+
+
+def test_a_teacher_is_mixed_with_the_truth_and_stands_in_where_that_does_not_tell():
+    case = prepared()
+    teacher = np.full((12, 3, 24, 20), 0.25, np.float16)
+    known = np.array([True, True, False])
+    taught = replace(case, teacher=teacher, known=known)
+    batch = SliceSampler([taught], [SOURCE], (24, 20), 1.0, distillation=0.4).draw(6, random())
+    plain = SliceSampler([case], [SOURCE], (24, 20), 1.0).draw(6, random())
+    np.testing.assert_array_equal(batch.images, plain.images)
+    np.testing.assert_allclose(batch.targets[:, :2], 0.6 * plain.targets[:, :2] + 0.1, atol=1e-6)
+    np.testing.assert_allclose(batch.targets[:, 2], 0.25)
+    assert batch.known.all()
+    whole = VolumeSampler([taught], [SOURCE], (12, 24, 20), 1.0, distillation=1.0).draw(1, random())
+    np.testing.assert_allclose(whole.targets, 0.25)

@@ -6,9 +6,10 @@ import torch
 from curated_phantoms import write_data, write_split
 
 from napari_brain_tumor.errors import TrainingError
-from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.workflow import segment_with_probabilities
 from napari_brain_tumor_training.augmentation import Augmentation, drop_roles, vary_intensities
 from napari_brain_tumor_training.config import AugmentationConfig, DataSource, OptimisationConfig, read_config
 from napari_brain_tumor_training.dataset import find_cases, load_cases, read_split
@@ -97,6 +98,33 @@ def test_the_cache_gives_the_same_case(data, tmp_path):
     second = run_job(load_cases(files, ROLES, PreprocessingSpec(), tmp_path))[0]
     np.testing.assert_array_equal(first.channels, second.channels)
     np.testing.assert_array_equal(first.classes, second.classes)
+
+
+def test_training_cases_hold_what_their_teacher_predicts(data, tmp_path, monkeypatch):
+    files = find_cases(read_config(data / "recipe.toml"), data)
+    plain = run_job(load_cases(files, ROLES, PreprocessingSpec(), tmp_path))
+    assert all(case.teacher is None for case in plain)
+    asked = []
+
+    def teach(study, teacher):
+        asked.append(teacher)
+        return segment_with_probabilities(study, teacher)
+
+    monkeypatch.setattr("napari_brain_tumor_training.dataset.segment_with_probabilities", teach)
+    cases = run_job(load_cases(files, ROLES, PreprocessingSpec(), tmp_path, "u2netp"))
+    assert {case.files.split for case in cases if case.teacher is not None} == {"train"}
+    again = run_job(load_cases(files, ROLES, PreprocessingSpec(), tmp_path, "u2netp"))
+    trained = [case for case in cases if case.files.split == "train"]
+    assert asked == ["u2netp"] * len(trained)
+    for case, other in zip(cases, again, strict=True):
+        if case.teacher is not None:
+            np.testing.assert_array_equal(case.teacher, other.teacher)
+            study = case.files.open().study
+            _, maps = segment_with_probabilities(study, "u2netp")
+            head = prepare(study, ROLES, PreprocessingSpec())
+            for at, region in enumerate(("WT", "TC", "ET")):
+                expected = head.work.to_work(maps[region].astype(np.float32))[head.box.slices]
+                np.testing.assert_allclose(case.teacher[:, at], expected, atol=1e-3)
 
 
 def test_samples_are_seeded_and_around_tumour_as_often_as_asked(cases, data):

@@ -166,7 +166,8 @@ def test_the_line_that_installs_what_is_missing_names_this_python_and_its_packag
 
 def test_weights_that_were_hardly_trained_are_no_model_and_it_is_said_why(tmp_path):
     from models_for_tests import card
-    from napari_brain_tumor.models.cards import CARD_FILE, TrainingRecord
+    from napari_brain_tumor.models.card_parts import TrainingRecord
+    from napari_brain_tumor.models.cards import CARD_FILE
     from napari_brain_tumor_training.run_status import Run
 
     def run_after(epochs):

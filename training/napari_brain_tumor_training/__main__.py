@@ -13,7 +13,8 @@ from rich.logging import RichHandler
 from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.requests.shell import with_requests

@@ -14,7 +14,7 @@ from torch import nn
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.metrics.calibration import LogitCounts, Reliability
-from napari_brain_tumor.models.cards import Calibration
+from napari_brain_tumor.models.card_parts import Calibration
 from napari_brain_tumor.models.combination import Calibrated
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor_training.dataset import TrainingCase

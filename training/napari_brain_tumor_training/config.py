@@ -17,6 +17,7 @@ from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config_parts import (
     AugmentationConfig,
+    DistillationConfig,
     LossConfig,
     OptimisationConfig,
     OutputConfig,
@@ -26,6 +27,7 @@ from napari_brain_tumor_training.config_parts import (
 __all__ = [
     "AugmentationConfig",
     "DataSource",
+    "DistillationConfig",
     "LossConfig",
     "ModelConfig",
     "OptimisationConfig",
@@ -145,6 +147,7 @@ class TrainConfig(Section):
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     augmentation: AugmentationConfig = AugmentationConfig()
     loss: LossConfig = LossConfig()
+    distillation: DistillationConfig | None = None
     optimisation: OptimisationConfig
     output: OutputConfig = OutputConfig()
     min_lesion_mm3: float = Field(default=0.0, ge=0)
@@ -196,6 +199,9 @@ class TrainConfig(Section):
             raise ValueError(msg)
         if self.model.neighbours and self.augmentation.lesion_mixing:
             msg = "lesion_mixing pastes into single slices: set it to 0, or leave out neighbours"
+            raise ValueError(msg)
+        if self.distillation and self.augmentation.lesion_mixing:
+            msg = "lesion_mixing pastes what no teacher has seen: set it to 0, or leave out distillation"
             raise ValueError(msg)
         if len(self.patch) != self.model.dims or min(self.patch) < 1:
             example = "[144, 144]" if self.model.dims == 2 else "[96, 96, 96]"

@@ -75,6 +75,15 @@ class LossConfig(Section):
     """Weights of side outputs: the network's own; all 1; 1, 1/2, 1/4, ... scaled to the sum 1; or no side outputs."""
 
 
+class DistillationConfig(Section):
+    """A teacher, whose probabilities are learned beside the truth (Hinton 2015, arXiv:1503.02531)."""
+
+    teacher: str
+    """An installed model's name, or the folder of a checkpoint."""
+    weight: float = Field(default=0.5, gt=0, le=1)
+    """Share of the teacher in what is learned; where the truth does not tell a region, the teacher is all."""
+
+
 class OptimisationConfig(Section):
     """Steps, rates and precision."""
 

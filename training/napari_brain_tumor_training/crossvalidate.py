@@ -11,7 +11,8 @@ from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.inference.device import resolve_device
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.csv_text import csv_text
-from napari_brain_tumor.models.cards import Metrics, ModelInfo
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.combination import Ensemble
 from napari_brain_tumor.models.ensemble import save_ensemble

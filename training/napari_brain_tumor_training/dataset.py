@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.errors import BrainTumorError, SaveError, TrainingError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare
+from napari_brain_tumor.labels import REGIONS, region_mask
+from napari_brain_tumor.models.cards import find_model
+from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.workflow import segment_with_probabilities
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases, read_split
 
 __all__ = ["CaseFiles", "TrainingCase", "find_cases", "load_cases", "prepare_case", "read_split"]
@@ -41,6 +43,8 @@ class TrainingCase:
         Of WT, TC, ET: regions that the truth tells.
     where : (Z, Y, X) bool array, optional
         Voxels at which it tells them; everywhere if None.
+    teacher : (Z, 3, Y, X) float16 array, optional
+        Probabilities of WT, TC and ET by the model that is learned from beside the truth.
     """
 
     files: CaseFiles
@@ -49,12 +53,19 @@ class TrainingCase:
     present: npt.NDArray[np.bool_]
     known: npt.NDArray[np.bool_]
     where: npt.NDArray[np.bool_] | None = None
+    teacher: npt.NDArray[np.float16] | None = None
 
 
 def load_cases(
-    files: Sequence[CaseFiles], roles: Sequence[Role], spec: PreprocessingSpec, cache: Path
+    files: Sequence[CaseFiles],
+    roles: Sequence[Role],
+    spec: PreprocessingSpec,
+    cache: Path,
+    teacher: str | None = None,
 ) -> Job[list[TrainingCase]]:
     """Read and prepare cases: a job. What was prepared once with the same settings is taken from the cache folder.
+
+    With a teacher the training cases hold its probabilities too.
 
     Raises
     ------
@@ -66,7 +77,10 @@ def load_cases(
     loaded = []
     for number, case in enumerate(files):
         yield Progress(number, len(files), f"reading {case.name}")
-        loaded.append(_cached(case, roles, spec, cache))
+        stored = _cached(case, roles, spec, cache)
+        if teacher is not None and case.split == "train":
+            stored = {**stored, **_taught(case, roles, spec, cache, teacher)}
+        loaded.append(_training_case(case, stored))
     yield Progress(len(files), len(files), "")
     return loaded
 
@@ -76,19 +90,42 @@ def prepare_case(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec
     return _training_case(case, _prepared(case, roles, spec))
 
 
-def _cached(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, cache: Path) -> TrainingCase:
-    path = cache / f"{case.name}-{_key(case, roles, spec)}.npz"
+def _cached(
+    case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, cache: Path
+) -> dict[str, npt.NDArray[Any]]:
+    return _kept(
+        cache / f"{case.name}-{_key(case, roles, spec)}.npz",
+        {"channels", "classes", "present", "known"},
+        lambda: _prepared(case, roles, spec),
+    )
+
+
+def _taught(
+    case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, cache: Path, teacher: str
+) -> dict[str, npt.NDArray[Any]]:
+    model = find_model(teacher)
+    key = hashlib.sha256(f"{_key(case, roles, spec)} {model.card.weights_sha256}".encode()).hexdigest()[:20]
+    return _kept(cache / f"{case.name}-teacher-{key}.npz", {"teacher"}, lambda: _predicted(case, roles, spec, teacher))
+
+
+def _kept(path: Path, names: set[str], make: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a cache file, which is written first where it is missing or ruined."""
     stored = _read(path) if path.is_file() else None
-    if stored is None:
-        stored = _prepared(case, roles, spec)
-        arrays = stored
+    if stored is None or not names <= set(stored):
+        stored = arrays = make()
         write_atomically(path, lambda part: np.savez(part, allow_pickle=False, **arrays), _check_archive)
-    return _training_case(case, stored)
+    return stored
 
 
 def _training_case(case: CaseFiles, stored: Mapping[str, npt.NDArray[Any]]) -> TrainingCase:
     return TrainingCase(
-        case, stored["channels"], stored["classes"], stored["present"], stored["known"], stored.get("where")
+        case,
+        stored["channels"],
+        stored["classes"],
+        stored["present"],
+        stored["known"],
+        stored.get("where"),
+        stored.get("teacher"),
     )
 
 
@@ -110,10 +147,9 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     try:
         # Opened here, because np.load leaves the file of a ruined archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+            return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    return arrays if {"channels", "classes", "present", "known"} <= set(arrays) else None
 
 
 def _check_archive(path: Path) -> None:
@@ -130,15 +166,37 @@ def _prepared(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -
         raise TrainingError(msg) from error
 
 
+def _predicted(
+    case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, teacher: str
+) -> dict[str, npt.NDArray[Any]]:
+    """Probabilities of a teacher in the box of the prepared case; the truth where it does not predict a region."""
+    opened = case.open()
+    study = run_job(chosen_brain_job(opened.study, case.brain)).study
+    prepared = prepare(study, roles, spec)
+    classes = prepared.work.labels_to_work(opened.truth.data)
+    at = _box_with_truth(classes, prepared).slices
+    _, maps = segment_with_probabilities(study, teacher)
+    volumes = [
+        prepared.work.to_work(maps[region].astype(np.float32))
+        if region in maps.regions
+        else region_mask(classes, region)
+        for region in REGIONS
+    ]
+    return {"teacher": np.stack([volume[at] for volume in volumes], axis=1).astype(np.float16)}
+
+
+def _box_with_truth(classes: npt.NDArray[Any], prepared: Prepared) -> Box:
+    """The box of the head; the whole slices where it left out labelled voxels, so that nothing of the truth is lost."""
+    lost = int(classes.astype(bool).sum()) - int(classes[prepared.box.slices].astype(bool).sum())
+    return Box.whole(classes.shape) if lost else prepared.box
+
+
 def _prepare(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> dict[str, npt.NDArray[Any]]:
     opened = case.open()
     prepared = prepare(run_job(chosen_brain_job(opened.study, case.brain)).study, roles, spec)
     classes = prepared.work.labels_to_work(opened.truth.data)
-    box = prepared.box
-    lost = int(classes.astype(bool).sum()) - int(classes[box.slices].astype(bool).sum())
-    if lost:
-        # The box of the head left out labelled voxels: take the whole slices instead, nothing of the truth is lost.
-        box = Box.whole(classes.shape)
+    box = _box_with_truth(classes, prepared)
+    if box != prepared.box:
         channels = np.zeros((len(roles), *classes.shape), dtype=np.float32)
         channels[(slice(None), *prepared.box.slices)] = prepared.channels
     else:

@@ -11,7 +11,7 @@ from torch import nn
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.metrics.overlap import dice
-from napari_brain_tumor.models.cards import Metrics
+from napari_brain_tumor.models.card_parts import Metrics
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.dataset import TrainingCase

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from napari_brain_tumor.labels import REGIONS, Region
-from napari_brain_tumor.models.cards import Calibration, Card, Metrics, ModelInfo, TrainingRecord
+from napari_brain_tumor.models.card_parts import Calibration, Metrics, TrainingRecord
+from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor_training.config import TrainConfig

@@ -152,10 +152,11 @@ def loaded_cases(
     group.wait()
     cases = find_cases(config, data_root) if fold is None else with_fold(find_cases(config, data_root), fold)
     files = [case for case in cases if case.split in ("train", "val")]
+    teacher = config.distillation.teacher if config.distillation else None
     if group.size > 1:
-        yield from load_cases(group.share(files), config.roles, config.preprocessing, cache)
+        yield from load_cases(group.share(files), config.roles, config.preprocessing, cache, teacher)
         group.wait()
-    return (yield from load_cases(files, config.roles, config.preprocessing, cache))
+    return (yield from load_cases(files, config.roles, config.preprocessing, cache, teacher))
 
 
 def _fit(

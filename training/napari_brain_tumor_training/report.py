@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.labels import REGIONS, Region
-from napari_brain_tumor.models.cards import Calibration, Metrics
+from napari_brain_tumor.models.card_parts import Calibration, Metrics
 from napari_brain_tumor.progress import Job, part_of
 from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.dataset import TrainingCase

@@ -26,7 +26,7 @@ class Batch:
     ----------
     images : (N, C, [Z,] Y, X) float32 array
     targets : (N, 3, [Z,] Y, X) float32 array
-        Masks of WT, TC and ET.
+        Masks of WT, TC and ET; with a teacher, what lies between them and its probabilities.
     present : (N, C) bool array
         Roles that the sample has.
     known : (N, 3) bool array
@@ -67,6 +67,8 @@ class VolumeSampler:
         Share of windows drawn around tumour.
     lesion_mixing : float
         Share of windows into which another patient's lesion is pasted.
+    distillation : float
+        Share of the teacher in the targets, for cases that hold its probabilities.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class VolumeSampler:
         patch: tuple[int, ...],
         foreground_share: float,
         lesion_mixing: float = 0.0,
+        distillation: float = 0.0,
     ) -> None:
         self._groups = [[case for case in cases if case.files.dataset == source.dataset] for source in sources]
         shares = np.array([source.share if group else 0 for source, group in zip(sources, self._groups, strict=True)])
@@ -88,6 +91,7 @@ class VolumeSampler:
         self._sides = patch
         self._foreground_share = foreground_share
         self._lesion_mixing = lesion_mixing
+        self._distillation = distillation
 
     def draw(self, size: int, random: np.random.Generator) -> Batch:
         windows = [self._sample(random) for _ in range(size)]
@@ -117,7 +121,12 @@ class VolumeSampler:
         labels = _cut(case.classes, start, self._sides)
         where = None if case.where is None else _cut(case.where, start, self._sides)
         targets = np.stack([region_mask(labels, region) for region in REGIONS]).astype(np.float32)
-        return Window(image, targets, case.present, case.known, where)
+        if case.teacher is None:
+            return Window(image, targets, case.present, case.known, where)
+        probabilities = _cut(case.teacher.swapaxes(0, 1), start, self._sides).astype(np.float32)
+        share = np.where(case.known, np.float32(self._distillation), np.float32(1))[:, None, None, None]
+        targets += share * (probabilities - targets)
+        return Window(image, targets, case.present, np.ones_like(case.known), where)
 
     def _image(self, case: TrainingCase, start: Sequence[int]) -> npt.NDArray[np.float32]:
         return _cut(case.channels.swapaxes(0, 1), start, self._sides).astype(np.float32)
@@ -162,10 +171,11 @@ class SliceSampler(VolumeSampler):
         patch: tuple[int, ...],
         foreground_share: float,
         lesion_mixing: float = 0.0,
+        distillation: float = 0.0,
         *,
         neighbours: int = 0,
     ) -> None:
-        super().__init__(cases, sources, (1, *patch), foreground_share, lesion_mixing)
+        super().__init__(cases, sources, (1, *patch), foreground_share, lesion_mixing, distillation)
         self._neighbours = neighbours
 
     def _cut(self, case: TrainingCase, around_tumour: bool, random: np.random.Generator) -> Window:
@@ -181,7 +191,8 @@ class SliceSampler(VolumeSampler):
 
 def sampler_for(config: TrainConfig, cases: Sequence[TrainingCase]) -> VolumeSampler:
     """The sampler of a recipe."""
-    arguments = (cases, config.sources, config.patch, config.foreground_share, config.augmentation.lesion_mixing)
+    mixing, teaching = config.augmentation.lesion_mixing, config.distillation.weight if config.distillation else 0.0
+    arguments = (cases, config.sources, config.patch, config.foreground_share, mixing, teaching)
     if config.model.dims == 3:
         return VolumeSampler(*arguments)
     return SliceSampler(*arguments, neighbours=config.model.neighbours)

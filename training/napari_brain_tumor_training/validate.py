@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.metrics.overlap import region_dice
-from napari_brain_tumor.models.cards import Metrics, ModelInfo
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.workflow import segment

@@ -160,7 +160,7 @@ def segment(
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.io.formats import format_named
-    from napari_brain_tumor.labels import schema_named
+    from napari_brain_tumor.label_schemas import schema_named
 
     if overwrite and skip_existing:
         raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")

@@ -5,7 +5,7 @@ import re
 import typer
 
 from napari_brain_tumor.errors import LabelSchemaError, ModelNotFoundError, RoleError, SaveError
-from napari_brain_tumor.labels import schema_named
+from napari_brain_tumor.label_schemas import schema_named
 
 
 def known_format(text: str | None) -> str | None:

@@ -6,7 +6,8 @@ from napari_brain_tumor.models.configurations import origin_of, size_of
 
 if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import Baseline
-    from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
+    from napari_brain_tumor.models.card_parts import Metrics
+    from napari_brain_tumor.models.cards import Card, ModelInfo
     from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 
 

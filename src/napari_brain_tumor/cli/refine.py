@@ -131,7 +131,7 @@ def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
 
 def _schema(initial: "Segmentation | None", schema: str | None) -> str:
     """In which the result is saved."""
-    from napari_brain_tumor.labels import schema_named
+    from napari_brain_tumor.label_schemas import schema_named
 
     recorded = None if initial is None else initial.provenance.get("schema")
     return schema_named(schema or recorded or "MSD").name

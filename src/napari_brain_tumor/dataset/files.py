@@ -15,7 +15,8 @@ from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.nifti import read_nifti, read_nifti_header
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.io.write_nifti import write_nifti
-from napari_brain_tumor.labels import CLASS_NAMES, SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.labels import CLASS_NAMES
 from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, TifSlices
 from napari_brain_tumor.types import Array
 

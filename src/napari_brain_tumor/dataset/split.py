@@ -10,12 +10,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.dataset.index import PatientRecord, Split, SplitPolicy, now
 from napari_brain_tumor.dataset.patients import patient_key, person_key
-from napari_brain_tumor.errors import SplitError
+from napari_brain_tumor.errors import DatasetError, SplitError
+from napari_brain_tumor.io.volume import named_path
 
 Patients = Mapping[str, PatientRecord]
 
@@ -149,6 +151,24 @@ def read_split_table(path: Path) -> tuple[SplitRow, ...]:
     rows = tuple(_row(entry, f"row {number} of {path.name}") for number, entry in enumerate(raw, start=2))
     _refuse_torn(rows, path.name)
     return rows
+
+
+def given_rows(table: str | PathLike[str] | Sequence[SplitRow] | None) -> Sequence[SplitRow]:
+    """The rows of a given split, or of the table with that path; raises as `read_split_table`."""
+    if table is None:
+        return ()
+    return read_split_table(named_path(table)) if isinstance(table, str | PathLike) else table
+
+
+def checked_policy(seed: int, val_fraction: float, test_fraction: float) -> SplitPolicy:
+    """The rule with these shares; raises `DatasetError` where they leave nothing to train on."""
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
+        msg = (
+            f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each lies between 0 and 1, "
+            "and together they leave something to train on, for example 0.2 and 0."
+        )
+        raise DatasetError(msg)
+    return SplitPolicy(seed=seed, val_fraction=val_fraction, test_fraction=test_fraction)
 
 
 def with_table(patients: Patients, rows: Sequence[SplitRow]) -> dict[str, PatientRecord]:

@@ -3,22 +3,14 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from os import PathLike
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.dataset.duplicates import describe_sequences, find_similar, voxels_sha256
-from napari_brain_tumor.dataset.files import (
-    image_file,
-    image_layout,
-    image_writer,
-    label_writer,
-    read_study,
-    read_truth,
-)
+from napari_brain_tumor.dataset.duplicates import describe_sequences, find_similar
+from napari_brain_tumor.dataset.files import image_file, image_layout, image_writer, label_writer
 from napari_brain_tumor.dataset.index import (
     CaseRecord,
     DatasetIndex,
@@ -43,11 +35,13 @@ from napari_brain_tumor.dataset.split import (
     Newcomer,
     SplitRow,
     assign,
+    checked_policy,
+    given_rows,
     key_of_newcomer,
-    read_split_table,
     side_named,
     with_table,
 )
+from napari_brain_tumor.dataset.stored_cases import AnyPath, StoredCases
 from napari_brain_tumor.dataset.transaction import (
     FOLDERS,
     INDEX_FILE,
@@ -57,20 +51,18 @@ from napari_brain_tumor.dataset.transaction import (
     read_index,
     write_first,
 )
-from napari_brain_tumor.dataset.truth import Truth, check_same_grid, stratum, truth_of
-from napari_brain_tumor.errors import BrainTumorError, DatasetError, LabelChangedError
+from napari_brain_tumor.dataset.truth import check_same_grid, stratum, truth_of
+from napari_brain_tumor.errors import DatasetError, LabelChangedError
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.study import Segmentation, Study
 
-AnyPath = str | PathLike[str]
 Known = npt.NDArray[np.bool_]
-OneOrMore = str | Collection[str]
 
 DEFAULT_TIMEOUT_S: Final = 60.0
 """How long a change waits for another process to finish its own."""
 
 
-class CuratedDataset:
+class CuratedDataset(StoredCases):
     """Cases with their truth, who made it, what was decided about it and the side of the split.
 
     A folder in the layout of the Medical Decathlon: `imagesTr`, `labelsTr` and `dataset.json`, with all that this
@@ -97,10 +89,8 @@ class CuratedDataset:
     """
 
     def __init__(self, folder: AnyPath, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        self._folder = named_path(folder)
+        super().__init__(folder)
         self._timeout_s = timeout_s
-        self._stamp: tuple[int, ...] = ()
-        self._index: DatasetIndex = self.index
 
     @classmethod
     def open(cls, folder: AnyPath) -> Self:
@@ -144,8 +134,8 @@ class CuratedDataset:
             If the given split cannot be used.
         """
         place = named_path(folder)
-        rows = _rows(split_table)
-        policy = _policy(seed, val_fraction, test_fraction)
+        rows = given_rows(split_table)
+        policy = checked_policy(seed, val_fraction, test_fraction)
         index = DatasetIndex(
             name=name or place.name,
             description=description,
@@ -163,106 +153,6 @@ class CuratedDataset:
             _refuse_content(place)
             write_first(place, index)
         return cls(place)
-
-    # What is in it ------------------------------------------------------------------------------------------------
-
-    @property
-    def folder(self) -> Path:
-        """Where the data set is."""
-        return self._folder
-
-    @property
-    def name(self) -> str:
-        """Of the data set."""
-        return self.index.name
-
-    @property
-    def index(self) -> DatasetIndex:
-        """Everything but the voxels, as it is on disk now."""
-        stamp = self._stamp_on_disk()
-        if not stamp or stamp != self._stamp:
-            # If the index is replaced in between, the older stamp makes the next access read it again.
-            self._index = read_index(self._folder)
-            self._stamp = stamp
-        return self._index
-
-    def __len__(self) -> int:
-        return len(self.index.cases)
-
-    def __contains__(self, case_id: object) -> bool:
-        return any(case.id == case_id for case in self.index.cases)
-
-    def __repr__(self) -> str:
-        return f"CuratedDataset({str(self._folder)!r}, {len(self)} cases)"
-
-    def cases(self, *, state: OneOrMore | None = None, split: OneOrMore | None = None) -> tuple[CaseRecord, ...]:
-        """The cases in the order in which they were added, of a state or side, or of several."""
-        states, sides = _several(state), _several(split)
-        return tuple(
-            case
-            for case in self.index.cases
-            if (states is None or case.state in states) and (sides is None or case.split in sides)
-        )
-
-    def case(self, case_id: str) -> CaseRecord:
-        """The record of a case; raises `CaseNotFoundError` where there is none of that id."""
-        return case_of(self.index, case_id)
-
-    def study(self, case_id: str) -> Study:
-        """The sequences of a case on its own grid, as `open_study` gives them.
-
-        Raises
-        ------
-        CaseNotFoundError
-            If there is no case of that id.
-        UnreadableFileError, DatasetError
-            If its file is missing, damaged, or not the one that the index tells.
-        """
-        return read_study(self._folder, self.case(case_id))
-
-    def truth(self, case_id: str) -> Truth:
-        """The label of a case, and which regions and voxels of it are known.
-
-        Raises
-        ------
-        CaseNotFoundError
-            If there is no case of that id.
-        UnreadableFileError, DatasetError
-            If its file is missing, damaged, or not the one that the index tells.
-        """
-        while True:
-            case, stamp = self.case(case_id), self._stamp
-            try:
-                return read_truth(self._folder, case)
-            except BrainTumorError:
-                # Another process may have replaced the label meanwhile: then the new index knows the new file.
-                if self._stamp_on_disk() == stamp:
-                    raise
-
-    def image_path(self, case_id: str) -> Path:
-        """The file with the sequences of a case."""
-        return self._folder / self.case(case_id).image
-
-    def label_path(self, case_id: str) -> Path:
-        """The file with the label of a case; another one after the case was relabelled."""
-        return self._folder / self.case(case_id).label.file
-
-    def check_files(self, *, voxels: bool = False) -> dict[str, str]:
-        """What is wrong with the files, by case id; empty where all is well.
-
-        Parameters
-        ----------
-        voxels : bool
-            Whether every image and label is read and compared with its hash, which takes a second a case.
-        """
-        problems = {}
-        for case in self.index.cases:
-            problem = self._missing(case) or (self._changed(case) if voxels else None)
-            if problem is not None:
-                problems[case.id] = problem
-        return problems
-
-    # Changes ------------------------------------------------------------------------------------------------------
 
     def add(
         self,
@@ -455,7 +345,7 @@ class CuratedDataset:
         SplitError
             If it puts a patient on another side than the one it is on.
         """
-        rows = _rows(table)
+        rows = given_rows(table)
         with self._change() as index:
             patients = with_table(index.patients, rows)
             commit(self._folder, index, index.model_copy(update={"patients": patients}), {})
@@ -473,15 +363,13 @@ class CuratedDataset:
         """
         with self._change() as index:
             old = index.policy
-            policy = _policy(
+            policy = checked_policy(
                 old.seed if seed is None else seed,
                 old.val_fraction if val_fraction is None else val_fraction,
                 old.test_fraction if test_fraction is None else test_fraction,
             )
             commit(self._folder, index, index.model_copy(update={"policy": policy}), {})
         return policy
-
-    # How ----------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _change(self) -> Iterator[DatasetIndex]:
@@ -492,48 +380,6 @@ class CuratedDataset:
     def _replace(self, index: DatasetIndex, record: CaseRecord, files: Mapping[str, Callable[[Path], None]]) -> None:
         cases = tuple(record if case.id == record.id else case for case in index.cases)
         commit(self._folder, index, index.model_copy(update={"cases": cases}), files)
-
-    def _stamp_on_disk(self) -> tuple[int, ...]:
-        try:
-            status = (self._folder / INDEX_FILE).stat()
-        except OSError:
-            return ()
-        return status.st_ino, status.st_mtime_ns, status.st_size
-
-    def _missing(self, case: CaseRecord) -> str | None:
-        missing = [file for file in (case.image, case.label.file) if not (self._folder / file).is_file()]
-        return f"{' and '.join(missing)} is missing: put it back, or remove the case." if missing else None
-
-    def _changed(self, case: CaseRecord) -> str | None:
-        try:
-            read_truth(self._folder, case)
-            study = read_study(self._folder, case)
-        except (BrainTumorError, OSError) as error:
-            return str(error)
-        for role, array in study.sequences.items():
-            if voxels_sha256(array) != case.sequences[role].sha256:
-                return f"{role} in {case.image} is not what was added: put the original back, or remove the case."
-        return None
-
-
-def _several(choice: OneOrMore | None) -> Collection[str] | None:
-    return (choice,) if isinstance(choice, str) else choice
-
-
-def _rows(table: AnyPath | Sequence[SplitRow] | None) -> Sequence[SplitRow]:
-    if table is None:
-        return ()
-    return read_split_table(named_path(table)) if isinstance(table, str | PathLike) else table
-
-
-def _policy(seed: int, val_fraction: float, test_fraction: float) -> SplitPolicy:
-    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
-        msg = (
-            f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each lies between 0 and 1, "
-            "and together they leave something to train on, for example 0.2 and 0."
-        )
-        raise DatasetError(msg)
-    return SplitPolicy(seed=seed, val_fraction=val_fraction, test_fraction=test_fraction)
 
 
 def _refuse_content(folder: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from napari_brain_tumor.dataset.index import KnownSlices, LabelMaker, LabelRecord, MadeBy
 from napari_brain_tumor.errors import DatasetError, DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region, class_names_of, label_values
+from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, class_names_of, label_values
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Labels, Mask
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from napari_brain_tumor.errors import ClusterError, WorkerDiedError, attempted
 from napari_brain_tumor.executors.pool import ATTEMPTS
 from napari_brain_tumor.executors.work import CaseWork, Event, Finished, Item, Result
-from napari_brain_tumor.inference.worker_process import sendable
+from napari_brain_tumor.inference.worker_child import sendable
 from napari_brain_tumor.progress import run_job
 
 if TYPE_CHECKING:

@@ -7,44 +7,26 @@ Whatever libraries in the child print goes to its log instead.
 """
 
 import contextlib
-import importlib
 import io
-import logging
 import os
-import pickle
-import queue
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
-import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from types import MappingProxyType, TracebackType
-from typing import IO, Any, BinaryIO, Final, Self
+from typing import IO, Any, Final, Self
 
-from napari_brain_tumor.errors import BrainTumorError, CancelledError, OutOfMemoryError, WorkerDiedError
+from napari_brain_tumor.errors import CancelledError, WorkerDiedError
+from napari_brain_tumor.inference.worker_messages import PREAMBLE, read_message, write_message
 from napari_brain_tumor.interpreter import module_command, safe_environment, safe_path
 from napari_brain_tumor.progress import Job, Progress
 
-__all__ = ["WorkerJob", "WorkerProcess", "sendable"]
-
-logger = logging.getLogger(__name__)
-
-_PREAMBLE: Final = b"\x00napari-brain-tumor worker 1\n"
-"""First bytes of the child. What other code printed before them is skipped."""
-
-_CHUNK: Final = 1 << 20
-"""Bytes moved at once: small, so that no call keeps Python's lock for long and the window stays responsive."""
-
+_CHILD: Final = "napari_brain_tumor.inference.worker_child"
 _TERMINATE_SECONDS: Final = 0.4
 _POLL_SECONDS: Final = 0.05
 _LOG_TAIL: Final = 2000
-_OUT_OF_MEMORY: Final = (
-    "Memory ran out in the computing process. Close other programs, leave mirrored averaging off, or use a computer "
-    "with more memory."
-)
 
 
 class WorkerJob(Generator[Progress, None, Any]):
@@ -246,7 +228,7 @@ class _Child:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
-            module_command(__spec__.name if __spec__ else __name__),
+            module_command(_CHILD),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -268,15 +250,15 @@ class _Child:
             byte = self._stdout.read(1)
             if not byte:
                 raise EOFError
-            last_bytes = (last_bytes + byte)[-len(_PREAMBLE) :]
-            self._ready = last_bytes == _PREAMBLE
+            last_bytes = (last_bytes + byte)[-len(PREAMBLE) :]
+            self._ready = last_bytes == PREAMBLE
 
     def write(self, message: object) -> None:
         assert self.process.stdin is not None
-        _write_message(self.process.stdin, message)
+        write_message(self.process.stdin, message)
 
     def read(self) -> tuple[str, Any]:
-        kind, value = _read_message(self._stdout)
+        kind, value = read_message(self._stdout)
         return kind, value
 
     def stop(self) -> None:
@@ -330,134 +312,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _write_message(stream: IO[bytes], message: object) -> None:
-    """Write a pickle, arrays apart from it, so that nothing large is copied."""
-    buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
-    _write_all(stream, memoryview(struct.pack(f"<Q{len(parts)}Q", len(parts), *(part.nbytes for part in parts))))
-    for part in parts:
-        _write_all(stream, part)
-
-
-def _write_all(stream: IO[bytes], data: memoryview) -> None:
-    start = 0
-    while start < data.nbytes:
-        start += stream.write(data[start : start + _CHUNK]) or 0
-
-
-def _read_message(stream: IO[bytes]) -> Any:
-    (count,) = struct.unpack("<Q", _read_exactly(stream, 8))
-    sizes = struct.unpack(f"<{count}Q", _read_exactly(stream, 8 * count))
-    head, *buffers = (_read_exactly(stream, size) for size in sizes)
-    return pickle.loads(head, buffers=buffers)
-
-
-def _read_exactly(stream: IO[bytes], size: int) -> bytearray:
-    data = bytearray(size)
-    view = memoryview(data)
-    start = 0
-    while start < size:
-        count = stream.readinto(view[start : start + _CHUNK])  # type: ignore[attr-defined]
-        if not count:
-            raise EOFError
-        start += count
-    return data
-
-
-# The child ----------------------------------------------------------------------------------------------------------
-
-
-def _take_channel() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for messages, and give everybody else nothing to read and the log to print to."""
-    incoming, outgoing = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    os.close(nothing)
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.setmode(incoming, os.O_BINARY)
-        msvcrt.setmode(outgoing, os.O_BINARY)
-    return os.fdopen(incoming, "rb", buffering=0), os.fdopen(outgoing, "wb", buffering=0)
-
-
-def _listen(incoming: BinaryIO, tasks: "queue.SimpleQueue[Any]") -> None:
-    """Receive tasks; leave at once, in the middle of whatever runs, when the parent is gone."""
-    status = 1
-    try:
-        while True:
-            tasks.put(_read_message(incoming))
-    except (EOFError, OSError):
-        status = 0
-    finally:
-        if status:
-            logger.error("A task could not be received", exc_info=True)
-        os._exit(status)
-
-
-def _resolve(target: str) -> Callable[..., Any]:
-    module, _, name = target.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    return function  # type: ignore[no-any-return]
-
-
-def _serve(task: tuple[str, tuple[Any, ...], Mapping[str, Any]], send: Callable[[tuple[str, Any]], None]) -> None:
-    target, args, kwargs = task
-    try:
-        outcome = _resolve(target)(*args, **kwargs)
-        if isinstance(outcome, Generator):
-            outcome = _drain(outcome, send)
-    except Exception as error:
-        logger.exception("%s failed", target)
-        send(("error", sendable(error)))
-    else:
-        send(("result", outcome))
-
-
-def _drain(job: Job[Any], send: Callable[[tuple[str, Any]], None]) -> Any:
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as finished:
-            return finished.value
-        send(("progress", progress))
-
-
-def sendable(error: Exception) -> Exception:
-    """Return the error itself if it can be rebuilt without loading torch, else one of ours that says the same."""
-    if isinstance(error, MemoryError) and not isinstance(error, BrainTumorError):
-        error = OutOfMemoryError(_OUT_OF_MEMORY)
-    safe = type(error).__module__ in ("builtins", "napari_brain_tumor.errors")
-    if not safe or not _survives_pickling(error):
-        error = BrainTumorError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def _survives_pickling(error: Exception) -> bool:
-    error.add_note(f"In the computing process:\n{''.join(traceback.format_exception(error))}")
-    try:
-        pickle.loads(pickle.dumps(error))
-    except (pickle.PickleError, TypeError, ValueError, AttributeError, LookupError, RecursionError):
-        return False  # its arguments cannot be sent, or do not make it again
-    return True
-
-
-def main() -> None:
-    """Serve tasks until the parent goes away."""
-    logging.basicConfig(level=logging.WARNING)
-    if hasattr(signal, "SIGINT"):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent to answer
-    incoming, outgoing = _take_channel()
-    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(incoming, tasks), daemon=True).start()
-    outgoing.write(_PREAMBLE)
-    while True:
-        _serve(tasks.get(), lambda message: _write_message(outgoing, message))
-
-
-if __name__ == "__main__":
-    main()

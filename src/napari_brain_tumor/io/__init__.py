@@ -4,9 +4,10 @@ from napari_brain_tumor.io.dicom import Series
 from napari_brain_tumor.io.export import save_segmentation
 from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid, distinct_grids, reference_role
 from napari_brain_tumor.io.read_labels import open_segmentation, open_truth
-from napari_brain_tumor.io.read_study import Sequences, list_series, open_sequences, open_sources, open_study
+from napari_brain_tumor.io.read_study import list_series, open_sequences, open_sources, open_study
 from napari_brain_tumor.io.reading import open_image, open_volumes
 from napari_brain_tumor.io.recognition import recognise
+from napari_brain_tumor.io.sequences import Sequences
 from napari_brain_tumor.io.sidecar import read_sidecar, write_sidecar
 from napari_brain_tumor.io.study_folder import (
     FoundSequences,

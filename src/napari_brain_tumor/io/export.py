@@ -14,7 +14,8 @@ from napari_brain_tumor.io.reading import read_volumes
 from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_part
 from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.io.volume import Volume, integral_labels, named_path
-from napari_brain_tumor.labels import Region, looks_like_labels, schema_named
+from napari_brain_tumor.label_schemas import schema_named
+from napari_brain_tumor.labels import Region, looks_like_labels
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
@@ -48,7 +49,7 @@ def save_segmentation(
         DICOM segmentation), `.stl` and `.ply` (surfaces). A folder gets one `<patient>_<k>_mask.tif` per slice; masks
         there that this package did not write are not replaced.
     schema : str
-        Which integers are written (`labels.SCHEMAS`): `"MSD"` is ours, `"BraTS"` means BraTS2018-2022,
+        Which integers are written (`label_schemas.SCHEMAS`): `"MSD"` is ours, `"BraTS"` means BraTS2018-2022,
         `"LGG-binary"` writes 0 and 255. DICOM has segments with codes instead; a schema of the whole tumour alone makes
         them one.
     format : str, optional

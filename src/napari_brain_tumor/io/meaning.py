@@ -20,7 +20,8 @@ import tifffile
 
 from napari_brain_tumor.errors import LabelSchemaError, SaveError
 from napari_brain_tumor.io import nifti, tiff
-from napari_brain_tumor.labels import REGIONS, LabelSchema, Region, labels_sha256, schema_named
+from napari_brain_tumor.label_schemas import LabelSchema, schema_named
+from napari_brain_tumor.labels import REGIONS, Region, labels_sha256
 from napari_brain_tumor.study import Segmentation
 
 KEY: Final = "napari-brain-tumor"

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from napari_brain_tumor.io.atomic import Part
 from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.sidecar_paths import PathStyle
-from napari_brain_tumor.labels import REGIONS, SCHEMAS, LabelSchema, Region
+from napari_brain_tumor.label_schemas import SCHEMAS, LabelSchema
+from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.study import Segmentation
 
 Axes = Literal["RAS", "LPS"]

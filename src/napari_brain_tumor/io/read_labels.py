@@ -17,17 +17,8 @@ from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in,
 from napari_brain_tumor.io.sidecar import notes_in, read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
 from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
-from napari_brain_tumor.labels import (
-    RESECTION_CAVITY,
-    SCHEMAS,
-    LabelSchema,
-    Region,
-    class_names_of,
-    guess_schema,
-    label_values,
-    names_maker,
-    schema_named,
-)
+from napari_brain_tumor.label_schemas import SCHEMAS, LabelSchema, guess_schema, names_maker, schema_named
+from napari_brain_tumor.labels import RESECTION_CAVITY, Region, class_names_of, label_values
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
@@ -40,9 +31,9 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     path : path-like
         A label file (NIfTI, NRRD, MHA, `.tif`, DICOM SEG), or a folder with `<patient>_<k>_mask.tif` files.
     schema : str, optional
-        What the integers mean (`labels.SCHEMAS`). Without it: what the file itself says, then our own sidecar, both
-        as long as their hash is that of the labels; then `dataset.json`, then the file's name, then the values, if only
-        one schema fits.
+        What the integers mean (`label_schemas.SCHEMAS`). Without it: what the file itself says, then our own sidecar,
+        both as long as their hash is that of the labels; then `dataset.json`, then the file's name, then the values, if
+        only one schema fits.
     spacing_mm : (x, y, z), optional
         Voxel size of files that do not tell it, such as TIFF.
 

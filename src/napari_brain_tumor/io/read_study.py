@@ -1,22 +1,14 @@
 """Open the sequences of one examination from a folder or file of any format."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from napari_brain_tumor.errors import (
-    DimensionError,
-    DuplicateRoleError,
-    GridMismatchError,
-    RoleError,
-    UnreadableFileError,
-)
+from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, RoleError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import dicom, tiff
 from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.io.case_names import folder_name, study_name
-from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, HOW_TO_ORDER, Roles, files_by_role, ordered_roles
-from napari_brain_tumor.io.one_grid import FINEST, OneGrid, bring_onto_one_grid, distinct_grids
+from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, Roles, files_by_role
 from napari_brain_tumor.io.reading import (
     AnyPath,
     Spacing,
@@ -29,10 +21,9 @@ from napari_brain_tumor.io.reading import (
     with_spacing,
 )
 from napari_brain_tumor.io.sequence_words import roles_in
+from napari_brain_tumor.io.sequences import Sequences, as_study, named_sequences
 from napari_brain_tumor.io.study_folder import (
     FoundSequences,
-    dataset_json,
-    dataset_roles,
     find_sequences,
     names_segmentation,
     role_in_name,
@@ -40,43 +31,11 @@ from napari_brain_tumor.io.study_folder import (
     why_unrecognised,
 )
 from napari_brain_tumor.io.volume import Volume, short_name
+from napari_brain_tumor.io.volume_roles import sequences_of_channels, sequences_of_volumes, the_one_role
 from napari_brain_tumor.study import Role, Source, Study
 
 SeriesPicks = Mapping[str, str | int] | None
 """Role to the number or description of a DICOM series."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sequences:
-    """What was opened as the sequences of one examination, each on a grid of its own.
-
-    Parameters
-    ----------
-    name : str
-        Of the case.
-    notes : tuple of str
-        What was noticed and the user should know.
-    """
-
-    volumes: Mapping[Role, Volume]
-    name: str
-    notes: tuple[str, ...] = ()
-
-    def together(self) -> Study:
-        """All of them as one study; raises `GridMismatchError` where they do not share a grid."""
-        return _study(self, None)
-
-    def alone(self) -> tuple[Study, ...]:
-        """Each sequence as a study of its own, on its own grid; called by its file, or of DICOM by the case."""
-        return tuple(
-            _study(
-                Sequences(
-                    {role: volume}, short_name(volume.path) if volume.series is None else self.name, volume.notes
-                ),
-                None,
-            )
-            for role, volume in self.volumes.items()
-        )
 
 
 def open_study(
@@ -126,7 +85,7 @@ def open_study(
     >>> study.roles, study.grid.shape  # doctest: +SKIP
     (('T1', 'T1c', 'T2', 'FLAIR'), (240, 240, 155))
     """
-    return _study(open_sequences(path, roles, series=series, spacing_mm=spacing_mm), onto=resample)
+    return as_study(open_sequences(path, roles, series=series, spacing_mm=spacing_mm), onto=resample)
 
 
 def open_sequences(
@@ -147,7 +106,7 @@ def open_sequences(
     if files is not None:
         volumes = read_files(files, spacing_mm)
         name = folder_name(place) if place.is_dir() else study_name(list(files.values()), place)
-        return _sequences(volumes, name, ())
+        return named_sequences(volumes, name, ())
     if place.is_dir():
         return _open_folder(anatomy_of(place), roles, spacing_mm)
     return _open_file(place, roles, spacing_mm)
@@ -201,7 +160,7 @@ def open_sources(
     GridMismatchError
         If the sequences do not share a grid.
     """
-    return _study(_sequences(open_source_volumes(sources, spacing_mm=spacing_mm), name, ()), onto=onto)
+    return as_study(named_sequences(open_source_volumes(sources, spacing_mm=spacing_mm), name, ()), onto=onto)
 
 
 def open_source_volumes(sources: Mapping[Role, Source], *, spacing_mm: Spacing | None = None) -> dict[Role, Volume]:
@@ -244,7 +203,7 @@ def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequ
         raise DuplicateRoleError(msg)
     if patients and _are_slices(patients[0]):
         channels = tiff.read_slices(patients[0], spacing_mm)
-        return _study_of_channels(channels, roles, patients[0].patient, patients[0].patient)
+        return sequences_of_channels(channels, roles, patients[0].patient, patients[0].patient)
     images = images_in(folder)
     scans = [p for p in images if not names_segmentation(p)]
     # A picture or a converted file beside an export must not hide it.
@@ -275,7 +234,9 @@ def _open_named_files(folder: Path, recognised: FoundSequences, spacing_mm: Spac
     notes = map(why_unrecognised, recognised.unrecognised)
     by_folder = (note for role, path in recognised.sequences.items() for note in _folder_notes(role, path))
     files = list(recognised.sequences.values())
-    return _sequences(read_files(recognised.sequences, spacing_mm), study_name(files, folder), (*notes, *by_folder))
+    return named_sequences(
+        read_files(recognised.sequences, spacing_mm), study_name(files, folder), (*notes, *by_folder)
+    )
 
 
 def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
@@ -295,7 +256,7 @@ def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: 
         raise UnreadableFileError(msg.rstrip())
     series_by_role, notes = dicom.pick(contents, picks, place) if picks else dicom.candidates(contents, place)
     volumes = {role: with_spacing(dicom.read_series(series), spacing_mm) for role, series in series_by_role.items()}
-    return _sequences(volumes, folder_name(place) if place.is_dir() else short_name(place), notes)
+    return named_sequences(volumes, folder_name(place) if place.is_dir() else short_name(place), notes)
 
 
 def _open_all_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
@@ -309,7 +270,7 @@ def _open_all_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> S
             f'series={{"T1c": "{contents.series[0].number}"}} (--series), by number or description.'
         )
         raise RoleError(f"{msg}\n{dicom.listing(contents)}")
-    picks = {str(_the_one_role(roles, folder)): series.number for series in contents.series}
+    picks = {str(the_one_role(roles, folder)): series.number for series in contents.series}
     return _open_dicom(folder, picks, spacing_mm)
 
 
@@ -318,10 +279,10 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
         return _open_dicom(path, None, spacing_mm)
     volumes = read_volumes(path, spacing_mm)
     if tiff.is_tif(path):
-        return _study_of_channels(volumes, roles, short_name(path), study_name([path], path))
+        return sequences_of_channels(volumes, roles, short_name(path), study_name([path], path))
     if len(volumes) > 1:
-        return _study_of_volumes(volumes, roles, path)
-    role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
+        return sequences_of_volumes(volumes, roles, path)
+    role = role_of_file(path, images_in(path.parent)) if roles is None else the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
         doubt = roles_in(short_name(path)).doubt
         unclear = f"leaves its sequence open: {doubt}" if doubt else "does not say which sequence it is"
@@ -329,112 +290,4 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
     notes = _folder_notes(role, path) if roles is None else ()
-    return _sequences({role: volumes[0]}, study_name([path], path), notes)
-
-
-def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:
-    return next(role for role in ordered_roles(roles, 1, path.name))
-
-
-def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Sequences:
-    volume_roles = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
-    if volume_roles is None:
-        msg = (
-            f"{path.name} holds {len(volumes)} volumes and no dataset.json gives their order. Give it: {HOW_TO_ORDER}."
-        )
-        raise RoleError(msg)
-    if len(volume_roles) != len(volumes):
-        msg = (
-            f"{path.name} holds {len(volumes)} volumes, its dataset.json names {len(volume_roles)}. "
-            f"Give the order: {HOW_TO_ORDER}."
-        )
-        raise RoleError(msg)
-    by_role = {role: volume for role, volume in zip(volume_roles, volumes, strict=True) if role is not None}
-    if len(by_role) != sum(role is not None for role in volume_roles):
-        msg = f"{path.name}: a role is given to two volumes in {volume_roles}. A study has one of each."
-        raise DuplicateRoleError(msg)
-    left = (
-        f"Volume {i} of {path.name} was not opened: no role is given for it."
-        for i, r in enumerate(volume_roles)
-        if r is None
-    )
-    return _sequences(by_role, study_name([path], path), tuple(left))
-
-
-def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str, case: str) -> Sequences:
-    notes: tuple[str, ...] = ()
-    if roles is not None:
-        channel_roles = ordered_roles(roles, len(channels), name)
-    elif len(channels) == 3:
-        channel_roles = tiff.LGG_CHANNELS
-        notes = ("Red, green and blue are taken as T1, FLAIR and T1c, as in the Kaggle LGG set.",)
-    else:
-        channel_roles = (role_in_name(name),) if len(channels) == 1 else ()
-    by_role = {role: channel for role, channel in zip(channel_roles, channels, strict=False) if role is not None}
-    if not by_role:
-        msg = (
-            f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not say which "
-            "sequence it is. "
-            'Say it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
-        )
-        raise RoleError(msg)
-    distinct, dropped = _without_repeats(by_role)
-    return _sequences(distinct, case, (*notes, *dropped))
-
-
-def _without_repeats(volumes: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
-    """Channels that repeat FLAIR or are blank stand for a sequence that was not made."""
-    flair = volumes.get("FLAIR")
-    distinct: dict[Role, Volume] = {}
-    notes = []
-    for role, volume in volumes.items():
-        if flair is not None and volume is not flair and tiff.repeats(volume.array, flair.array):
-            notes.append(f"The channel of {role} only repeats FLAIR: {role} counts as absent.")
-        elif len(volumes) > 1 and volume.array.min() == volume.array.max():
-            notes.append(f"The channel of {role} is blank: {role} counts as absent.")
-        else:
-            distinct[role] = volume
-    return (distinct, tuple(notes)) if distinct else (dict(volumes), ())
-
-
-def _sequences(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> Sequences:
-    all_notes = dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))
-    return Sequences(volumes, name, tuple(all_notes))
-
-
-def _study(opened: Sequences, onto: str | Grid | None) -> Study:
-    volumes = opened.volumes
-    if onto is None:
-        _check_one_grid(volumes)
-        first = next(iter(volumes.values()))
-        aligned = OneGrid(None, first.grid, {role: volume.array for role, volume in volumes.items()}, (), ())
-    else:
-        aligned = bring_onto_one_grid({role: (volume.array, volume.grid) for role, volume in volumes.items()}, onto)
-        first = volumes[aligned.reference] if aligned.reference is not None else _on(aligned.grid, volumes)
-    return Study(
-        sequences=aligned.arrays,
-        grid=aligned.grid,
-        name=opened.name,
-        sources={role: Source(v.path, v.channel, v.series, v.stamp) for role, v in volumes.items()},
-        layout=first.layout,
-        notes=(*opened.notes, *aligned.notes),
-        resampled=aligned.resampled,
-    )
-
-
-def _on(grid: Grid, volumes: Mapping[Role, Volume]) -> Volume:
-    """A volume that lies on the grid; any one where none does."""
-    return next((volume for volume in volumes.values() if volume.grid.same_place(grid)), next(iter(volumes.values())))
-
-
-def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
-    distinct = distinct_grids({role: volume.grid for role, volume in volumes.items()})
-    if len(distinct) < 2:
-        return
-    lines = "; ".join(f"{', '.join(members)}: {grid.describe()}" for members, grid in distinct)
-    msg = (
-        f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: prepare(PATH) "
-        f'registers them and brings them onto one, resample="{FINEST}" does the latter alone; or open the '
-        f"sequences of one grid by naming them, {HOW_TO_NAME_FILES}."
-    )
-    raise GridMismatchError(msg)
+    return named_sequences({role: volumes[0]}, study_name([path], path), notes)

@@ -14,7 +14,7 @@ from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.meaning import Meaning, texts_of
 from napari_brain_tumor.io.sidecar_paths import PathStyle, with_paths
 from napari_brain_tumor.io.volume import short_name
-from napari_brain_tumor.labels import schema_named
+from napari_brain_tumor.label_schemas import schema_named
 from napari_brain_tumor.study import Segmentation
 
 PROGRAM: Final = "napari-brain-tumor"

@@ -15,7 +15,8 @@ from napari_brain_tumor.io.formats import split_suffix
 from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.output import Axes, Output, SaveOptions, regions_to_save
 from napari_brain_tumor.io.write_nifti import require
-from napari_brain_tumor.labels import CLASS_COLORS, REGIONS, SCHEMAS, Region, region_mask
+from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.labels import CLASS_COLORS, REGIONS, Region, region_mask
 from napari_brain_tumor.mesh import mask_mesh
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Float32Array, Float64Array

@@ -15,7 +15,8 @@ from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.scratch import scratch_beside, swap_in
 from napari_brain_tumor.models.bounds import MOST_PARAMETERS
-from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder, read_card
+from napari_brain_tumor.models.card_parts import Member
+from napari_brain_tumor.models.cards import CARD_FILE, Card, ModelInfo, models_folder, read_card
 from napari_brain_tumor.models.combination import Calibrated, Ensemble, SliceBySlice
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE, ShippedFile, read_manifest
 from napari_brain_tumor.models.registry import build_network

@@ -9,7 +9,8 @@ import torch
 
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.models.cards import Card, Member, Metrics, ModelInfo
+from napari_brain_tumor.models.card_parts import Member, Metrics
+from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 
 __all__ = ["save_ensemble"]

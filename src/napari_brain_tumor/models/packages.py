@@ -13,14 +13,7 @@ from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.scratch import scratch_beside, swap_in
 from napari_brain_tumor.models.bounds import LARGEST_CARD_BYTES, LARGEST_WEIGHTS_BYTES
-from napari_brain_tumor.models.cards import (
-    CARD_FILE,
-    Card,
-    ModelInfo,
-    list_models,
-    models_folder,
-    read_card,
-)
+from napari_brain_tumor.models.cards import CARD_FILE, Card, ModelInfo, list_models, models_folder, read_card
 from napari_brain_tumor.models.checkpoint import load_network, shapes_of
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE
 from napari_brain_tumor.models.tensor_shapes import largest_file

@@ -16,7 +16,7 @@ from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.formats import saved_suffixes
 from napari_brain_tumor.io.json_file import read_json
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 
 logger = logging.getLogger(__name__)
 

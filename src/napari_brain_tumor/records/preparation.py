@@ -10,7 +10,8 @@ from napari_brain_tumor.brain.extraction import BrainChoice
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.io import open_image, open_sources
 from napari_brain_tumor.io.read_study import open_source_volumes
-from napari_brain_tumor.preparation.pipeline import assembled_job, prepare_volumes_job
+from napari_brain_tumor.preparation.assembly import assembled_job
+from napari_brain_tumor.preparation.pipeline import prepare_volumes_job
 from napari_brain_tumor.preparation.prepared import PreparedStudy
 from napari_brain_tumor.preparation.records import PreparationRecord
 from napari_brain_tumor.progress import Job, part_of

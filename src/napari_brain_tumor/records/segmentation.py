@@ -14,7 +14,8 @@ from napari_brain_tumor.catalogue import Baseline, ModelInfo, find_model, list_m
 from napari_brain_tumor.errors import BrainTumorError, DeviceError, RecordError
 from napari_brain_tumor.inference.device import check_bfloat16, resolve_device
 from napari_brain_tumor.io import open_segmentation, open_sources
-from napari_brain_tumor.labels import LabelSchema, class_names_of, labels_sha256, schema_named
+from napari_brain_tumor.label_schemas import LabelSchema, schema_named
+from napari_brain_tumor.labels import class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.preparation.prepared import restore_labels
 from napari_brain_tumor.progress import Job, Progress, part_of

@@ -15,7 +15,8 @@ from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE, read_sidecar
 from napari_brain_tumor.io.source_files import describe_sources, labels_files_sha256
 from napari_brain_tumor.io.table import Table
-from napari_brain_tumor.labels import labels_sha256, schema_named
+from napari_brain_tumor.label_schemas import schema_named
+from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.measure.examination import Examination, measure_study_job
 from napari_brain_tumor.measure.planes import require_one_grid
 from napari_brain_tumor.measure.settings import MeasureSettings

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.imports import ImportReport
 from napari_brain_tumor.errors import SpacingUnknownError
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role

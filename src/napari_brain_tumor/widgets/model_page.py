@@ -8,7 +8,8 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout,
 
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.measure.volumes import REGION_NAMES
-from napari_brain_tumor.models.cards import Card, Metrics
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import Card
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.parts import add_to
 

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.io import Series
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
 from napari_brain_tumor.plugin.layers import LayerData

@@ -11,7 +11,7 @@ from napari_brain_tumor import io
 from napari_brain_tumor.io.formats import BIDS, DICOM_SEG, MASKS, RTSTRUCT, saved_formats
 from napari_brain_tumor.io.origin import record_of
 from napari_brain_tumor.io.write_bids import names_subject
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.plugin import from_layers, layers
 from napari_brain_tumor.plugin.layers import LayerView

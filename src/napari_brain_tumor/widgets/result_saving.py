@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.plugin.layers import case_of
 from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal

@@ -14,7 +14,8 @@ from napari_brain_tumor.brain.extraction import brain_note
 from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.models.cards import Metrics, ModelInfo
+from napari_brain_tumor.models.card_parts import Metrics
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.plugin import drawing, from_layers, layers, to_layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preflight.costs import remember

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from napari_brain_tumor.dataset.duplicates import voxels_sha256
 from napari_brain_tumor.dataset.imports.found_case import FoundCase, marked_slices
 from napari_brain_tumor.dataset.index import CaseRecord, MadeBy, ReviewState
-from napari_brain_tumor.dataset.split import SplitRow, read_split_table
+from napari_brain_tumor.dataset.split import SplitRow, given_rows
 from napari_brain_tumor.dataset.store import CuratedDataset
 from napari_brain_tumor.dataset.truth import encode, truth_of
 from napari_brain_tumor.errors import BrainTumorError, DatasetError, attempted
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.table import Table
-from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -114,11 +113,7 @@ def import_cases(
 
 
 def _rows_by_case(options: ImportOptions) -> dict[str, SplitRow]:
-    table = options.table
-    if table is None:
-        return {}
-    rows = read_split_table(named_path(table)) if isinstance(table, str | PathLike) else table
-    mine = [row for row in rows if not options.source or row.dataset in ("", options.source)]
+    mine = [row for row in given_rows(options.table) if not options.source or row.dataset in ("", options.source)]
     return {row.case or row.patient: row for row in mine}
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from napari_brain_tumor.label_schemas import LabelSchema, guess_schema
 from napari_brain_tumor.label_words import meaning_of
-from napari_brain_tumor.labels import RESECTION_CAVITY, LabelSchema, Region, guess_schema
+from napari_brain_tumor.labels import RESECTION_CAVITY, Region
 from napari_brain_tumor.study import Segmentation
 
 

@@ -20,7 +20,8 @@ from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.origin import Origin, origin_of, record_of
 from napari_brain_tumor.io.output import Output, SaveOptions, regions_to_save
 from napari_brain_tumor.io.write_nifti import require
-from napari_brain_tumor.labels import CLASS_COLORS, REGIONS, SCHEMAS, Region
+from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.labels import CLASS_COLORS, REGIONS, Region
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Float64Array
 

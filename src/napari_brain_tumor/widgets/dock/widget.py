@@ -383,7 +383,3 @@ class Dock(DropTarget, QWidget):
     def open_path(self, path: str) -> None:
         """Open what is dropped on the dock."""
         self.opening.open(Path(path))
-
-
-def _tell_saved(path: Path) -> None:
-    notify(f"Saved the report {path}.")
