@@ -13,7 +13,15 @@ from napari_brain_tumor.cli.arguments import PathsOption, with_options
 from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
-from napari_brain_tumor.cli.console import debugging, prepare_streams, say_error
+from napari_brain_tumor.cli.console import (
+    debugging,
+    prepare_streams,
+    print_table,
+    say,
+    say_error,
+    say_written,
+    volume_table,
+)
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.export import export
@@ -29,6 +37,9 @@ from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.cli.series import series
 from napari_brain_tumor.cli.view import view
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.formats import format_named
+from napari_brain_tumor.label_schemas import schema_named
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -159,8 +170,6 @@ def segment(
     from napari_brain_tumor.cli.batch import run_batch
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import plan_tasks
-    from napari_brain_tumor.io.formats import format_named
-    from napari_brain_tumor.label_schemas import schema_named
 
     if overwrite and skip_existing:
         raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
@@ -225,8 +234,6 @@ def demo(
 def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, parallel: bool) -> "CaseRow":
     """Print what became of a case; an earlier result in the way of a single one is an error."""
     from napari_brain_tumor.batch.segment import named_as_given
-    from napari_brain_tumor.cli.console import print_table, say, say_written, volume_table
-    from napari_brain_tumor.errors import SaveError
 
     row = named_as_given(result.row, task)
     if alone and row.status == "skipped":

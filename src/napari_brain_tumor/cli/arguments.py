@@ -15,6 +15,7 @@ from napari_brain_tumor.cli.known_values import (
     known_schema,
     known_style,
 )
+from napari_brain_tumor.io import open_study
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import with_requests
 
@@ -49,6 +50,4 @@ PathsOption = Annotated[
 
 def open_case(case: Path, opening: OpenOptions) -> "Study":
     """The study of a case; files of roles that do not lie beside it are taken from the current folder."""
-    from napari_brain_tumor.io import open_study
-
     return open_study(case, **opening.beside(case).changed())

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.console import note, run_shown, say
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import BrainRequest
 
@@ -22,7 +23,6 @@ def brain(
     """Find the brain in a whole head and save its mask on the scan's own grid."""
     from napari_brain_tumor.brain.extraction import brain_mask_job, brain_volume_ml, volume_doubt
     from napari_brain_tumor.brain.mask_file import check_mask_target, save_mask
-    from napari_brain_tumor.cli.console import note, run_shown, say
     from napari_brain_tumor.preprocessing.traits import traits_of
 
     check_mask_target(output, overwrite=overwrite)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from napari_brain_tumor.cli.console import print_table, say
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.preflight import Fix, FixKind, Row
 
 _OPTIONS: Final[dict["FixKind", str]] = {
@@ -36,7 +37,6 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
-    from napari_brain_tumor.cli.console import print_table, say
     from napari_brain_tumor.preflight import check_case, worst
 
     rows = check_case(
@@ -57,7 +57,6 @@ def check(
 
 
 def _table(rows: "tuple[Row, ...]") -> "Table":
-    from napari_brain_tumor.io.table import Table
 
     cells = ((row.verdict, row.question, row.words, _option(row.fix)) for row in rows)
     return Table.of_cells(("", "Question", "What was found", "Option"), cells)

@@ -11,7 +11,9 @@ import typer
 from napari_brain_tumor.cli.console import note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
+from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.io.table import Table
+from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import Without
@@ -89,7 +91,6 @@ def compare(
 
 
 def _names(labels: Sequence[Path], names: str | None) -> list[str]:
-    from napari_brain_tumor.io.volume import short_name
 
     listed = [part.strip() for part in names.split(",")] if names is not None else [short_name(path) for path in labels]
     if len(listed) != len(labels):
@@ -140,7 +141,6 @@ def _check_targets(labels: Sequence[Path], targets: Sequence[Path], *, overwrite
 
 
 def _open(path: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None) -> "Segmentation":
-    from napari_brain_tumor.io import open_segmentation
 
     try:
         return open_segmentation(path, schema, spacing_mm=spacing_mm)
@@ -292,7 +292,6 @@ def _write(
     quiet: bool,
 ) -> None:
     from napari_brain_tumor.compare.files import map_files, write_maps
-    from napari_brain_tumor.io import save_segmentation
 
     if maps is not None:
         _check_targets([], map_files(agreement, maps), overwrite=overwrite)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brain_tumor.cli.arguments import open_case, with_options
+from napari_brain_tumor.cli.console import note as tell
+from napari_brain_tumor.cli.console import print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io import open_segmentation, open_truth, role_named
+from napari_brain_tumor.io.table import Table
+from napari_brain_tumor.io.tiff import is_tif
 from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, RelabelRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
-    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.study import Segmentation
 
 data = typer.Typer(
@@ -45,7 +49,6 @@ def create(
     ] = None,
 ) -> None:
     """Make an empty data set."""
-    from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
 
     created = CuratedDataset.create(
@@ -67,12 +70,9 @@ def add(
     schema: SchemaOption = None,
 ) -> None:
     """Add an examination with its label."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     study = open_case(scan, opening)
     tell(*study.notes)
     segmentation = _label(labels, scan, schema, opening.spacing_mm)
@@ -102,12 +102,9 @@ def list_cases(
     side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
-    from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
-    from napari_brain_tumor.io.table import Table
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     cases = opened.cases(
         state=None if state is None else _state(state), split=None if side is None else side_named(side)
     )
@@ -121,11 +118,7 @@ def list_cases(
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
     """Show everything that is known about a case."""
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.io.table import Table
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     record = opened.case(case)
     facts = ((what, value) for what, value in _facts(opened, record).items() if value)
     print_table(record.id, Table.of_cells(("What", "Value"), facts))
@@ -140,10 +133,7 @@ def split(
     test: Annotated[float | None, typer.Option(help="New share of test for patients to come.")] = None,
 ) -> None:
     """Show who is on which side; change the rule for patients to come. Nobody who has a side is moved."""
-    from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     if table is not None:
         say(f"{opened.apply_split(table)} new patients from {table.name}")
     if (seed, val, test) != (None, None, None):
@@ -164,11 +154,7 @@ def relabel(
     schema: SchemaOption = None,
 ) -> None:
     """Replace the label of a case."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.io import open_segmentation
-
-    record = CuratedDataset(dataset).relabel(
+    record = _opened(dataset).relabel(
         case,
         open_segmentation(labels, schema),
         known_slices=request.known_slices,
@@ -187,10 +173,7 @@ def review(
     note: NoteOption = None,
 ) -> None:
     """Note what was decided about the label of a case."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    record = CuratedDataset(dataset).review(case, _state(state), note)
+    record = _opened(dataset).review(case, _state(state), note)
     say(f"{record.id} is {record.state.replace('_', ' ')}")
 
 
@@ -201,10 +184,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove cases and their files. Their patients' side of the split is kept, should they come back."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     for case in cases:
         opened.case(case)
     if not yes:
@@ -218,12 +198,9 @@ def remove(
 @with_options
 def import_command(dataset: Dataset, request: ImportRequest) -> None:
     """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.imports import import_folder
 
-    report = run_shown(import_folder(CuratedDataset(dataset), request), "Import")
+    report = run_shown(import_folder(_opened(dataset), request), "Import")
     for case in report.outcomes:
         if case.outcome == "refused" or case.text:
             tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
@@ -239,11 +216,9 @@ def check(
     cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; all if not given.")] = None,
 ) -> None:
     """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.checks import check_dataset
 
-    findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
+    findings = run_shown(check_dataset(_opened(dataset), cases or None), "Check")
     for finding in findings:
         if finding.severity != "ok":
             say(f"{finding.severity}: {finding.case}: {finding.problem}. What to do: {finding.todo}.")
@@ -272,13 +247,10 @@ def export(
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset, case_id_from
+    from napari_brain_tumor.dataset import case_id_from
     from napari_brain_tumor.dataset.nnunet_export import NnunetTarget, export_nnunet
-    from napari_brain_tumor.io import role_named
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     target = NnunetTarget(
         number,
         name or case_id_from(opened.name),
@@ -295,10 +267,15 @@ def export(
     say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
+def _opened(folder: Path) -> "CuratedDataset":
+    from napari_brain_tumor.dataset import CuratedDataset
+
+    return CuratedDataset(folder)
+
+
 def _label(
     labels: Path | None, scan: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None
 ) -> "Segmentation":
-    from napari_brain_tumor.io import open_segmentation, open_truth
 
     if labels is not None:
         return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
@@ -311,8 +288,6 @@ def _label(
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
     """The spacing is for files that do not tell it, such as TIFF slices."""
-    from napari_brain_tumor.io.tiff import is_tif
-
     return spacing_mm if labels.is_dir() or is_tif(labels) else None
 
 
@@ -386,7 +361,6 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
 
 
 def _sides_table(dataset: "CuratedDataset") -> "Table":
-    from napari_brain_tumor.io.table import Table
 
     index = dataset.index
     sides = ("train", "val", "test")

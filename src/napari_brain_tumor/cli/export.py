@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 from napari_brain_tumor.cli.arguments import PathsOption
+from napari_brain_tumor.cli.console import note, say_written
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.io import open_segmentation, save_segmentation
+from napari_brain_tumor.io.formats import format_named
+from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.requests.export import ExportRequest
 
 
@@ -40,11 +44,6 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
 ) -> None:
     """Save a segmentation again in another format: for an archive, a planning system, a printer, a data set."""
-    from napari_brain_tumor.cli.console import note, say_written
-    from napari_brain_tumor.io import open_segmentation, save_segmentation
-    from napari_brain_tumor.io.formats import format_named
-    from napari_brain_tumor.io.volume import short_name
-
     segmentation = open_segmentation(result, labels_schema)
     note(*segmentation.notes)
     suffix = format_named(request.to).saved[0]

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.cli.console import note, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.reporting import FigureRequest
 
@@ -24,9 +27,6 @@ def figure(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")] = False,
 ) -> None:
     """Draw three planes through the tumour with outlines, volumes and a scale bar; or a film through its slices."""
-    from napari_brain_tumor.cli.console import note, run_shown, say
-    from napari_brain_tumor.errors import SaveError
-    from napari_brain_tumor.io import open_segmentation, open_study
     from napari_brain_tumor.reports.figure import FIGURE_SUFFIXES, save_figure
     from napari_brain_tumor.reports.slice_through import FILM_SUFFIXES, save_slice_through_job
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.console import lesion_table, note, print_table, say, volume_table
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -111,8 +113,6 @@ def _written(
     csv: Path | None, output: Path | None, examinations: "Mapping[int, Examination]", *, as_json: bool
 ) -> Iterator[None]:
     """Write what was measured at the end, also if some files were not."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.io.atomic import write_text
     from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 
     try:
@@ -126,7 +126,6 @@ def _written(
 
 
 def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> None:
-    from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
     rows: list[dict[str, Any]] = []
@@ -140,7 +139,6 @@ def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> No
 
 
 def _print_volumes(name: str, volumes: "VolumeTable", examination: "Examination | None") -> None:
-    from napari_brain_tumor.cli.console import print_table, volume_table
 
     print_table(name, volume_table(volumes))
     if examination is not None:
@@ -148,7 +146,6 @@ def _print_volumes(name: str, volumes: "VolumeTable", examination: "Examination 
 
 
 def _print_lesions(examination: "Examination") -> None:
-    from napari_brain_tumor.cli.console import lesion_table, note, print_table, say
 
     print_table("Lesions", lesion_table(examination))
     if examination.rim is not None:

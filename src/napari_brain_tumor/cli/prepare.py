@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.console import note, print_table, say, say_error
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.prepare import PrepareOptions
 
@@ -72,8 +75,6 @@ def prepare(
 
 
 def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
-    from napari_brain_tumor.cli.console import say, say_error
-    from napari_brain_tumor.errors import BrainTumorError
     from napari_brain_tumor.preparation import candidates_of, select
 
     refused = []
@@ -95,7 +96,6 @@ def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
 def _show_report(task: "PreparationTask", report: "PreparationReport | None", *, parallel: bool) -> "CaseRow":
     """Print what was done, unless several are under way at once."""
     from napari_brain_tumor.batch.case_table import CaseRow
-    from napari_brain_tumor.cli.console import note, say
 
     if report is None:
         say(f"{task.folder} holds a prepared study already and is passed over.")
@@ -109,8 +109,6 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
 
 
 def _show_motions(report: "PreparationReport") -> None:
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.io.table import Table
 
     numbers = ("Turned", "Moved", "Heads overlap", "Edges agree")
     rows: list[tuple[str, ...]] = [(report.reference, "reference", "", "", "")]
@@ -121,8 +119,6 @@ def _show_motions(report: "PreparationReport") -> None:
 
 
 def _show_table(case: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.io.table import Table
 
     columns = {
         "number": "Number",

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io import open_segmentation, save_segmentation
+from napari_brain_tumor.io.case_names import case_name
+from napari_brain_tumor.label_schemas import schema_named
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 
@@ -64,9 +68,7 @@ def refine(
         msg = f"No model is given that {', '.join(options)} could be for. Add --model NAME, or leave them out."
         raise typer.BadParameter(msg, param_hint="--model")
     from napari_brain_tumor.batch.targets import check_inputs_are_kept
-    from napari_brain_tumor.cli.console import note, run_shown
     from napari_brain_tumor.interactive import read_prompts, refine_job
-    from napari_brain_tumor.io import save_segmentation
 
     recorded = read_prompts(prompts)
     target = _target(case, output, segmentation, overwrite=overwrite)
@@ -88,7 +90,6 @@ def refine(
 
 def _target(case: Path, output: str | None, segmentation: Path | None, *, overwrite: bool) -> Path:
     from napari_brain_tumor.cli.outputs import plan_tasks
-    from napari_brain_tumor.io.case_names import case_name
 
     target = output or f"{case_name(case)}_refined.nii.gz"
     (task,) = plan_tasks([case], target, overwrite=overwrite)
@@ -111,7 +112,6 @@ def _start(
         return None, None
     from napari_brain_tumor import workflow  # loads torch, for seconds
     from napari_brain_tumor.catalogue import find_model
-    from napari_brain_tumor.cli.console import run_shown
 
     model, device, options = request.model, request.device, request.options()
     if find_model(model).is_baseline:
@@ -121,8 +121,6 @@ def _start(
 
 def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
     """The file; of a voxel size that it does not tell, it has that of the study."""
-    from napari_brain_tumor.io import open_segmentation
-
     labels = open_segmentation(path, schema)
     if (labels.grid.unit, study.grid.unit) == ("voxel", "mm"):
         return open_segmentation(path, schema, spacing_mm=study.grid.spacing)
@@ -131,14 +129,11 @@ def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
 
 def _schema(initial: "Segmentation | None", schema: str | None) -> str:
     """In which the result is saved."""
-    from napari_brain_tumor.label_schemas import schema_named
-
     recorded = None if initial is None else initial.provenance.get("schema")
     return schema_named(schema or recorded or "MSD").name
 
 
 def _print(refined: "Segmentation", target: Path) -> None:
-    from napari_brain_tumor.cli.console import print_table, say, volume_table
     from napari_brain_tumor.measure.volumes import measure_volumes
 
     voxels = refined.provenance["refinement"]["voxels"]
@@ -148,7 +143,6 @@ def _print(refined: "Segmentation", target: Path) -> None:
 
 
 def _print_json(refined: "Segmentation", recorded: "PromptFile", target: Path, schema: str) -> None:
-    from napari_brain_tumor.cli.console import say
 
     record = refined.provenance["refinement"]
     steps: list[dict[str, Any]] = [

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.console import note, print_table, run_shown, say, say_written
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -37,7 +38,6 @@ def report(
     overwrite: _Overwrite = False,
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
-    from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.followup.document import open_visit
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.reports import report_job
@@ -63,7 +63,6 @@ def follow_up(
     overwrite: _Overwrite = False,
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
-    from napari_brain_tumor.cli.console import run_shown, say_written
     from napari_brain_tumor.followup.document import open_visits
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.followup.plot import save_plot
@@ -125,7 +124,6 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _print_follow_up(result: "FollowUp") -> None:
-    from napari_brain_tumor.cli.console import note, print_table
     from napari_brain_tumor.reports.tables import response_table, series_table
 
     note(*result.notes)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.cli.console import run_shown, say
 from napari_brain_tumor.cli.known_values import known_device
 from napari_brain_tumor.errors import SaveError
 
@@ -40,7 +41,6 @@ def rerun(
     Scans and model are proven by their SHA-256 first. Labels that differ by no more than another processor may change
     count as the same, and are told.
     """
-    from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.records import rerun_job
 
     if output is not None and output.exists() and not overwrite:
