@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import PathsOption, with_options
+from napari_brain_tumor.cli.arguments import Overwrite, PathsOption, with_options
 from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
@@ -154,11 +154,9 @@ def segment(
     ] = None,
     skip_existing: Annotated[
         bool,
-        typer.Option(
-            "--skip-existing", help="Pass over cases that have a result of the same scans: go on with a batch."
-        ),
+        typer.Option("--skip-existing", help="Skip cases that have a result of the same scans, to continue a batch."),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Segment the tumour of one or several examinations and save it on each scan's own grid.
 

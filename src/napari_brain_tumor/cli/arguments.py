@@ -15,6 +15,7 @@ from napari_brain_tumor.cli.known_values import (
     known_schema,
     known_style,
 )
+from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io import open_study
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import with_requests
@@ -46,6 +47,16 @@ PathsOption = Annotated[
         "or without folders.",
     ),
 ]
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def check_free(target: Path, *, overwrite: bool) -> None:
+    """Refuse to write over a file before the work is done for it."""
+    if target.exists() and not overwrite:
+        msg = f"{target} exists already. Give --overwrite to replace it, or another name with -o."
+        raise SaveError(msg)
 
 
 def open_case(case: Path, opening: OpenOptions) -> "Study":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.arguments import Overwrite, open_case
 from napari_brain_tumor.cli.console import note, run_shown, say
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import BrainRequest
@@ -18,7 +18,7 @@ def brain(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the mask (.nii.gz or .nii): 1 in the brain, 0 elsewhere.")
     ],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier mask.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find the brain in a whole head and save its mask on the scan's own grid."""
     from napari_brain_tumor.brain.extraction import brain_mask_job, brain_volume_ml, volume_doubt

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite, check_free
 from napari_brain_tumor.cli.console import note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
@@ -46,14 +47,14 @@ def compare(
     opening: Annotated[OpenOptions, Without("roles", "series", "resample")],
     request: CompareRequest,
     names: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="What to call them; their file names if not given.")
+        str | None, typer.Option(metavar="A,B,...", help="Their names; by default those of the files.")
     ] = None,
     schema: Annotated[
         str | None,
         typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- by itself)."),
     ] = None,
     axis: Annotated[
-        str, typer.Option(metavar="axial|coronal|sagittal", help="Which slices the table of the worst is about.")
+        str, typer.Option(metavar="axial|coronal|sagittal", help="Orientation of the slices in the table of the worst.")
     ] = "axial",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File for the consensus, such as joined.nii.gz.")
@@ -64,7 +65,7 @@ def compare(
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every score as a table.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare segmentations of one case: scores, kappa, volumes, the slices that differ most, and a consensus."""
     reference, resample, consensus = request.reference, request.resample, request.consensus
@@ -135,9 +136,7 @@ def _check_targets(labels: Sequence[Path], targets: Sequence[Path], *, overwrite
         if target.resolve() in inputs:
             msg = f"{target} is one of the segmentations that are compared and is never overwritten. Choose another."
             raise SaveError(msg)
-        if target.exists() and not overwrite:
-            msg = f"{target} exists already. Give --overwrite to replace it, or another name."
-            raise SaveError(msg)
+        check_free(target, overwrite=overwrite)
 
 
 def _open(path: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None) -> "Segmentation":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case, with_options
+from napari_brain_tumor.cli.arguments import Yes, open_case, with_options
 from napari_brain_tumor.cli.console import note as tell
 from napari_brain_tumor.cli.console import print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
@@ -33,15 +33,15 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
-NoteOption = Annotated[str | None, typer.Option(help="Of the review.")]
+NoteOption = Annotated[str | None, typer.Option(help="Note to keep with the review.")]
 
 
 @data.command()
 def create(
     dataset: Dataset,
-    name: Annotated[str | None, typer.Option(help="Of the data set; the folder's name if not given.")] = None,
-    description: Annotated[str, typer.Option(help="What is in it.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the rule that puts new patients on a side.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the data set; by default that of the folder.")] = None,
+    description: Annotated[str, typer.Option(help="What the data set holds.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side.")] = 0,
     val: Annotated[float, typer.Option(help="Share of the patients in validation.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients in test.")] = 0.0,
     table: Annotated[
@@ -65,7 +65,7 @@ def add(
     opening: OpenOptions,
     request: AddCaseRequest,
     labels: Annotated[
-        Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
+        Path | None, typer.Option(help="File or folder with its label; by default the one beside the scan.")
     ] = None,
     schema: SchemaOption = None,
 ) -> None:
@@ -98,8 +98,8 @@ def add(
 @data.command("list")
 def list_cases(
     dataset: Dataset,
-    state: Annotated[str | None, typer.Option(help="Only cases of that state.")] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases on this side: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
     from napari_brain_tumor.dataset.split import side_named
@@ -127,12 +127,12 @@ def show(dataset: Dataset, case: Case) -> None:
 @data.command()
 def split(
     dataset: Dataset,
-    table: Annotated[Path | None, typer.Option(help="CSV with a given split for patients to come.")] = None,
-    seed: Annotated[int | None, typer.Option(help="New seed of the rule for patients to come.")] = None,
-    val: Annotated[float | None, typer.Option(help="New share of validation for patients to come.")] = None,
-    test: Annotated[float | None, typer.Option(help="New share of test for patients to come.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with the sides of new patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="New seed of the rule for new patients.")] = None,
+    val: Annotated[float | None, typer.Option(help="New share of validation among new patients.")] = None,
+    test: Annotated[float | None, typer.Option(help="New share of test among new patients.")] = None,
 ) -> None:
-    """Show who is on which side; change the rule for patients to come. Nobody who has a side is moved."""
+    """Show who is on which side; change the rule for new patients. Nobody who has a side is moved."""
     opened = _opened(dataset)
     if table is not None:
         say(f"{opened.apply_split(table)} new patients from {table.name}")
@@ -172,7 +172,7 @@ def review(
     state: Annotated[str, typer.Argument(metavar="STATE", help="draft, accepted, rejected or needs-second-look.")],
     note: NoteOption = None,
 ) -> None:
-    """Note what was decided about the label of a case."""
+    """Record the decision about the label of a case."""
     record = _opened(dataset).review(case, _state(state), note)
     say(f"{record.id} is {record.state.replace('_', ' ')}")
 
@@ -181,7 +181,7 @@ def review(
 def remove(
     dataset: Dataset,
     cases: Annotated[list[str], typer.Argument(metavar="CASE", help="Ids of cases.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove cases and their files. Their patients' side of the split is kept, should they come back."""
     opened = _opened(dataset)
@@ -197,7 +197,7 @@ def remove(
 @data.command("import")
 @with_options
 def import_command(dataset: Dataset, request: ImportRequest) -> None:
-    """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
+    """Add all cases of another data set; those already there are skipped, those refused are listed."""
     from napari_brain_tumor.dataset.imports import import_folder
 
     report = run_shown(import_folder(_opened(dataset), request), "Import")
@@ -213,7 +213,7 @@ def import_command(dataset: Dataset, request: ImportRequest) -> None:
 @data.command()
 def check(
     dataset: Dataset,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; all if not given.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; by default all.")] = None,
 ) -> None:
     """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
     from napari_brain_tumor.dataset.checks import check_dataset
@@ -233,17 +233,17 @@ def check(
 def export(
     dataset: Dataset,
     raw: Annotated[Path, typer.Argument(metavar="RAW", help="The folder nnUNet_raw.")],
-    number: Annotated[int, typer.Option(help="Of the data set in nnU-Net, 1 to 999.")],
-    name: Annotated[str | None, typer.Option(help="Of the data set in nnU-Net.")] = None,
+    number: Annotated[int, typer.Option(help="Number of the data set in nnU-Net, 1 to 999.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set in nnU-Net.")] = None,
     roles: Annotated[str, typer.Option(help="Channels; cases that lack one are left out.")] = "T1,T1c,T2,FLAIR",
-    regions: Annotated[bool, typer.Option("--regions", help="Learn nested regions, not classes.")] = False,
+    regions: Annotated[bool, typer.Option("--regions", help="Train on nested regions instead of classes.")] = False,
     whole_tumour: Annotated[
         bool,
         typer.Option("--whole-tumour", help="Only the whole tumour; cases that mark nothing more are then accepted."),
     ] = False,
-    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
+    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; by default accepted.")] = None,
     preprocessed: Annotated[
-        Path | None, typer.Option(help="The folder nnUNet_preprocessed; by its variable, or beside RAW, if not given.")
+        Path | None, typer.Option(help="Folder nnUNet_preprocessed; by default its variable's, or beside RAW.")
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
@@ -287,7 +287,7 @@ def _label(
 
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-    """The spacing is for files that do not tell it, such as TIFF slices."""
+    """The spacing is for files that do not state it, such as TIFF slices."""
     return spacing_mm if labels.is_dir() or is_tif(labels) else None
 
 
@@ -304,7 +304,7 @@ def _state(text: str) -> "ReviewState":
 
 
 def _maker(request: RelabelRequest) -> "MadeBy | None":
-    """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
+    """Who made the label, where the options say so; a model that is named made it, alone if not said otherwise."""
     from napari_brain_tumor.dataset import MadeBy
 
     if request.made_by is None and request.model is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite
 from napari_brain_tumor.cli.console import print_table, run_shown, say, say_error, say_written
 from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
@@ -56,7 +57,7 @@ def evaluate(
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare models on cases whose truth is known: scores, intervals over patients, and pictures.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import PathsOption
+from napari_brain_tumor.cli.arguments import Overwrite, PathsOption
 from napari_brain_tumor.cli.console import note, say_written
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.io import open_segmentation, save_segmentation
@@ -41,7 +41,7 @@ def export(
         ),
     ] = None,
     paths: PathsOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Save a segmentation again in another format: for an archive, a planning system, a printer, a data set."""
     segmentation = open_segmentation(result, labels_schema)

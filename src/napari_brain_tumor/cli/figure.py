@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite
 from napari_brain_tumor.cli.console import note, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
@@ -24,7 +25,7 @@ def figure(
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw three planes through the tumour with outlines, volumes and a scale bar; or a film through its slices."""
     from napari_brain_tumor.reports.figure import FIGURE_SUFFIXES, save_figure

@@ -40,7 +40,7 @@ def measure(
         typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),
     ] = None,
     lesions: Annotated[
-        bool, typer.Option("--lesions", help="Print each lesion too, with its diameters after RANO.")
+        bool, typer.Option("--lesions", help="Also print each lesion, with its diameters according to RANO.")
     ] = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write one tidy table of everything measured.")
@@ -50,7 +50,7 @@ def measure(
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Write one row a file: status, volumes, notes, errors."),
+        typer.Option(metavar="FILE.csv", help="Write one row per file: status, volumes, notes, errors."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite
 from napari_brain_tumor.cli.console import note, print_table, say, say_error
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io.table import Table
@@ -39,9 +40,9 @@ def prepare(
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Pass over examinations that are prepared already: go on.")
+        bool, typer.Option("--skip-existing", help="Skip examinations that are already prepared, to continue.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier prepared studies.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Choose the best series of each sequence, register them, extract the brain, and save a study on one grid.
 

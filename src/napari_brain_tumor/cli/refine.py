@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.arguments import Overwrite, open_case
 from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
@@ -51,10 +51,10 @@ def refine(
         ),
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Go on where the prompts were recorded on other labels.")
+        bool, typer.Option("--anyway", help="Continue even if the prompts were recorded on other labels.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print voxels and seconds of every prompt as JSON.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Correct a segmentation with recorded prompts and save it on the scan's own grid.
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite, check_free
 from napari_brain_tumor.cli.console import note, print_table, run_shown, say, say_written
 from napari_brain_tumor.cli.known_values import known_schema
-from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.followup.document import VisitEntry
     from napari_brain_tumor.followup.followup import FollowUp
     from napari_brain_tumor.followup.visits import Visit
-
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
 
 
 def report(
@@ -35,14 +33,14 @@ def report(
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
     ] = None,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
     from napari_brain_tumor.followup.document import open_visit
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.reports import report_job
 
-    _check_target(output, overwrite=overwrite)
+    check_free(output, overwrite=overwrite)
     entry = _entry(str(case), str(segmentation), date, request.name, schema, opening.beside(case))
     others = [open_visit(_entry_of(text, schema, opening.spacing_mm)) for text in visit or ()]
     this = open_visit(entry)
@@ -60,7 +58,7 @@ def follow_up(
     visits: Annotated[Path, typer.Argument(metavar="VISITS", help="JSON document of the patient's visits.")],
     request: FollowUpRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("follow-up"),
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
     from napari_brain_tumor.followup.document import open_visits
@@ -71,7 +69,7 @@ def follow_up(
 
     targets = [output / name_of_file for name_of_file in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
-        _check_target(target, overwrite=overwrite)
+        check_free(target, overwrite=overwrite)
     result = run_shown(follow_up_job(open_visits(visits), seed=request.seed), "Comparing")
     table, document, plot, page = targets
     save_csv(result, table)
@@ -115,12 +113,6 @@ def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float]
         raise typer.BadParameter(msg, param_hint="--visit")
     opening = OpenOptions(spacing_mm=spacing)
     return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)
-
-
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        msg = f"{target} exists already. Give --overwrite to replace it, or another name with -o."
-        raise SaveError(msg)
 
 
 def _print_follow_up(result: "FollowUp") -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def score(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],
     request: ScoreRequest,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids; all if none is given.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids; by default all.")] = None,
 ) -> None:
     """Let a model segment the cases: its Dice, and how unsure it is of each, the least sure first.
 
