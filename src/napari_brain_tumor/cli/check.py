@@ -57,7 +57,6 @@ def check(
 
 
 def _table(rows: "tuple[Row, ...]") -> "Table":
-
     cells = ((row.verdict, row.question, row.words, _option(row.fix)) for row in rows)
     return Table.of_cells(("", "Question", "What was found", "Option"), cells)
 

@@ -92,7 +92,6 @@ def compare(
 
 
 def _names(labels: Sequence[Path], names: str | None) -> list[str]:
-
     listed = [part.strip() for part in names.split(",")] if names is not None else [short_name(path) for path in labels]
     if len(listed) != len(labels):
         msg = f"{len(listed)} names for {len(labels)} segmentations. Give one for each, such as --names unet,anna."
@@ -140,7 +139,6 @@ def _check_targets(labels: Sequence[Path], targets: Sequence[Path], *, overwrite
 
 
 def _open(path: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None) -> "Segmentation":
-
     try:
         return open_segmentation(path, schema, spacing_mm=spacing_mm)
     except LabelSchemaError as error:

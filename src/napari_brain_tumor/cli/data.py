@@ -276,7 +276,6 @@ def _opened(folder: Path) -> "CuratedDataset":
 def _label(
     labels: Path | None, scan: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None
 ) -> "Segmentation":
-
     if labels is not None:
         return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
     label = open_truth(scan, schema, spacing_mm=spacing_mm)
@@ -361,7 +360,6 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
 
 
 def _sides_table(dataset: "CuratedDataset") -> "Table":
-
     index = dataset.index
     sides = ("train", "val", "test")
     counts = Counter((patient.stratum or "unknown", patient.split) for patient in index.patients.values())

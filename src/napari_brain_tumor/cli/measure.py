@@ -139,14 +139,12 @@ def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> No
 
 
 def _print_volumes(name: str, volumes: "VolumeTable", examination: "Examination | None") -> None:
-
     print_table(name, volume_table(volumes))
     if examination is not None:
         _print_lesions(examination)
 
 
 def _print_lesions(examination: "Examination") -> None:
-
     print_table("Lesions", lesion_table(examination))
     if examination.rim is not None:
         say(examination.rim.sentence)

@@ -110,7 +110,6 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
 
 
 def _show_motions(report: "PreparationReport") -> None:
-
     numbers = ("Turned", "Moved", "Heads overlap", "Edges agree")
     rows: list[tuple[str, ...]] = [(report.reference, "reference", "", "", "")]
     for role, degrees, distance, overlap, detail in report.motions:
@@ -120,7 +119,6 @@ def _show_motions(report: "PreparationReport") -> None:
 
 
 def _show_table(case: Path, rows: Sequence[Mapping[str, str]]) -> None:
-
     columns = {
         "number": "Number",
         "name": "Series",

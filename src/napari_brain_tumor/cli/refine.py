@@ -143,7 +143,6 @@ def _print(refined: "Segmentation", target: Path) -> None:
 
 
 def _print_json(refined: "Segmentation", recorded: "PromptFile", target: Path, schema: str) -> None:
-
     record = refined.provenance["refinement"]
     steps: list[dict[str, Any]] = [
         {"kind": step.kind, "label": getattr(step, "label", None), "voxels": voxels, "seconds": seconds}

@@ -35,7 +35,6 @@ def series(
 
 
 def _table(listed: "list[Series]") -> "Table":
-
     titles = ("Number", "Description", "Plane", "Pixels", "Slices", "Agent", "Times", "Type", "Scanned", "Role")
     rows = (
         (
