@@ -65,6 +65,7 @@ class OpenCaseWidget(DropTarget, Panel):
         self._build_roles(column)
         self._build_details(column)
         self.open_button = button("&Open", "Open it as layers. An empty viewer is turned to the radiological view.")
+        self.runner.hold(self.open_button)
         self.status_label = wrapped("")
         self.code_box = ActionLines(lambda: open_lines(self.request))
         add_to(column, self.open_button, self.status_label, self.code_box)
@@ -158,7 +159,6 @@ class OpenCaseWidget(DropTarget, Panel):
         except SpacingUnknownError as error:
             self.status_label.setText(str(error))
             return
-        self.open_button.setEnabled(False)
         self.status_label.setText("Opening…")
         self.runner.call(open_case, request)
 
@@ -196,11 +196,9 @@ class OpenCaseWidget(DropTarget, Panel):
 
     def _on_opened(self, opened: Sequence[LayerData]) -> None:
         added = viewers.add_layers(self._viewer, opened)
-        self.open_button.setEnabled(True)
         self.status_label.setText("Opened " + ", ".join(layer.name for layer in added) + ".")
 
     def _on_failed(self, error: Exception) -> None:
-        self.open_button.setEnabled(True)
         self.status_label.setText(str(error))
         path = Path(self.path_edit.text())
         of_dicom = "--series" in str(error)

@@ -51,6 +51,7 @@ class PrepareWidget(Panel):
         self._pictures: Mapping[Any, Labels] = {}
         self.headers_runner, self.runner, self.open_runner = JobRunner(self), JobRunner(self), JobRunner(self)
         self._build()
+        self.runner.hold(self.prepare_button)
         self._connect()
         cancel_when_closed(self, self.headers_runner, self.runner, self.open_runner)
 
@@ -141,7 +142,6 @@ class PrepareWidget(Panel):
             self.status_label.setText(self._view.problem or "Choose the folder of an examination first.")
             return
         request, output = self.request, self.output
-        self.prepare_button.setEnabled(False)
         self.run_controls.show_running(True)
         # Each series is read, registered and compared with the others: the time grows with their number.
         kind, size = "prepare", float(max(1, sum(bool(row["role"]) for row in self._view.rows)))
@@ -203,7 +203,6 @@ class PrepareWidget(Panel):
         notify_error(error)
 
     def _on_ended(self, text: str) -> None:
-        self.prepare_button.setEnabled(True)
         self.run_controls.show_running(False, text)
 
     def _show_picture(self, role: str) -> None:

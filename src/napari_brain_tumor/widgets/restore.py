@@ -41,8 +41,9 @@ class RestoreNotice(QFrame):
         super().__init__()
         self._viewer = napari_viewer
         self.offers: list[state.Offer] = []
-        self.search_runner = JobRunner(self)
-        self.runner = JobRunner(self)
+        self.search_runner = JobRunner(self, finished=self._on_found, failed=notify_error)
+        self.runner = JobRunner(self, finished=self._on_loaded, failed=notify_error)
+        self.runner.hold(self)
         self._build()
         self.hide()
         self._session = start_journal(napari_viewer, session).session
@@ -66,10 +67,6 @@ class RestoreNotice(QFrame):
         add_to(column, self.text_label, flow(self.restore_button, self.later_button))
         self.restore_button.clicked.connect(self.restore)
         self.later_button.clicked.connect(self.decline)
-        self.search_runner.finished.connect(self._on_found)
-        self.search_runner.failed.connect(notify_error)
-        self.runner.finished.connect(self._on_loaded)
-        self.runner.failed.connect(self._on_failed)
 
     def _on_found(self, offers: Sequence[state.Offer]) -> None:
         self.offers = list(offers)
@@ -78,7 +75,6 @@ class RestoreNotice(QFrame):
 
     def restore(self) -> None:
         """Bring back what is offered; `runner` tells how it goes."""
-        self.setEnabled(False)
         selected = list(self.offers)
         self.runner.start(lambda _: load_job(selected, _opened(self._viewer)))
 
@@ -91,13 +87,8 @@ class RestoreNotice(QFrame):
         add_all(self._viewer, restored)
         self._end()
 
-    def _on_failed(self, error: Exception) -> None:
-        self.setEnabled(True)
-        notify_error(error)
-
     def _end(self) -> None:
         self.offers = []
-        self.setEnabled(True)
         self.hide()
 
 
@@ -115,8 +106,8 @@ class RestoreWidget(Panel):
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.search_runner = JobRunner(self)
-        self.runner = JobRunner(self)
+        self.search_runner = JobRunner(self, finished=self._on_found, failed=self._on_failed)
+        self.runner = JobRunner(self, finished=self._on_loaded, failed=self._on_failed)
         self._build()
         self._session = start_journal(napari_viewer, session).session
         self._session.asked = True  # here is the answer
@@ -150,10 +141,6 @@ class RestoreWidget(Panel):
         self.delete_button.clicked.connect(self.delete)
         self.search_button.clicked.connect(self.search)
         self.list.ticks_changed.connect(self._on_ticked)
-        self.search_runner.finished.connect(self._on_found)
-        self.search_runner.failed.connect(self._on_failed)
-        self.runner.finished.connect(self._on_loaded)
-        self.runner.failed.connect(self._on_failed)
 
     @property
     def ticked(self) -> list[state.Offer]:

@@ -39,6 +39,7 @@ class ResultSaving(QWidget):
         self._build()
         result.changed.connect(self._on_result_changed)
         self.button.clicked.connect(self._on_requested)
+        self.runner.hold(self.button)
 
     def _build(self) -> None:
         column = column_of(self)
@@ -108,7 +109,6 @@ class ResultSaving(QWidget):
         name = file_format.name if path.lower().endswith(file_format.suffix) else None
         remembers = file_format.labels or name is None
         self._when_saved = lambda: self._remember(layer, path, schema, point) if remembers else None
-        self.button.setEnabled(False)
         self._show_text("Saving…")
         self.runner.call(result_files.save_layer, labels_view, references, path, schema, name, more)
 
@@ -123,11 +123,9 @@ class ResultSaving(QWidget):
 
     def _on_saved(self, message: str) -> None:
         self._when_saved()
-        self.button.setEnabled(True)
         self._show_text(message)
         notify(message)
 
     def _on_failed(self, error: Exception) -> None:
-        self.button.setEnabled(True)
         self._show_text(f"Not saved. {error}")
         notify_error(error)

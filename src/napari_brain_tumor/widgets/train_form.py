@@ -61,6 +61,7 @@ class TrainForm(QWidget):
         self.devices = DeviceChoice(worker, self, where="Where to train.")
         self.estimate_runner = JobRunner(self, finished=self._on_estimated, failed=self._on_estimate_failed)
         self._build()
+        self.estimate_runner.hold(self.estimate_button)
         self._fill_starts()
         self._connect()
         prefer_device(self.device_box, self.devices.runner)
@@ -214,7 +215,6 @@ class TrainForm(QWidget):
         """Measure one step of what is chosen, in the worker process."""
         run_request = self.choices.request.model_dump_json()
         self._measured = run_request
-        self.estimate_button.setEnabled(False)
         self._show_estimate("Measuring one step…")
         self.estimate_runner.send(self._worker, state.ESTIMATE_TARGET, run_request)
 
@@ -224,7 +224,6 @@ class TrainForm(QWidget):
             self.estimate()
 
     def _on_estimated(self, cost: RunCost) -> None:
-        self.estimate_button.setEnabled(True)
         if self._measured == self.choices.request.model_dump_json():
             self.cost = cost
             self._show_cost()
@@ -236,7 +235,6 @@ class TrainForm(QWidget):
             self._show_estimate(state.cost_text(self._counts, self.cost))
 
     def _on_estimate_failed(self, error: Exception) -> None:
-        self.estimate_button.setEnabled(True)
         self._show_estimate(f"Not measured. {error}")
 
     def _show_estimate(self, text: str) -> None:
