@@ -52,12 +52,9 @@ class CaseScores(QObject):
     ) -> None:
         super().__init__(page)
         self._page, self._worker, self._target, self._dataset = page, worker, target, dataset
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, progressed=self._on_progress, finished=self._on_finished, failed=self._on_failed)
         self._refresh_timer = single_shot(self, self.changed)
         page.cancel_button.clicked.connect(self._on_cancel_requested)
-        self.runner.progressed.connect(self._on_progress)
-        self.runner.finished.connect(self._on_finished)
-        self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(self._on_cancelled)
         items = [(model.card.title or model.name, model, segment_state.model_tooltip(model)) for model in models]
         offer(page.model_box, items or [("no model", None)])

@@ -49,7 +49,9 @@ class PrepareWidget(Panel):
         self._view = state.SeriesView()
         self._prepares_next = False
         self._pictures: Mapping[Any, Labels] = {}
-        self.headers_runner, self.runner, self.open_runner = JobRunner(self), JobRunner(self), JobRunner(self)
+        self.headers_runner = JobRunner(self, finished=self._show_candidates, failed=self._on_failed)
+        self.open_runner = JobRunner(self, finished=self._on_opened, failed=self._on_failed)
+        self.runner = JobRunner(self, progressed=self._on_progress, finished=self._on_prepared, failed=self._on_failed)
         self._build()
         self.runner.hold(self.prepare_button)
         self._connect()
@@ -88,14 +90,7 @@ class PrepareWidget(Panel):
         self.path_edit.editingFinished.connect(self.read_headers)
         self.prepare_button.clicked.connect(self.prepare)
         self.cancel_button.clicked.connect(self.runner.cancel)
-        self.headers_runner.finished.connect(self._show_candidates)
-        self.headers_runner.failed.connect(self._on_failed)
-        self.runner.progressed.connect(self._on_progressed)
-        self.runner.finished.connect(self._on_prepared)
-        self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(lambda: self._on_ended("Cancelled."))
-        self.open_runner.finished.connect(self._on_opened)
-        self.open_runner.failed.connect(self._on_failed)
         self.picture_box.currentTextChanged.connect(self._show_picture)
         for box in (self.grid_box, self.bias_box, self.head_box):
             box.toggled.connect(self.code_box.refresh)
@@ -183,7 +178,7 @@ class PrepareWidget(Panel):
         self.status_label.setText(self._view.problem or f"{len(self._candidates)} series.")
         self.code_box.refresh()
 
-    def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
+    def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
         words = filter(None, (progress.message, time_left_text(seconds_left)))
         self.run_controls.show_progress(progress, "; ".join(words))
 
