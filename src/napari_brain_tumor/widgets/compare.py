@@ -55,8 +55,7 @@ class CompareWidget(Panel):
         self.scores, self.differences, self.consensus = ScoreTables(), DifferingSlices(self._viewer), ConsensusPart()
         self.tables = Fold("More &tables and layers", "All pairs, volumes, planes, layers, files.")
         add_to(self.tables.column, self.scores.more, self.differences.more)
-        for part in (line(), self.scores, self.differences, self.tables, self.consensus):
-            inner.addWidget(part)
+        add_to(inner, line(), self.scores, self.differences, self.tables, self.consensus)
         self.result_part.hide()
         self.code_box = ActionLines(self._lines)
         add_to(column, self.labels, self.run_controls, self.notice, self.labels.settings, self.result_part)

@@ -30,8 +30,7 @@ class CorrectControls(QWidget):
         add_to(column, self.busy_bar, self.more)
         self.tidy, self.slices, self.steps = TidySteps(), SliceSteps(), StepList()
         inner = self.more.column
-        for part in (self.tools.more, self.tidy, line(), self.slices, line(), self.steps):
-            inner.addWidget(part)
+        add_to(inner, self.tools.more, self.tidy, line(), self.slices, line(), self.steps)
         self.save_button = button(
             "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
         )

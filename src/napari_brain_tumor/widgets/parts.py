@@ -263,6 +263,13 @@ def wrapped(text: str, name: str = "") -> QLabel:
     return label
 
 
+def selectable(name: str) -> QLabel:
+    """An empty label whose text can be copied."""
+    label = wrapped("", name)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
 def line() -> QFrame:
     """A line between two sections."""
     frame = QFrame()

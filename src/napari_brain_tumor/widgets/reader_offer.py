@@ -12,7 +12,7 @@ from napari_brain_tumor.plugin.default_reader import make_default_reader, may_of
 from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.widgets.case_watch import CaseWatch, watch_cases
-from napari_brain_tumor.widgets.parts import button, check, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, check, wrapped
 from napari_brain_tumor.widgets.worker import notify
 
 _DOCK: Final = "Opening files"
@@ -42,8 +42,7 @@ class ReaderOffer(QFrame):
         self.later_button = button(
             "Not now", "Do not ask again. Open… > Files that need details… has a button that does the same."
         )
-        for control in (self.folders_box, self.yes_button, self.later_button):
-            row.addWidget(control)
+        add_to(row, self.folders_box, self.yes_button, self.later_button)
         self.yes_button.clicked.connect(self.accept)
         self.later_button.clicked.connect(self.leave)
 

@@ -129,12 +129,10 @@ class RestoreWidget(Panel):
         self.list = TickList("Tick what to restore or delete.", "Unsaved labels")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
-        row = flow()
         self.restore_button = button("&Restore", "Add the ticked ones as layers, with their scans if not open.")
         self.delete_button = button("&Delete", "Delete the ticked ones permanently.")
         self.search_button = button("&Look again", "Look for unsaved labels again.")
-        for push_button in (self.restore_button, self.delete_button, self.search_button):
-            row.addWidget(push_button)
+        row = flow(self.restore_button, self.delete_button, self.search_button)
         self.status_label = wrapped("", "Status")
         add_to(column, row, self.status_label)
         self.restore_button.clicked.connect(self.restore)

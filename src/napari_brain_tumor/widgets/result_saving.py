@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
@@ -12,7 +12,7 @@ from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.plugin.layers import case_of
 from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
-from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, show_text, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, selectable, show_text
 from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.saved_files import remember_saved
@@ -48,8 +48,7 @@ class ResultSaving(QWidget):
             "Save the selected labels on the scan's own grid; the file is read back and verified.",
         )
         self.button.setEnabled(False)
-        self.label = wrapped("")
-        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.label = selectable("What was saved")
         add_to(column, self.button, self.label)
         self.label.hide()
         self.schema_box = combo("Which integers are written: each data set uses its own.", "File labels")

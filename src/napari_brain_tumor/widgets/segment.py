@@ -143,8 +143,7 @@ class SegmentWidget(Panel):
         column.addWidget(self.more.summary_label)  # what differs from the defaults is told while it is folded
         column.addWidget(line())
         self.maps = ResultMaps(self.viewer, self.more)
-        for part in (self.result, self.maps, self.saving):
-            column.addWidget(part)
+        add_to(column, self.result, self.maps, self.saving)
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)

@@ -24,6 +24,7 @@ from napari_brain_tumor.widgets.parts import (
     form,
     offer,
     progress_bar,
+    selectable,
     wrapped,
 )
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
@@ -66,7 +67,6 @@ class RunWatch(QWidget):
         rows = form()
         self.runs_box = combo("The runs in the runs folder, the newest first. Choose one to watch it.", "Run")
         rows.addRow("R&un", self.runs_box)
-        self._actions, self._more_actions = first, second = flow(), flow()
         self.more = Fold("More", "Show the folder of a run, watch another one.", "More about runs")
         self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Continue this run in a new process.")
@@ -75,15 +75,12 @@ class RunWatch(QWidget):
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
         self.attach_button = button("Attac&h…", "Watch a run in another folder.")
-        for control in (self.stop_button, self.resume_button, self.install_button):
-            first.addWidget(control)
-        for control in (self.folder_button, self.attach_button):
-            second.addWidget(control)
-        self.more.column.addLayout(second)
+        self._actions = flow(self.stop_button, self.resume_button, self.install_button)
+        self._more_actions = flow(self.folder_button, self.attach_button)
+        self.more.column.addLayout(self._more_actions)
         self.progress_bar = progress_bar("Progress of the run.")
-        self.status_label = wrapped("", "Status")
-        self.status_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        add_to(column, rows, first, self.more, self.progress_bar, self.status_label)
+        self.status_label = selectable("Status")
+        add_to(column, rows, self._actions, self.more, self.progress_bar, self.status_label)
         return column
 
     def _build_pictures(self) -> QVBoxLayout:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.followup.plot import draw_follow_up
@@ -12,7 +12,7 @@ from napari_brain_tumor.followup.tables import save_csv, save_json
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.curves import CurvesCanvas
-from napari_brain_tumor.widgets.parts import Fold, button, column_of, enable, flow, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, enable, flow, selectable
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.worker import JobRunner
 
@@ -46,7 +46,7 @@ class VisitsResults(QWidget):
             "Volumes of the regions, and products of the target lesions, over the visits.", "Curves over time", 300
         )
         self.canvas.hide()
-        self.response_label = _selectable("Response after RANO 2.0")
+        self.response_label = selectable("Response after RANO 2.0")
         self.report_button = button(
             "Re&port…", "Write a self-contained HTML report on the last visit and all earlier ones."
         )
@@ -54,10 +54,9 @@ class VisitsResults(QWidget):
         self.json_button = button("&JSON…", "Write all results.")
         self.export = Fold("E&xport", "Tables of all visits.", "Export")
         self.export.column.addLayout(flow(self.csv_button, self.json_button))
-        self.saved_label = _selectable("What was saved")
+        self.saved_label = selectable("What was saved")
         self.saved_label.hide()
-        for part in (self.sizes, self.canvas, self.response_label, self.report_button, self.export, self.saved_label):
-            column.addWidget(part)
+        add_to(column, self.sizes, self.canvas, self.response_label, self.report_button, self.export, self.saved_label)
         self.report_button.clicked.connect(lambda: ask_path(self, "report.html", "Report (*.html)", self.save_report))
         self.csv_button.clicked.connect(lambda: ask_path(self, "visits.csv", "Table (*.csv)", self.save_table))
         self.json_button.clicked.connect(lambda: ask_path(self, "visits.json", "JSON (*.json)", self.save_json))
@@ -116,9 +115,3 @@ def ask_path(parent: QWidget, name: str, kinds: str, save: Callable[[Path], None
     path, _ = QFileDialog.getSaveFileName(parent, "Save", name, kinds)
     if path:
         save(Path(path))
-
-
-def _selectable(name: str) -> QLabel:
-    label = wrapped("", name)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
