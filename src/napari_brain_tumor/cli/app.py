@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import Overwrite, PathsOption, with_options
+from napari_brain_tumor.cli.arguments import Overwrite, PathsOption, SkipExisting, check_choice, with_options
 from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
@@ -152,10 +152,7 @@ def segment(
             "With several cases, without it: segmentation_results.csv beside the results.",
         ),
     ] = None,
-    skip_existing: Annotated[
-        bool,
-        typer.Option("--skip-existing", help="Skip cases that have a result of the same scans, to continue a batch."),
-    ] = False,
+    skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Segment the tumour of one or several examinations and save it on each scan's own grid.
@@ -169,8 +166,7 @@ def segment(
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import plan_tasks
 
-    if overwrite and skip_existing:
-        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+    check_choice(overwrite=overwrite, skip_existing=skip_existing)
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     method = find_model(request.model)
     _check_fits(method, probabilities=bool(maps or request.thresholds), seeds=bool(request.seeds))
@@ -248,16 +244,8 @@ def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, paral
 
 
 data.command()(with_options(score))
-app.command()(with_options(compare))
-app.command()(with_options(evaluate))
-app.command()(with_options(measure))
-app.command()(with_options(refine))
-app.command()(with_options(check))
-app.command()(with_options(brain))
-app.command()(with_options(export))
-app.command()(with_options(prepare))
-app.command()(with_options(report))
-app.command()(with_options(figure))
+for command in (compare, evaluate, measure, refine, check, brain, export, prepare, report, figure):
+    app.command()(with_options(command))
 app.command("follow-up")(with_options(follow_up))
 app.command()(rerun)
 app.command()(series)

@@ -48,8 +48,19 @@ PathsOption = Annotated[
     ),
 ]
 
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(callback=known_schema, help="What the integers of the labels mean: MSD, BraTS, LGG-binary ..."),
+]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Skip what is done already, to continue a batch.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def check_choice(*, overwrite: bool, skip_existing: bool) -> None:
+    """Refuse to be told both what to do with earlier results."""
+    if overwrite and skip_existing:
+        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:

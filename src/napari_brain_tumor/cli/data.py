@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import Yes, open_case, with_options
+from napari_brain_tumor.cli.arguments import SchemaOption, Yes, open_case, with_options
 from napari_brain_tumor.cli.console import note as tell
 from napari_brain_tumor.cli.console import print_table, run_shown, say
-from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io import open_segmentation, open_truth, role_named
 from napari_brain_tumor.io.table import Table
@@ -29,10 +28,6 @@ data = typer.Typer(
 
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
-SchemaOption = Annotated[
-    str | None,
-    typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
-]
 NoteOption = Annotated[str | None, typer.Option(help="Note to keep with the review.")]
 
 

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import Overwrite
+from napari_brain_tumor.cli.arguments import Overwrite, SchemaOption
 from napari_brain_tumor.cli.console import note, run_shown, say
-from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -22,9 +21,7 @@ def figure(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A figure: .png, .svg or .pdf. A film: .gif or .mp4.")
     ] = Path("figure.png"),
-    schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
-    ] = None,
+    schema: SchemaOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw three planes through the tumour with outlines, volumes and a scale bar; or a film through its slices."""

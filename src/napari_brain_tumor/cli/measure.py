@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.arguments import SchemaOption, open_case
 from napari_brain_tumor.cli.console import lesion_table, note, print_table, say, volume_table
-from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.measure import MeasureRequest
@@ -31,10 +30,7 @@ def measure(
     opening: OpenOptions,
     settings: MeasureRequest,
     computing: ComputeRequest,
-    schema: Annotated[
-        str | None,
-        typer.Option(callback=known_schema, help="What their integers mean, if ambiguous: MSD, BraTS, LGG-binary ..."),
-    ] = None,
+    schema: SchemaOption = None,
     study: Annotated[
         Path | None,
         typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import Overwrite
+from napari_brain_tumor.cli.arguments import Overwrite, SkipExisting, check_choice
 from napari_brain_tumor.cli.console import note, print_table, say, say_error
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io.table import Table
@@ -39,9 +39,7 @@ def prepare(
             help="Folder for the study; of several examinations each gets a folder in it. Without it only the tables.",
         ),
     ] = None,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip examinations that are already prepared, to continue.")
-    ] = False,
+    skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Choose the best series of each sequence, register them, extract the brain, and save a study on one grid.
@@ -53,8 +51,7 @@ def prepare(
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import listed_examinations
 
-    if overwrite and skip_existing:
-        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+    check_choice(overwrite=overwrite, skip_existing=skip_existing)
     cases = listed_examinations(examinations)
     if output is None:
         _show_choices(cases, options)

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import Overwrite, check_free
+from napari_brain_tumor.cli.arguments import Overwrite, SchemaOption, check_free
 from napari_brain_tumor.cli.console import note, print_table, run_shown, say, say_written
-from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 
@@ -30,9 +29,7 @@ def report(
         ),
     ] = None,
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
-    schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
-    ] = None,
+    schema: SchemaOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
