@@ -20,6 +20,7 @@ from napari_brain_tumor.widgets.parts import (
     button,
     combo,
     copy_text,
+    described,
     offer,
     row_of,
     show_text,
@@ -108,7 +109,7 @@ class ActionLines(Fold):
 
 
 def _text(name: str, tip: str) -> QPlainTextEdit:
-    edit = QPlainTextEdit()
+    edit = described(QPlainTextEdit(), tip, name)
     edit.setReadOnly(True)
     edit.setTabChangesFocus(True)  # Tab leaves it, for those who have no mouse
     edit.setTextInteractionFlags(
@@ -120,8 +121,6 @@ def _text(name: str, tip: str) -> QPlainTextEdit:
         f'QPlainTextEdit {{ font-family: "{family}", monospace; border: 1px solid gray; }}'
     )  # else as the theme
     edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    edit.setToolTip(tip)
-    edit.setAccessibleName(name)
     return edit
 
 

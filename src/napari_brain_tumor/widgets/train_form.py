@@ -20,6 +20,7 @@ from napari_brain_tumor.widgets.parts import (
     button,
     column_of,
     combo,
+    described,
     enable,
     flow,
     form,
@@ -112,13 +113,13 @@ class TrainForm(QWidget):
         rows.addRow("&Epochs", self.epochs_box)
         self.batch_box = _number("Samples per step. Lower it if memory runs out.", "Batch", 512)
         rows.addRow("&Batch", self.batch_box)
-        self.rate_box = QDoubleSpinBox()
+        self.rate_box = described(
+            QDoubleSpinBox(), "The largest step size. Lower it if the loss jumps.", "Learning rate"
+        )
         self.rate_box.setDecimals(5)
         self.rate_box.setRange(0, 1)
         self.rate_box.setSingleStep(0.0001)
         self.rate_box.setSpecialValueText(_DEFAULT)
-        self.rate_box.setToolTip("The largest step size. Lower it if the loss jumps.")
-        self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self.estimate_button = button(
             "Measure the &cost", "Measure one step on this device, to estimate the time and memory of the run."
@@ -243,9 +244,7 @@ class TrainForm(QWidget):
 
 
 def _number(tip: str, name: str, largest: int = 100_000) -> QSpinBox:
-    box = QSpinBox()
+    box = described(QSpinBox(), tip, name)
     box.setRange(0, largest)
     box.setSpecialValueText(_DEFAULT)
-    box.setToolTip(tip)
-    box.setAccessibleName(name)
     return box

@@ -19,6 +19,7 @@ from napari_brain_tumor.widgets.parts import (
     button,
     column_of,
     combo,
+    described,
     enable,
     flow,
     form,
@@ -89,10 +90,9 @@ class RunWatch(QWidget):
         self.canvas = CurvesCanvas(
             "Loss, and Dice by region: dotted on training samples, lines on whole validation cases.", "Curves", 340
         )
-        self.sample_label = QLabel()
+        tip = "Predictions on fixed slices of the validation cases, after the last validation."
+        self.sample_label = described(QLabel(), tip, "Sample predictions")
         self.sample_label.setMinimumWidth(1)
-        self.sample_label.setToolTip("Predictions on fixed slices of the validation cases, after the last validation.")
-        self.sample_label.setAccessibleName("Sample predictions")
         add_to(column, self.summary_label, self.canvas, self.sample_label)
         return column
 
