@@ -231,7 +231,7 @@ def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, paral
 
     row = named_as_given(result.row, task)
     if alone and row.status == "skipped":
-        say(f"{task.target} exists already and is passed over.")
+        say(f"{task.target} exists already and is skipped.")
     if alone and row.status == "outdated":
         raise SaveError(row.error)
     if alone and row.status == "exists":

@@ -40,7 +40,7 @@ def create(
     val: Annotated[float, typer.Option(help="Share of the patients in validation.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients in test.")] = 0.0,
     table: Annotated[
-        Path | None, typer.Option("--split", help="CSV with the columns patient and split, perhaps case and grade.")
+        Path | None, typer.Option("--split", help="CSV with the columns patient and split, optionally case and grade.")
     ] = None,
 ) -> None:
     """Make an empty data set."""

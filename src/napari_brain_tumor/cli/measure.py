@@ -50,7 +50,7 @@ def measure(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
 ) -> None:
-    """Measure segmentations: volumes of classes and regions, lesions, diameters after RANO, rim and midline.
+    """Measure segmentations: volumes of classes and regions, lesions, diameters according to RANO, rim and midline.
 
     A file that cannot be measured does not stop the others; the code at the end is 1 then.
 

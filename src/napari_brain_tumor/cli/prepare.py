@@ -86,9 +86,9 @@ def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
             say_error(error, str(case))
             refused.append(str(case))
     if refused:
-        msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared so: {', '.join(refused)}."
+        msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared this way: {', '.join(refused)}."
         raise BrainTumorError(msg)
-    say("Nothing was prepared: give -o FOLDER for that, and --series ROLE=NUMBER to take another one.")
+    say("Nothing was prepared: give -o FOLDER to do so, and --series ROLE=NUMBER to use another series.")
 
 
 def _show_report(task: "PreparationTask", report: "PreparationReport | None", *, parallel: bool) -> "CaseRow":
@@ -96,7 +96,7 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
     from napari_brain_tumor.batch.case_table import CaseRow
 
     if report is None:
-        say(f"{task.folder} holds a prepared study already and is passed over.")
+        say(f"{task.folder} already holds a prepared study and is skipped.")
         return CaseRow(str(task.case), "skipped", str(task.folder))
     if not parallel:
         _show_table(task.case, report.table)

@@ -106,7 +106,7 @@ def _entry(
 def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float] | None) -> "VisitEntry":
     parts = [part.strip() for part in text.split(",")]
     if len(parts) not in (2, 3) or not all(parts):
-        msg = f"{text!r} is not a visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
+        msg = f"{text!r} is not a visit. Give its scans, its labels and optionally its date: CASE,LABELS,2025-01-31."
         raise typer.BadParameter(msg, param_hint="--visit")
     opening = OpenOptions(spacing_mm=spacing)
     return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)

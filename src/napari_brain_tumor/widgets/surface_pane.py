@@ -136,7 +136,7 @@ class SurfacePane(Pane):
         values = sorted(label_values(data) - {0})
         self.note = ""
         if labels is not None and len(values) > _MOST_LABELS:
-            self.note = f"{labels.name} holds {len(values)} labels; surfaces are made of up to {_MOST_LABELS}."
+            self.note = f"{labels.name} holds {len(values)} labels; surfaces can be made of up to {_MOST_LABELS}."
             values = []
         self._made_of, self._brain_of = data, scan
         spacing = (1.0, 1.0, 1.0) if labels is None else tuple(labels.scale[-3:])

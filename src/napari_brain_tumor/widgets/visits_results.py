@@ -46,7 +46,7 @@ class VisitsResults(QWidget):
             "Volumes of the regions, and products of the target lesions, over the visits.", "Curves over time", 300
         )
         self.canvas.hide()
-        self.response_label = selectable("Response after RANO 2.0")
+        self.response_label = selectable("Response according to RANO 2.0")
         self.report_button = button(
             "Re&port…", "Write a self-contained HTML report on the last visit and all earlier ones."
         )
@@ -68,7 +68,7 @@ class VisitsResults(QWidget):
         draw_follow_up(self.canvas.figure, follow_up)
         self.canvas.show()
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]
-        self.response_label.setText(f"Response after RANO 2.0\n{state.response_text(follow_up)}")
+        self.response_label.setText(f"Response according to RANO 2.0\n{state.response_text(follow_up)}")
 
     def let_save(self, can_save: bool) -> None:
         """Offer to write it, where there is something and nothing else is under way."""
