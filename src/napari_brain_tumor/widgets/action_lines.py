@@ -4,11 +4,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase, QShowEvent
-from qtpy.QtWidgets import (
-    QLabel,
-    QPlainTextEdit,
-    QSizePolicy,
-)
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QSizePolicy
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.requests.lines import CommandLines

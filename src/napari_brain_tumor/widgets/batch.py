@@ -8,11 +8,7 @@ from typing import Any, Final
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QHeaderView
 
 from napari_brain_tumor.batch import CaseProgress, CaseRow
 from napari_brain_tumor.errors import BrainTumorError

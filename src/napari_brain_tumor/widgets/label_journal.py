@@ -17,12 +17,7 @@ from napari_brain_tumor.io.packed import write_packed
 from napari_brain_tumor.io.source_files import describe_sources
 from napari_brain_tumor.plugin.label_watch import Applied, LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of, scans_under
-from napari_brain_tumor.plugin.layers import (
-    CODES_KEY,
-    LayerData,
-    is_prompt_layer,
-    segmentation_tag,
-)
+from napari_brain_tumor.plugin.layers import CODES_KEY, LayerData, is_prompt_layer, segmentation_tag
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 from napari_brain_tumor.plugin.viewers import window_of

@@ -12,16 +12,7 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.widgets.parts import (
-    Fold,
-    button,
-    check,
-    combo,
-    form,
-    offer,
-    offer_layers,
-    wrapped,
-)
+from napari_brain_tumor.widgets.parts import Fold, button, check, combo, form, offer, offer_layers, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
 from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 from napari_brain_tumor.widgets.stored_maps import MAPS

@@ -8,11 +8,7 @@ import napari.viewer
 import numpy as np
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QLabel,
-)
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QLabel
 
 from napari_brain_tumor.plugin import reader, viewers
 from napari_brain_tumor.preparation import Candidate, candidates_of
