@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -18,6 +17,7 @@ from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
+from napari_brain_tumor.widgets.notice import Notice
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.tick_list import TickList
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
@@ -26,7 +26,7 @@ _SEARCH_MS: Final = 600
 """After a layer was removed, whose journal is ended meanwhile."""
 
 
-class RestoreNotice(QFrame):
+class RestoreNotice(Notice):
     """Journals the labels of a viewer, and asks once a session whether to bring back what a crash left unsaved.
 
     Hidden unless there is something to ask; the first one that is made in a session asks.
@@ -38,35 +38,22 @@ class RestoreNotice(QFrame):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
-        super().__init__()
+        restore = button("Restore", "Add them as layers, with their scans if these are not open.")
+        later_tip = f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them."
+        super().__init__("Unsaved labels of an earlier session", restore, later_tip)
+        self.restore_button = restore
         self._viewer = napari_viewer
         self.offers: list[state.Offer] = []
         self.search_runner = JobRunner(self, finished=self._on_found, failed=notify_error)
         self.runner = JobRunner(self, finished=self._on_loaded, failed=notify_error)
         self.runner.hold(self)
-        self._build()
-        self.hide()
+        self.restore_button.clicked.connect(self.restore)
+        self.later_button.clicked.connect(self.decline)
         self._session = start_journal(napari_viewer, session).session
         if not self._session.asked:
             self._session.asked = True
             home = self._session.home
             self.search_runner.call(state.offers, ("lost",), home)
-
-    def _build(self) -> None:
-        self.setObjectName("restore_notice")
-        self.setStyleSheet("#restore_notice { border: 1px solid gray; }")  # napari's themes draw no frames
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 6)
-        self.text_label = wrapped("", "Unsaved labels of an earlier session")
-        # No letters for Alt: the notice stands above the tabs, and these have theirs.
-        self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
-        self.later_button = button(
-            "Not now",
-            f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them.",
-        )
-        add_to(column, self.text_label, flow(self.restore_button, self.later_button))
-        self.restore_button.clicked.connect(self.restore)
-        self.later_button.clicked.connect(self.decline)
 
     def _on_found(self, offers: Sequence[state.Offer]) -> None:
         self.offers = list(offers)
