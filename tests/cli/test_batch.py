@@ -132,7 +132,7 @@ def test_a_batch_that_was_stopped_goes_on(cases: list[Path], run: Run) -> None:
     code, out, err = run("segment", *cases, "-o", "out/")
     assert (code, results()) == (1, ["one", "three", "two"])
     assert "2 segmented, 1 left as they were" in out
-    assert "--skip-existing passes over them without an error, --overwrite replaces them" in out
+    assert "--skip-existing skips them without an error, --overwrite replaces them" in out
     code, out, _ = run("segment", *cases, "-o", "out/", "--skip-existing")
     assert code == 0
     assert "3 cases: 3 skipped" in out
@@ -147,7 +147,7 @@ def test_a_single_case_is_passed_over_too(cases: list[Path], run: Run) -> None:
     run("segment", cases[0])
     code, out, err = run("segment", cases[0], "--skip-existing")
     assert (code, err) == (0, "")
-    assert out == "one_segmentation.nii.gz exists already and is passed over.\n"
+    assert out == "one_segmentation.nii.gz exists already and is skipped.\n"
 
 
 def test_a_result_that_cannot_be_read_is_told_in_the_table(cases: list[Path], run: Run) -> None:

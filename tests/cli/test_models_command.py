@@ -124,7 +124,7 @@ def test_licence_and_origin_have_to_be_told_where_nobody_can_be_asked(run: Run, 
 def test_licence_and_origin_are_asked_for_at_a_terminal(
     run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = {"Licence of the weights": "MIT", "Where are they from": "a friend"}
+    answers = {"Licence of the weights": "MIT", "Origin of the weights": "a friend"}
     monkeypatch.setattr(command.sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(command.typer, "prompt", answers.__getitem__)
     assert run("import", weights, *TOLD)[0] == 0

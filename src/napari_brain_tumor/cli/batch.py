@@ -159,8 +159,8 @@ def _sum_up(rows: BatchRows, past_tense: str) -> None:
                 say(f"  {row.case}: {row.error}")
         if rows.states["exists"]:
             say(
-                "  Results that exist already were left as they are. --skip-existing passes over them without an "
-                "error, --overwrite replaces them."
+                "  Results that exist already were left as they are. --skip-existing skips them without an error, "
+                "--overwrite replaces them."
             )
         if rows.table is not None and rows.table.is_written:
             say(f"Table of all cases: {os.fspath(rows.table.path)}")

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case, with_options
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.arguments import SchemaOption, Yes, open_case, with_options
+from napari_brain_tumor.cli.console import note as tell
+from napari_brain_tumor.cli.console import print_table, run_shown, say
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io import open_segmentation, open_truth, role_named
+from napari_brain_tumor.io.formats import TIFF
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, RelabelRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
-    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.study import Segmentation
 
 data = typer.Typer(
@@ -25,27 +28,22 @@ data = typer.Typer(
 
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
-SchemaOption = Annotated[
-    str | None,
-    typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
-]
-NoteOption = Annotated[str | None, typer.Option(help="Of the review.")]
+NoteOption = Annotated[str | None, typer.Option(help="Note to keep with the review.")]
 
 
 @data.command()
 def create(
     dataset: Dataset,
-    name: Annotated[str | None, typer.Option(help="Of the data set; the folder's name if not given.")] = None,
-    description: Annotated[str, typer.Option(help="What is in it.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the rule that puts new patients on a side.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the data set; by default that of the folder.")] = None,
+    description: Annotated[str, typer.Option(help="What the data set holds.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side.")] = 0,
     val: Annotated[float, typer.Option(help="Share of the patients in validation.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients in test.")] = 0.0,
     table: Annotated[
-        Path | None, typer.Option("--split", help="CSV with the columns patient and split, perhaps case and grade.")
+        Path | None, typer.Option("--split", help="CSV with the columns patient and split, optionally case and grade.")
     ] = None,
 ) -> None:
     """Make an empty data set."""
-    from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
 
     created = CuratedDataset.create(
@@ -62,20 +60,16 @@ def add(
     opening: OpenOptions,
     request: AddCaseRequest,
     labels: Annotated[
-        Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
+        Path | None, typer.Option(help="File or folder with its label; by default the one beside the scan.")
     ] = None,
     schema: SchemaOption = None,
 ) -> None:
     """Add an examination with its label."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     study = open_case(scan, opening)
-    for text in study.notes:
-        tell(text)
+    tell(*study.notes)
     segmentation = _label(labels, scan, schema, opening.spacing_mm)
     record = opened.add(
         study,
@@ -99,16 +93,13 @@ def add(
 @data.command("list")
 def list_cases(
     dataset: Dataset,
-    state: Annotated[str | None, typer.Option(help="Only cases of that state.")] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases on this side: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
-    from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
-    from napari_brain_tumor.io.table import Table
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     cases = opened.cases(
         state=None if state is None else _state(state), split=None if side is None else side_named(side)
     )
@@ -122,11 +113,7 @@ def list_cases(
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
     """Show everything that is known about a case."""
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.io.table import Table
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     record = opened.case(case)
     facts = ((what, value) for what, value in _facts(opened, record).items() if value)
     print_table(record.id, Table.of_cells(("What", "Value"), facts))
@@ -135,16 +122,13 @@ def show(dataset: Dataset, case: Case) -> None:
 @data.command()
 def split(
     dataset: Dataset,
-    table: Annotated[Path | None, typer.Option(help="CSV with a given split for patients to come.")] = None,
-    seed: Annotated[int | None, typer.Option(help="New seed of the rule for patients to come.")] = None,
-    val: Annotated[float | None, typer.Option(help="New share of validation for patients to come.")] = None,
-    test: Annotated[float | None, typer.Option(help="New share of test for patients to come.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with the sides of new patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="New seed of the rule for new patients.")] = None,
+    val: Annotated[float | None, typer.Option(help="New share of validation among new patients.")] = None,
+    test: Annotated[float | None, typer.Option(help="New share of test among new patients.")] = None,
 ) -> None:
-    """Show who is on which side; change the rule for patients to come. Nobody who has a side is moved."""
-    from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    opened = CuratedDataset(dataset)
+    """Show who is on which side; change the rule for new patients. Nobody who has a side is moved."""
+    opened = _opened(dataset)
     if table is not None:
         say(f"{opened.apply_split(table)} new patients from {table.name}")
     if (seed, val, test) != (None, None, None):
@@ -165,11 +149,7 @@ def relabel(
     schema: SchemaOption = None,
 ) -> None:
     """Replace the label of a case."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.io import open_segmentation
-
-    record = CuratedDataset(dataset).relabel(
+    record = _opened(dataset).relabel(
         case,
         open_segmentation(labels, schema),
         known_slices=request.known_slices,
@@ -187,11 +167,8 @@ def review(
     state: Annotated[str, typer.Argument(metavar="STATE", help="draft, accepted, rejected or needs-second-look.")],
     note: NoteOption = None,
 ) -> None:
-    """Note what was decided about the label of a case."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    record = CuratedDataset(dataset).review(case, _state(state), note)
+    """Record the decision about the label of a case."""
+    record = _opened(dataset).review(case, _state(state), note)
     say(f"{record.id} is {record.state.replace('_', ' ')}")
 
 
@@ -199,13 +176,10 @@ def review(
 def remove(
     dataset: Dataset,
     cases: Annotated[list[str], typer.Argument(metavar="CASE", help="Ids of cases.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove cases and their files. Their patients' side of the split is kept, should they come back."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     for case in cases:
         opened.case(case)
     if not yes:
@@ -218,13 +192,10 @@ def remove(
 @data.command("import")
 @with_options
 def import_command(dataset: Dataset, request: ImportRequest) -> None:
-    """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset
+    """Add all cases of another data set; those already there are skipped, those refused are listed."""
     from napari_brain_tumor.dataset.imports import import_folder
 
-    report = run_shown(import_folder(CuratedDataset(dataset), request), "Import")
+    report = run_shown(import_folder(_opened(dataset), request), "Import")
     for case in report.outcomes:
         if case.outcome == "refused" or case.text:
             tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
@@ -237,14 +208,12 @@ def import_command(dataset: Dataset, request: ImportRequest) -> None:
 @data.command()
 def check(
     dataset: Dataset,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; all if not given.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; by default all.")] = None,
 ) -> None:
     """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.checks import check_dataset
 
-    findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
+    findings = run_shown(check_dataset(_opened(dataset), cases or None), "Check")
     for finding in findings:
         if finding.severity != "ok":
             say(f"{finding.severity}: {finding.case}: {finding.problem}. What to do: {finding.todo}.")
@@ -259,27 +228,24 @@ def check(
 def export(
     dataset: Dataset,
     raw: Annotated[Path, typer.Argument(metavar="RAW", help="The folder nnUNet_raw.")],
-    number: Annotated[int, typer.Option(help="Of the data set in nnU-Net, 1 to 999.")],
-    name: Annotated[str | None, typer.Option(help="Of the data set in nnU-Net.")] = None,
+    number: Annotated[int, typer.Option(help="Number of the data set in nnU-Net, 1 to 999.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set in nnU-Net.")] = None,
     roles: Annotated[str, typer.Option(help="Channels; cases that lack one are left out.")] = "T1,T1c,T2,FLAIR",
-    regions: Annotated[bool, typer.Option("--regions", help="Learn nested regions, not classes.")] = False,
+    regions: Annotated[bool, typer.Option("--regions", help="Train on nested regions instead of classes.")] = False,
     whole_tumour: Annotated[
         bool,
         typer.Option("--whole-tumour", help="Only the whole tumour; cases that mark nothing more are then accepted."),
     ] = False,
-    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
+    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; by default accepted.")] = None,
     preprocessed: Annotated[
-        Path | None, typer.Option(help="The folder nnUNet_preprocessed; by its variable, or beside RAW, if not given.")
+        Path | None, typer.Option(help="Folder nnUNet_preprocessed; by default its variable's, or beside RAW.")
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset, case_id_from
+    from napari_brain_tumor.dataset import case_id_from
     from napari_brain_tumor.dataset.nnunet_export import NnunetTarget, export_nnunet
-    from napari_brain_tumor.io import role_named
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     target = NnunetTarget(
         number,
         name or case_id_from(opened.name),
@@ -296,11 +262,15 @@ def export(
     say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
+def _opened(folder: Path) -> "CuratedDataset":
+    from napari_brain_tumor.dataset import CuratedDataset
+
+    return CuratedDataset(folder)
+
+
 def _label(
     labels: Path | None, scan: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None
 ) -> "Segmentation":
-    from napari_brain_tumor.io import open_segmentation, open_truth
-
     if labels is not None:
         return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
     label = open_truth(scan, schema, spacing_mm=spacing_mm)
@@ -311,9 +281,7 @@ def _label(
 
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-    """The spacing is for files that do not tell it, such as TIFF slices."""
-    from napari_brain_tumor.io.formats import TIFF
-
+    """The spacing is for files that do not state it, such as TIFF slices."""
     return spacing_mm if labels.is_dir() or TIFF.fits(labels) else None
 
 
@@ -330,7 +298,7 @@ def _state(text: str) -> "ReviewState":
 
 
 def _maker(request: RelabelRequest) -> "MadeBy | None":
-    """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
+    """Who made the label, where the options say so; a model that is named made it, alone if not said otherwise."""
     from napari_brain_tumor.dataset import MadeBy
 
     if request.made_by is None and request.model is None:
@@ -387,8 +355,6 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
 
 
 def _sides_table(dataset: "CuratedDataset") -> "Table":
-    from napari_brain_tumor.io.table import Table
-
     index = dataset.index
     sides = ("train", "val", "test")
     counts = Counter((patient.stratum or "unknown", patient.split) for patient in index.patients.values())

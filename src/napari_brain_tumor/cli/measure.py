@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.arguments import SchemaOption, open_case
+from napari_brain_tumor.cli.console import lesion_table, note, print_table, say, volume_table
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -29,16 +30,13 @@ def measure(
     opening: OpenOptions,
     settings: MeasureRequest,
     computing: ComputeRequest,
-    schema: Annotated[
-        str | None,
-        typer.Option(callback=known_schema, help="What their integers mean, if ambiguous: MSD, BraTS, LGG-binary ..."),
-    ] = None,
+    schema: SchemaOption = None,
     study: Annotated[
         Path | None,
         typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),
     ] = None,
     lesions: Annotated[
-        bool, typer.Option("--lesions", help="Print each lesion too, with its diameters after RANO.")
+        bool, typer.Option("--lesions", help="Also print each lesion, with its diameters according to RANO.")
     ] = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write one tidy table of everything measured.")
@@ -48,11 +46,11 @@ def measure(
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Write one row a file: status, volumes, notes, errors."),
+        typer.Option(metavar="FILE.csv", help="Write one row per file: status, volumes, notes, errors."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
 ) -> None:
-    """Measure segmentations: volumes of classes and regions, lesions, diameters after RANO, rim and midline.
+    """Measure segmentations: volumes of classes and regions, lesions, diameters according to RANO, rim and midline.
 
     A file that cannot be measured does not stop the others; the code at the end is 1 then.
 
@@ -111,8 +109,6 @@ def _written(
     csv: Path | None, output: Path | None, examinations: "Mapping[int, Examination]", *, as_json: bool
 ) -> Iterator[None]:
     """Write what was measured at the end, also if some files were not."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.io.atomic import write_text
     from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 
     try:
@@ -126,7 +122,6 @@ def _written(
 
 
 def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> None:
-    from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
     rows: list[dict[str, Any]] = []
@@ -140,18 +135,13 @@ def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> No
 
 
 def _print_volumes(name: str, volumes: "VolumeTable", examination: "Examination | None") -> None:
-    from napari_brain_tumor.cli.console import print_table, volume_table
-
     print_table(name, volume_table(volumes))
     if examination is not None:
         _print_lesions(examination)
 
 
 def _print_lesions(examination: "Examination") -> None:
-    from napari_brain_tumor.cli.console import lesion_table, note, print_table, say
-
     print_table("Lesions", lesion_table(examination))
     if examination.rim is not None:
         say(examination.rim.sentence)
-    for text in examination.notes:
-        note(text)
+    note(*examination.notes)
