@@ -145,7 +145,7 @@ FLAIR_ALONE = ("--series", "T1c=-")
 def test_several_examinations_get_a_folder_each_and_one_that_fails_stops_no_other(small, monkeypatch):
     monkeypatch.chdir(small)
     told = run("prepare", "one", "three", "two")
-    assert "1 of 3 examinations cannot be prepared so: three" in str(told.exception)
+    assert "1 of 3 examinations cannot be prepared this way: three" in str(told.exception)
     assert told.output.count("2 series") == 2
     told = run("prepare", "one", "three", "two", "-o", "studies", *FLAIR_ALONE)
     assert "1 of 3 cases were not prepared: three" in str(told.exception)

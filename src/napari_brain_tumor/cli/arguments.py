@@ -41,7 +41,7 @@ PathsOption = Annotated[
         "--paths",
         metavar="auto|relative|absolute|names",
         callback=known_style,
-        help="How the record of a result names its scans: relative to itself (auto: those that lie near), absolute, "
+        help="How the record of a result refers to its scans: relative to itself (auto: only those nearby), absolute, "
         "or without folders.",
     ),
 ]

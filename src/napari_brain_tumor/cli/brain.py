@@ -30,7 +30,7 @@ def brain(
     for text in study.notes:
         note(text)
     if not traits_of(study).whole_head:
-        note("The skull was removed from these scans already: the mask is of what is left.")
+        note("The skull has already been removed from these scans: the mask covers what is left.")
     mask = run_shown(brain_mask_job(study, request.device), study.name)
     save_mask(mask, study, output)
     size = brain_volume_ml(study.grid, mask)

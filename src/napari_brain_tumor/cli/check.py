@@ -29,13 +29,13 @@ def check(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
     opening: OpenOptions,
     request: SegmentRequest,
-    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be checked as well.")] = None,
+    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to check as well.")] = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What their integers mean: MSD, BraTS, LGG-binary ...")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
+    """Check a case before it is segmented; the exit code is 1 if something would stop or spoil the result."""
     from napari_brain_tumor.cli.console import print_table, say
     from napari_brain_tumor.preflight import check_case, worst
 

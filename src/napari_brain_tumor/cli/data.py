@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(
     name="data",
-    help="Data sets of curated cases: what you correct and accept, and what training reads.",
+    help="Curated data sets: cases that you correct and accept, and train on.",
     no_args_is_help=True,
 )
 
@@ -29,19 +29,19 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
-NoteOption = Annotated[str | None, typer.Option(help="Of the review.")]
+NoteOption = Annotated[str | None, typer.Option(help="Note on the review.")]
 
 
 @data.command()
 def create(
     dataset: Dataset,
-    name: Annotated[str | None, typer.Option(help="Of the data set; the folder's name if not given.")] = None,
-    description: Annotated[str, typer.Option(help="What is in it.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the rule that puts new patients on a side.")] = 0,
-    val: Annotated[float, typer.Option(help="Share of the patients in validation.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share of the patients in test.")] = 0.0,
+    name: Annotated[str | None, typer.Option(help="Name of the data set; by default that of the folder.")] = None,
+    description: Annotated[str, typer.Option(help="What the data set contains.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side of the split.")] = 0,
+    val: Annotated[float, typer.Option(help="Fraction of the patients in validation.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Fraction of the patients in test.")] = 0.0,
     table: Annotated[
-        Path | None, typer.Option("--split", help="CSV with the columns patient and split, perhaps case and grade.")
+        Path | None, typer.Option("--split", help="CSV with the columns patient and split, optionally case and grade.")
     ] = None,
 ) -> None:
     """Make an empty data set."""
@@ -62,7 +62,7 @@ def add(
     opening: OpenOptions,
     request: AddCaseRequest,
     labels: Annotated[
-        Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
+        Path | None, typer.Option(help="File or folder with its label; by default searched for beside the scan.")
     ] = None,
     schema: SchemaOption = None,
 ) -> None:
@@ -99,8 +99,8 @@ def add(
 @data.command("list")
 def list_cases(
     dataset: Dataset,
-    state: Annotated[str | None, typer.Option(help="Only cases of that state.")] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases on this side of the split: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
     from napari_brain_tumor.cli.console import print_table, say
@@ -121,7 +121,7 @@ def list_cases(
 
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
-    """Show everything that is known about a case."""
+    """Show everything that is recorded about a case."""
     from napari_brain_tumor.cli.console import print_table
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.io.table import Table
@@ -135,12 +135,12 @@ def show(dataset: Dataset, case: Case) -> None:
 @data.command()
 def split(
     dataset: Dataset,
-    table: Annotated[Path | None, typer.Option(help="CSV with a given split for patients to come.")] = None,
-    seed: Annotated[int | None, typer.Option(help="New seed of the rule for patients to come.")] = None,
-    val: Annotated[float | None, typer.Option(help="New share of validation for patients to come.")] = None,
-    test: Annotated[float | None, typer.Option(help="New share of test for patients to come.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with a given split for future patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="New seed of the rule for future patients.")] = None,
+    val: Annotated[float | None, typer.Option(help="New validation fraction for future patients.")] = None,
+    test: Annotated[float | None, typer.Option(help="New test fraction for future patients.")] = None,
 ) -> None:
-    """Show who is on which side; change the rule for patients to come. Nobody who has a side is moved."""
+    """Show who is on which side; change the rule for future patients. Nobody who has a side is moved."""
     from napari_brain_tumor.cli.console import print_table, say
     from napari_brain_tumor.dataset import CuratedDataset
 
@@ -187,7 +187,7 @@ def review(
     state: Annotated[str, typer.Argument(metavar="STATE", help="draft, accepted, rejected or needs-second-look.")],
     note: NoteOption = None,
 ) -> None:
-    """Note what was decided about the label of a case."""
+    """Record the review decision about the label of a case."""
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
 
@@ -218,7 +218,7 @@ def remove(
 @data.command("import")
 @with_options
 def import_command(dataset: Dataset, request: ImportRequest) -> None:
-    """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
+    """Add all cases of another data set; those already there are skipped, those refused are listed."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.dataset import CuratedDataset
@@ -237,9 +237,9 @@ def import_command(dataset: Dataset, request: ImportRequest) -> None:
 @data.command()
 def check(
     dataset: Dataset,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; all if not given.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; by default all.")] = None,
 ) -> None:
-    """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
+    """Check labels and scans for errors; the exit code is 1 if there is one."""
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.checks import check_dataset
@@ -259,17 +259,22 @@ def check(
 def export(
     dataset: Dataset,
     raw: Annotated[Path, typer.Argument(metavar="RAW", help="The folder nnUNet_raw.")],
-    number: Annotated[int, typer.Option(help="Of the data set in nnU-Net, 1 to 999.")],
-    name: Annotated[str | None, typer.Option(help="Of the data set in nnU-Net.")] = None,
+    number: Annotated[int, typer.Option(help="Number of the data set in nnU-Net, 1 to 999.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set in nnU-Net.")] = None,
     roles: Annotated[str, typer.Option(help="Channels; cases that lack one are left out.")] = "T1,T1c,T2,FLAIR",
-    regions: Annotated[bool, typer.Option("--regions", help="Learn nested regions, not classes.")] = False,
+    regions: Annotated[bool, typer.Option("--regions", help="Train on nested regions instead of classes.")] = False,
     whole_tumour: Annotated[
         bool,
-        typer.Option("--whole-tumour", help="Only the whole tumour; cases that mark nothing more are then accepted."),
+        typer.Option(
+            "--whole-tumour", help="Export only the whole tumour; cases labelled with nothing more are then included."
+        ),
     ] = False,
-    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
+    states: Annotated[
+        list[str] | None, typer.Option("--state", help="Review states to include; by default accepted.")
+    ] = None,
     preprocessed: Annotated[
-        Path | None, typer.Option(help="The folder nnUNet_preprocessed; by its variable, or beside RAW, if not given.")
+        Path | None,
+        typer.Option(help="The folder nnUNet_preprocessed; by default from its environment variable, or beside RAW."),
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
@@ -325,7 +330,7 @@ def _state(text: str) -> "ReviewState":
         if state == key:
             return state
     known = ", ".join(state.replace("_", "-") for state in STATES)
-    msg = f"{text!r} is not a state of a review. Known are {known}."
+    msg = f"{text!r} is not a review state. Choose one of {known}."
     raise typer.BadParameter(msg)
 
 

@@ -21,7 +21,7 @@ def figure(
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file.")] = False,
 ) -> None:
     """Draw three planes through the tumour with outlines, volumes and a scale bar; or a film through its slices."""
     from napari_brain_tumor.cli.console import note, run_shown, say
@@ -33,7 +33,7 @@ def figure(
     suffix = output.suffix.lower()
     if suffix not in FIGURE_SUFFIXES + FILM_SUFFIXES:
         known = ", ".join(FIGURE_SUFFIXES + FILM_SUFFIXES)
-        msg = f"What {output.name} should be is not known. End its name with one of {known}."
+        msg = f"The format of {output.name} is not known. End its name with one of {known}."
         raise SaveError(msg)
     study = open_study(case, **opening.beside(case).changed())
     labels = open_segmentation(segmentation, schema)

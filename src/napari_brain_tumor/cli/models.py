@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 from napari_brain_tumor.cli.model_cells import baseline_cells, card_entries, model_cells
 
 models_app = typer.Typer(
-    help="List the installed models; show, count, import, export and remove them.",
+    help="List, show, import, export and remove models; count their parameters.",
     invoke_without_command=True,
     add_completion=False,
 )
 
 _BASELINE_COLUMNS: Final = ("Name", "How it works", "Regions", "Seeds")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of a model in the list.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model in the list.")]
 
 
 class _Scaling(StrEnum):
@@ -65,13 +65,13 @@ def list_installed() -> None:
     if trained:
         print_table("Models", Table.of_cells(columns, trained, right=frozenset(right)))
     else:
-        say(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
+        say(f"No model is installed. Models are searched for in the package and in {models_folder()}.")
     print_table("Methods without weights (baselines)", Table.of_cells(_BASELINE_COLUMNS, untrained))
 
 
 @models_app.command()
 def show(name: NameArgument) -> None:
-    """Show the card of a model: what it is, what it was trained on, how well it does, on which terms."""
+    """Show the card of a model: what it is, what it was trained on, how well it performs, and its licence."""
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.models.cards import ModelInfo
 
@@ -90,7 +90,7 @@ def count(
     inputs: Annotated[int, typer.Option("--in", min=1, help="Input channels.")] = 4,
     outputs: Annotated[int, typer.Option("--out", min=1, help="Output channels.")] = 3,
     dims: Annotated[
-        int | None, typer.Option(min=2, max=3, help="Count all for 2D or 3D; by default both are shown.")
+        int | None, typer.Option(min=2, max=3, help="Count all as 2D or as 3D; by default both are shown.")
     ] = None,
 ) -> None:
     """Count the parameters of every network that can be trained.
@@ -123,22 +123,25 @@ def import_(
         typer.Argument(metavar="FILE", help="Zip of a model, or a state dict: .safetensors, .pth, .pt, .tar or .ckpt."),
     ],
     architecture: Annotated[
-        str | None, typer.Option(help="Of a state dict: u2net, u2netp, resunet_plus_plus or unet_brain.")
+        str | None, typer.Option(help="Architecture of a state dict: u2net, u2netp, resunet_plus_plus or unet_brain.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="That the model gets here; a zip has one.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for the model; a zip already has one.")] = None,
     roles: Annotated[
         str | None, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
     ] = None,
     regions: Annotated[
         str | None, typer.Option(metavar="WT,...", help="Region that each output channel predicts, in order.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Terms under which the weights may be used.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence under which the weights may be used.")] = None,
     origin: Annotated[
-        str | None, typer.Option(help="Who trained the weights on what, or the address that they are from.")
+        str | None, typer.Option(help="Who trained the weights and on what, or their web address.")
     ] = None,
-    title: Annotated[str, typer.Option(help="For people.")] = "",
+    title: Annotated[str, typer.Option(help="Title shown to users.")] = "",
     scaling: Annotated[
-        _Scaling, typer.Option(help="Of intensities: mean 0 and deviation 1; 0 to 1; or then as photographs.")
+        _Scaling,
+        typer.Option(
+            help="Of intensities: mean 0 and standard deviation 1; 0 to 1; or 0 to 1, then as for photographs."
+        ),
     ] = _Scaling.zscore,
     statistics: Annotated[
         _Statistics,
@@ -148,10 +151,12 @@ def import_(
         str, typer.Option(metavar="LOW,HIGH", help="Percentiles to which intensities are clipped first.")
     ] = "0.5,99.5",
     plane_spacing: Annotated[
-        float, typer.Option(metavar="MM", min=0.2, help="Millimetres between pixels of the network's slices.")
+        float, typer.Option(metavar="MM", min=0.2, help="Pixel size of the network's slices in millimetres.")
     ] = 1.0,
-    margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Kept around the head within slices.")] = 8,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of that name.")] = False,
+    margin: Annotated[
+        int, typer.Option(metavar="PIXELS", min=0, help="Margin kept around the head within slices.")
+    ] = 8,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of the same name.")] = False,
 ) -> None:
     """Install a model that `models export --format zip` wrote, or weights trained with a network's own code elsewhere.
 
@@ -181,7 +186,7 @@ def import_(
             roles=_words(_needed(roles, "--roles")),
             regions=_words(_needed(regions, "--regions")),
             licence=_value_or_prompt(licence, "--licence", "Licence of the weights"),
-            origin=_value_or_prompt(origin, "--origin", "Where are they from"),
+            origin=_value_or_prompt(origin, "--origin", "Origin of the weights"),
             title=title,
             preprocessing=preprocessing,
             replace=replace,
@@ -194,13 +199,16 @@ def import_(
 @models_app.command()
 def export(
     name: NameArgument,
-    kind: Annotated[_Format, typer.Option("--format", help="Of the file.")] = _Format.onnx,
+    kind: Annotated[_Format, typer.Option("--format", help="Format of the file.")] = _Format.onnx,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; without it NAME.onnx, NAME.pt2 or NAME.zip here.")
+        Path | None,
+        typer.Option("--output", "-o", help="File; by default NAME.onnx, NAME.pt2 or NAME.zip in the current folder."),
     ] = None,
     sides: Annotated[
         str | None,
-        typer.Option(metavar="[Z,]Y,X", help="Size of the only images it will take; by default as many as can be."),
+        typer.Option(
+            metavar="[Z,]Y,X", help="Fixed size of the images it accepts; by default as many sizes as possible."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
 ) -> None:
@@ -233,7 +241,7 @@ def remove(name: NameArgument, yes: Annotated[bool, typer.Option("--yes", "-y", 
     model = find_model(name)
     if not yes and not model.bundled:
         if not sys.stdin.isatty():
-            msg = f"{model.folder} would be deleted. Give --yes to do so."
+            msg = f"{model.folder} would be deleted. Use --yes to confirm."
             raise BrainTumorError(msg)
         typer.confirm(f"Delete {model.folder}?", abort=True)
     remove_checkpoint(model)
@@ -253,7 +261,7 @@ def _export_zip(model: "ModelInfo", output: Path | None, *, overwrite: bool) -> 
 
     path = output or Path(f"{model.name}.zip")
     if path.exists() and not overwrite:
-        msg = f"{path} exists already. Give --overwrite to replace it, or --output another file."
+        msg = f"{path} already exists. Use --overwrite to replace it, or choose another file with --output."
         raise SaveError(msg)
     return export_package(model, path)
 
@@ -265,7 +273,7 @@ def _say_installed(model: "ModelInfo") -> None:
 
 def _needed(value: str | None, option: str) -> str:
     if value is None:
-        msg = "Weights without a card need it; a zip that `models export` wrote would not."
+        msg = "It is required for weights without a card; a zip that `models export` wrote does not need it."
         raise typer.BadParameter(msg, param_hint=option)
     return value
 
@@ -275,7 +283,7 @@ def _check_no_baseline(name: str) -> None:
     from napari_brain_tumor.catalogue import Baseline, list_models
 
     if name in {method.name for method in list_models() if isinstance(method, Baseline)}:
-        msg = f"A method without weights is called {name!r}. Choose another name."
+        msg = f"{name!r} is the name of a method without weights. Choose another name."
         raise CheckpointError(msg)
 
 

@@ -20,8 +20,8 @@ def prepare(
         list[Path],
         typer.Argument(
             metavar="EXAM",
-            help="DICOM study, BIDS subject or session, or folder of files; several, folders of them, or a .txt that "
-            "lists them.",
+            help="DICOM study, BIDS subject or session, or folder of files; one or more, folders of them, or a .txt "
+            "file that lists them.",
         ),
     ],
     options: PrepareOptions,
@@ -32,11 +32,12 @@ def prepare(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Folder for the study; of several examinations each gets a folder in it. Without it only the tables.",
+            help="Folder for the prepared study; several examinations get one subfolder each. Without it, only the "
+            "tables are printed.",
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Pass over examinations that are prepared already: go on.")
+        bool, typer.Option("--skip-existing", help="Skip examinations that are already prepared, to resume a batch.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier prepared studies.")] = False,
 ) -> None:
@@ -50,7 +51,7 @@ def prepare(
     from napari_brain_tumor.cli.outputs import listed_examinations
 
     if overwrite and skip_existing:
-        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+        raise typer.BadParameter("Use only one of --skip-existing and --overwrite.", param_hint="--skip-existing")
     cases = listed_examinations(examinations)
     if output is None:
         _show_choices(cases, options)
@@ -87,9 +88,9 @@ def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
             say_error(error, str(case))
             refused.append(str(case))
     if refused:
-        msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared so: {', '.join(refused)}."
+        msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared this way: {', '.join(refused)}."
         raise BrainTumorError(msg)
-    say("Nothing was prepared: give -o FOLDER for that, and --series ROLE=NUMBER to take another one.")
+    say("Nothing was prepared: add -o FOLDER to do so, and --series ROLE=NUMBER to use another series.")
 
 
 def _show_report(task: "PreparationTask", report: "PreparationReport | None", *, parallel: bool) -> "CaseRow":
@@ -98,7 +99,7 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
     from napari_brain_tumor.cli.console import note, say
 
     if report is None:
-        say(f"{task.folder} holds a prepared study already and is passed over.")
+        say(f"{task.folder} already holds a prepared study and is skipped.")
         return CaseRow(str(task.case), "skipped", str(task.folder))
     if not parallel:
         _show_table(task.case, report.table)

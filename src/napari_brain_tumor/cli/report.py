@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_brain_tumor.followup.followup import FollowUp
     from napari_brain_tumor.followup.visits import Visit
 
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file.")]
 
 
 def report(
@@ -30,13 +30,13 @@ def report(
             metavar="CASE,LABELS[,DATE]", help="Another examination of the patient, the earliest first; repeatable."
         ),
     ] = None,
-    date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
+    date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Date of this examination.")] = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
     ] = None,
     overwrite: _Overwrite = False,
 ) -> None:
-    """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
+    """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, notes."""
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.followup.document import open_visit
     from napari_brain_tumor.followup.followup import follow_up_job
@@ -113,7 +113,7 @@ def _entry(
 def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float] | None) -> "VisitEntry":
     parts = [part.strip() for part in text.split(",")]
     if len(parts) not in (2, 3) or not all(parts):
-        msg = f"{text!r} is not a visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
+        msg = f"{text!r} is not a visit. Give its scans, its labels and optionally its date: CASE,LABELS,2025-01-31."
         raise typer.BadParameter(msg, param_hint="--visit")
     opening = OpenOptions(spacing_mm=spacing)
     return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)
@@ -121,7 +121,7 @@ def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float]
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
     if target.exists() and not overwrite:
-        msg = f"{target} exists already. Give --overwrite to replace it, or another name with -o."
+        msg = f"{target} already exists. Use --overwrite to replace it, or choose another name with -o."
         raise SaveError(msg)
 
 

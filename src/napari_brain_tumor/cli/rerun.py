@@ -19,7 +19,7 @@ def rerun(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Save the new segmentation here; without it none is written.")
+        Path | None, typer.Option("--output", "-o", help="Save the new segmentation here; by default none is written.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -30,21 +30,23 @@ def rerun(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="auto|cpu|cuda|mps", callback=known_device, help="Instead of the recorded one."),
+        typer.Option(
+            metavar="auto|cpu|cuda|mps", callback=known_device, help="Device to use instead of the recorded one."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file at --output.")] = False,
 ) -> None:
-    """Compute a result again from its record and compare: ends with 0 if it came out the same, with 1 if not.
+    """Compute a result again from its record and compare: the exit code is 0 if it is the same, 1 if not.
 
-    Scans and model are proven by their SHA-256 first. Labels that differ by no more than another processor may change
-    count as the same, and are told.
+    Scans and model are first verified by their SHA-256. Labels that differ by no more than another processor may change
+    count as the same, and are reported.
     """
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.records import rerun_job
 
     if output is not None and output.exists() and not overwrite:
-        msg = f"{output} exists already. Give --overwrite to replace it, or another name with -o."
+        msg = f"{output} already exists. Use --overwrite to replace it, or choose another name with -o."
         raise SaveError(msg)
     replay = run_shown(rerun_job(record, output=output, data=data, model=model, device=device), record.name)
     say(json.dumps(replay.as_json(), indent=2, ensure_ascii=False) if as_json else replay.describe())

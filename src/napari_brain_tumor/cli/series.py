@@ -16,7 +16,7 @@ def series(
     case: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an examination, or one of its files.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the DICOM series of an examination: what each is, and the number by which `--series` picks it."""
+    """List the DICOM series of an examination: what each is, and the number with which `--series` picks it."""
     from napari_brain_tumor.cli.console import note, print_table, say
     from napari_brain_tumor.io import list_series
 
