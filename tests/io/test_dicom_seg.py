@@ -313,7 +313,7 @@ def test_scan_is_never_replaced_and_an_earlier_segmentation_is(tmp_path):
     with pytest.raises(SaveError, match="holds no segmentation"):
         save_segmentation(result, scan)
     assert scan.read_bytes() == before
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError, match="already exists"):
         save_segmentation(result, path, overwrite=False)
 
 

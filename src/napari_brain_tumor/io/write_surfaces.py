@@ -108,7 +108,7 @@ def _output(
     }
     if not surfaces:
         missing = ", ".join(options.regions or segmentation.known_regions)
-        msg = f"{target.name} was not saved: the labels of {segmentation.name} contain nothing of {missing}."
+        msg = f"{target.name} was not saved: the labels of {segmentation.name} contain no {missing}."
         raise SaveError(msg)
     places = _places(target, tuple(surfaces), alone=len(options.regions) == 1)
     parts = []
