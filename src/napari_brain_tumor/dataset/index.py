@@ -281,7 +281,9 @@ class DatasetIndex(_Document):
         for key, patient in patients.items():
             for other in patient.same_person:
                 if other not in patients or patients[other].split != patient.split:
-                    msg = f"{key} ({patient.split}) and {other} are one person, but not on one side of the split"
+                    msg = (
+                        f"{key} ({patient.split}) and {other} are the same person, but on different sides of the split"
+                    )
                     raise ValueError(msg)
         return patients
 
@@ -317,7 +319,7 @@ class DatasetIndex(_Document):
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
-        msg = f"{what} {repeated[0]} is there more than once"
+        msg = f"{what} {repeated[0]} occurs more than once"
         raise ValueError(msg)
 
 

@@ -38,9 +38,8 @@ def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
     case_id = requested or case_id_from(name)
     if case_id.lower() in used:
         msg = (
-            f"{index.name} has a case {case_id} already. To replace its label, relabel it; for another "
-            "examination give "
-            "another id."
+            f"{index.name} already has a case {case_id}. To replace its label, relabel it; for another examination "
+            "use another id."
         )
         raise DatasetError(msg)
     if case_id != case_id_from(case_id):
@@ -57,7 +56,7 @@ def spelling(patient: str, key: str) -> str:
 def new_review(state: ReviewState, note: str, *, decided: bool = False) -> Review:
     """A review of now; raises `DatasetError` if there is no such state."""
     if state not in STATES:
-        msg = f"{state!r} is not a state of a review. Known are {', '.join(STATES)}."
+        msg = f"{state!r} is not a review state. Choose one of {', '.join(STATES)}."
         raise DatasetError(msg)
     return Review(state=state, note=note, reviewed_at=now() if decided or state != "draft" else None)
 
