@@ -176,7 +176,7 @@ def test_where_the_card_cannot_be_written_the_network_is_not_either(tmp_path, mo
 def test_files_that_are_there_are_replaced_only_if_asked_for(tmp_path):
     model, _ = model_and_network(tmp_path / "model", "unet")
     (tmp_path / "net.json").write_text("mine")
-    with pytest.raises(SaveError, match=r"net\.json exists already"):
+    with pytest.raises(SaveError, match=r"net\.json already exists"):
         export_torch(model, tmp_path / "net.pt2")
     assert (tmp_path / "net.json").read_text() == "mine"
     export_torch(model, tmp_path / "net.pt2", overwrite=True)

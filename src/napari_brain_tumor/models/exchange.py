@@ -153,7 +153,7 @@ def _free_place(path: Path, suffix: str, *, overwrite: bool) -> Path:
     document = path.with_suffix(".json")
     existing = [place for place in (path, document) if place.exists()]
     if existing and not overwrite:
-        msg = f"{existing[0]} exists already. Choose another name, or ask to overwrite it."
+        msg = f"{existing[0]} already exists. Choose another name, or ask to overwrite it."
         raise SaveError(msg)
     return document
 
@@ -230,7 +230,7 @@ def _largest_difference(network: nn.Module, run: Runner, images: Sequence[torch.
         # Written so that NaN is refused too.
         if not difference <= _TOLERANCE * scale:
             msg = (
-                f"The exported {name} does not say the same as the model: logits differ by up to {difference:.2g}, "
+                f"The exported {name} does not agree with the model: logits differ by up to {difference:.2g}, "
                 f"at most {_TOLERANCE * scale:.2g} is expected. Nothing was written; try the other format."
             )
             raise CheckpointError(msg)

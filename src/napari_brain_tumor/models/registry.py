@@ -63,7 +63,7 @@ def build_network(
         For an unknown architecture or arguments that it does not take.
     """
     if architecture not in ARCHITECTURES:
-        msg = f"No architecture is called {architecture!r}. Known are: {', '.join(ARCHITECTURES)}."
+        msg = f"No architecture is called {architecture!r}. Choose one of: {', '.join(ARCHITECTURES)}."
         raise CheckpointError(msg)
     keywords = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
     neighbours = checked_neighbours(arguments, dims)
@@ -87,7 +87,7 @@ def build_configuration(name: str, in_channels: int, out_channels: int, dims: Di
     """
     configuration = CONFIGURATIONS.get(current_name(name))
     if configuration is None:
-        msg = f"No configuration is called {name!r}. Known are: {', '.join(CONFIGURATIONS)}."
+        msg = f"No configuration is called {name!r}. Choose one of: {', '.join(CONFIGURATIONS)}."
         raise CheckpointError(msg)
     return build_network(
         configuration.architecture, in_channels, out_channels, dims or configuration.dims, configuration.arguments
