@@ -89,7 +89,7 @@ def test_the_row_says_which_sides_are_exchanged(sample):
     upside_down = {**sample.sequences, "FLAIR": sample.sequences["FLAIR"][:, :, ::-1]}
     told = row(replace(sample, sequences=upside_down), "Fit")
     assert told.verdict == "warn"
-    assert told.words.startswith("FLAIR is not aligned with T1, but is so with head and feet exchanged")
+    assert told.words.startswith("FLAIR is not aligned with T1, but would be with head and feet exchanged")
 
 
 def test_the_row_says_by_how_much_and_what_to_do(sample):

@@ -54,7 +54,7 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
         msg = f"{place} is a folder with other files in it. They are left as they are: choose another folder."
         raise SaveError(msg)
     if not overwrite:
-        msg = f"{place} holds a prepared study already. Give --overwrite (overwrite=True) to replace it."
+        msg = f"{place} already holds a prepared study. Use --overwrite (overwrite=True) to replace it."
         raise SaveError(msg)
 
 
