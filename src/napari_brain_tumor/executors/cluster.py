@@ -143,7 +143,7 @@ class _Run:
             return
         msg = (
             f"The workers that had this case were lost {ATTEMPTS} times, the last one at {address}: most often because "
-            "memory ran out. Start workers with more memory (`dask worker --memory-limit`), or fewer on a machine."
+            "memory ran out. Start workers with more memory (`dask worker --memory-limit`), or fewer per machine."
         )
         yield Finished(number, error=WorkerDiedError(msg))
 
@@ -158,7 +158,7 @@ class _Run:
         if self._client.status != "running":
             msg = (
                 "The connection to the scheduler was lost. Start it again, then run the same command with "
-                "--skip-existing: finished cases are passed over."
+                "--skip-existing: finished cases are skipped."
             )
             raise ClusterError(msg)
         self._threads = dict(self._client.nthreads())
