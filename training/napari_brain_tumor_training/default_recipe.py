@@ -175,5 +175,5 @@ def _checked(entries: dict[str, Any]) -> TrainConfig:
         return TrainConfig.model_validate(entries)
     except ValidationError as error:
         problems = "; ".join(e["msg"] for e in error.errors())
-        msg = f"No recipe can be made of this: {problems}."
+        msg = f"No recipe can be made from this: {problems}."
         raise TrainingError(msg) from error

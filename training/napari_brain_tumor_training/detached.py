@@ -70,7 +70,7 @@ def resume_run(folder: Path) -> Run:
     """
     read_request(folder)
     if (folder / STATUS_FILE).exists() and attach(folder).status.is_alive:
-        msg = f"The run in {folder} is still going. Stop it first, or just watch it."
+        msg = f"The run in {folder} is still running. Stop it first, or just watch it."
         raise TrainingError(msg)
     return _launch(folder)
 

@@ -298,8 +298,8 @@ def _read(setup: Setup) -> Plan | None:
         raise TrainingError(msg) from error
     if plan.request != setup.recorded():
         msg = (
-            f"{setup.folder} holds another reproduction: {_words(plan.request)}. Now it was asked for "
-            f"{_words(setup.recorded())}. Choose another folder."
+            f"{setup.folder} holds another reproduction: {_words(plan.request)}. This time {_words(setup.recorded())} "
+            "was requested. Choose another folder."
         )
         raise TrainingError(msg)
     return plan
