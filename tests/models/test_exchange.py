@@ -156,7 +156,7 @@ def test_a_program_that_says_something_else_is_not_kept(tmp_path, monkeypatch):
 def test_a_program_that_says_nan_is_not_kept(tmp_path, monkeypatch):
     model, _ = model_and_network(tmp_path / "model", "unet")
     monkeypatch.setattr(exchange, "_as_program", lambda _: (b"", lambda image: torch.full((1, 3, 8, 8), torch.nan)))
-    with pytest.raises(CheckpointError, match="does not say the same"):
+    with pytest.raises(CheckpointError, match="does not agree"):
         export_torch(model, tmp_path / "net.pt2", sides=(8, 8))
     assert nothing_was_written(tmp_path)
 
