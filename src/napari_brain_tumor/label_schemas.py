@@ -189,8 +189,7 @@ def schema_named(name: str) -> LabelSchema:
             return schema
     msg = (
         f"No label schema is called {name!r}. Choose one of: {', '.join(SCHEMAS)}; or state what each number means, "
-        "such "
-        "as 1=enhancing,2=edema,3=non-enhancing."
+        "such as 1=enhancing,2=edema,3=non-enhancing."
     )
     raise LabelSchemaError(msg)
 

@@ -174,8 +174,7 @@ def _join(
     if len(raters) < 2:
         msg = (
             f"The reference {reference} is not part of the consensus, which leaves only {', '.join(raters)}. Two or "
-            "more "
-            "are needed: add another segmentation, or leave out --reference."
+            "more are needed: add another segmentation, or leave out --reference."
         )
         raise ComparisonError(msg)
     return run_shown(consensus_job(raters, known_method, resample=resample), "joining")

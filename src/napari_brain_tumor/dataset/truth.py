@@ -102,7 +102,7 @@ def truth_of(
     if known_slices is not None:
         truth = Truth(segmentation, mask & _slices_mask(segmentation.data.shape, known_slices))
     if not truth.known.any():
-        msg = f"No voxel of {segmentation.name} is known: name the slices or voxels whose labels are known."
+        msg = f"No voxel of {segmentation.name} is known: name the slices or voxels that are labelled."
         raise DatasetError(msg)
     return truth
 

@@ -179,8 +179,7 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
     what = ", ".join(map(str, sorted(present - {0})))
     return schema, (
         "What the labels mean is a guess: neither a record nor the name states it, and of all schemas only "
-        f"{schema.name} "
-        f"fits the values {what}.",
+        f"{schema.name} fits the values {what}.",
     )
 
 

@@ -251,8 +251,7 @@ def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: 
     if not contents.series:
         msg = (
             f"{place.name} holds no image of a supported format (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM "
-            "series). "
-            f"Open the folder of one case. {' '.join(contents.notes)}"
+            f"series). Open the folder of one case. {' '.join(contents.notes)}"
         )
         raise UnreadableFileError(msg.rstrip())
     series_by_role, notes = dicom.pick(contents, picks, place) if picks else dicom.candidates(contents, place)

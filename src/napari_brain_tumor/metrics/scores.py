@@ -84,7 +84,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "volume_error_relative": "(predicted - true volume)/true volume, signed: -0.1 means 10 % too small. "
     "None where the truth is empty.",
     "hd95_mm": "95 % Hausdorff distance in mm, the larger of both directions' percentiles weighted by surface area "
-    "(DeepMind surface-distance, BraTS 2023). {_EMPTY_DISTANCE}",
+    f"(DeepMind surface-distance, BraTS 2023). {_EMPTY_DISTANCE}",
     "hd95_pooled_mm": "95 % Hausdorff distance in mm, percentile of both directions' distances between outermost "
     f"voxels together (medpy, panoptica). {_EMPTY_DISTANCE}",
     "hd95_max_mm": "95 % Hausdorff distance in mm, the larger of both directions' percentiles between outermost "

@@ -67,8 +67,7 @@ def _reference(sources: Mapping[Role, Source], moved: set[Role]) -> Role:
     if still is None:
         msg = (
             "The sequence onto whose grid the others were resampled is not chosen, so a script cannot open them this "
-            "way. "
-            "Choose it too, or save the layers and open the saved files."
+            "way. Choose it too, or save the layers and open the saved files."
         )
         raise RecordError(msg)
     return still

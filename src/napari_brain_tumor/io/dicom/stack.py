@@ -319,7 +319,6 @@ def _check_numbers(frames: Sequence[Frame], name: str) -> None:
     msg = (
         f"{name} seems to lack slices: its instance numbers run in steps of {usual}, but jump from {numbers[at]} "
         f"({frames[at].name}) to {numbers[at + 1]} ({frames[at + 1].name}), and there are no positions to check. "
-        "Export the "
-        "whole series again."
+        "Export the whole series again."
     )
     raise UnreadableFileError(msg)
