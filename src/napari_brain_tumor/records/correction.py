@@ -40,7 +40,7 @@ def corrected_job(
     recorded = None if provenance.refinement is None else provenance.refinement.from_labels_sha256
     if initial is not None and recorded not in (None, labels_sha256(initial.data)):
         notes.append(
-            "The labels to correct did not come out the same, so the prompts were applied to other labels than then."
+            "The labels to correct did not come out the same, so the prompts were applied to different labels."
         )
     rule = 1 if provenance.refinement is None else provenance.refinement.rule
     if provenance.refined and rule != RULE:
