@@ -16,7 +16,7 @@ class ComputeRequest(Request):
         int,
         Field(ge=0),
         Option(
-            help="Processes on this machine; 1 computes in the present one, 0 uses as many as fit.",
+            help="Processes on this machine; 1 uses the present one, 0 as many as cores and memory allow.",
             label="Processes",
             expected="a number of at least 0",
             error=ClusterError,
