@@ -256,7 +256,7 @@ def page(document: dict[str, Any]) -> str:
         "Written by `python benchmarks/examinations.py DATA --out docs/examinations.json --count N`. Every number is",
         "in [examinations.json](examinations.json); [Preparing raw examinations](preparation.md) says what is done.",
         "",
-        "Each is a validation glioma in a synthetic head, which is turned by 2 to 12 degrees and shifted by up to 10",
+        "Each is a validation glioma in a synthetic head, which is rotated by 2 to 12 degrees and shifted by up to 10",
         "mm along each axis between the sequences; FLAIR and T2 are axial slices of 5 mm, T1 sagittal ones, T1c has 1",
         "mm in every second examination, else 5. They were written as files and went through `prepare` and `segment`",
         f"with the default model: {means['examinations']} of {PLANNED}; {means['refused']} were refused.",

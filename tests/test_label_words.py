@@ -183,7 +183,7 @@ def test_fewer_labels_tell_fewer_regions(labels, regions, names):
     ],
 )
 def test_words_that_leave_a_label_open_are_a_question(labels):
-    with pytest.raises(LabelSchemaError, match=r"leave open.*schema="):
+    with pytest.raises(LabelSchemaError, match=r"do not state clearly.*schema="):
         guess_schema({1, 2}, "case.nii.gz", labels)
 
 

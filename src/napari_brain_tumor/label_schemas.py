@@ -174,8 +174,8 @@ def schema_named(name: str) -> LabelSchema:
         if schema.name.lower() == key:
             return schema
     raise LabelSchemaError(
-        f"No label schema is called {name!r}. Known are: {', '.join(SCHEMAS)}; or say what each number is, such as "
-        "1=enhancing,2=edema,3=non-enhancing."
+        f"No label schema is called {name!r}. Choose one of: {', '.join(SCHEMAS)}; or state what each number means, "
+        "such as 1=enhancing,2=edema,3=non-enhancing."
     )
 
 
@@ -210,7 +210,7 @@ def guess_schema(
     candidates = ", ".join(schema.name for schema in fitting) or "none that is known"
     raise LabelSchemaError(
         f"What the labels {sorted(present)} in {file_name or 'this segmentation'} mean is not certain: "
-        f"they fit {candidates}. Name the schema, for example schema='MSD'. Known are: {', '.join(SCHEMAS)}."
+        f"they fit {candidates}. Name the schema, for example schema='MSD'. The schemas are: {', '.join(SCHEMAS)}."
     )
 
 
@@ -260,7 +260,7 @@ def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
         return schema
     words = ", ".join(f"{value} {' and '.join(text)!r}" for value, text in sorted(texts.items()))
     raise LabelSchemaError(
-        f"The labels of dataset.json leave open what they mean: {words}. Say it, for example "
+        f"The labels of dataset.json do not state clearly what they mean: {words}. State it, for example "
         "schema='1=edema,2=non-enhancing,3=enhancing'."
     )
 
@@ -292,8 +292,8 @@ def _spelt_out(text: str) -> LabelSchema:
     schema = _schema_of_dataset({value: meaning.strip() for value, (_, _, meaning) in zip(values, pairs, strict=True)})
     if schema is None:
         raise LabelSchemaError(
-            f"{text!r} does not say what the numbers mean. Known are edema, non-enhancing, enhancing, resection "
-            "cavity, tumour core and whole tumour."
+            f"{text!r} does not say what the numbers mean. Use edema, non-enhancing, enhancing, resection "
+            "cavity, tumour core or whole tumour."
         )
     return schema
 

@@ -170,7 +170,7 @@ def test_a_write_that_fails_later_ends_the_journal_and_keeps_what_it_has(tmp_pat
 
 def test_a_journal_without_a_base_is_refused(tmp_path):
     (tmp_path / "layer").mkdir()
-    with pytest.raises(UnreadableFileError, match="no base"):
+    with pytest.raises(UnreadableFileError, match="no readable starting labels"):
         recover(tmp_path / "layer")
 
 

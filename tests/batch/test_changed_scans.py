@@ -85,7 +85,7 @@ def test_a_batch_says_which_result_is_of_other_scans_and_leaves_it(tmp_path, cas
         main(command)
     assert stop.value.code == 1
     told = capsys.readouterr()
-    assert "1 skipped, 1 with a result of other scans" in told.out
+    assert "1 skipped, 1 with a result from other scans" in told.out
     assert "FLAIR was changed (p1_flair.nii.gz). It was left unchanged; --overwrite replaces it." in told.out
     assert Path("out/p1_segmentation.nii.gz").read_bytes() == before
     with Path("out/segmentation_results.csv").open(newline="") as file:

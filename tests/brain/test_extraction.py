@@ -224,7 +224,7 @@ def test_masks_are_written_where_they_may_be(case, tmp_path):
     with pytest.raises(SaveError, match=r"\.nii"):
         check_mask_target(tmp_path / "mask.nrrd", overwrite=True)
     scan = next(iter(study.sources.values())).path
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError, match="already exists"):
         check_mask_target(scan, overwrite=False)
     with pytest.raises(SaveError, match="one of the scans"):
         save_mask(brain, study, scan)
@@ -263,7 +263,7 @@ def test_a_result_within_an_own_mask_needs_that_mask(case, tiny, tmp_path):
 def test_a_mask_that_was_in_memory_alone_cannot_be_taken_again(case, tiny, tmp_path):
     study, brain = case
     path = save_segmentation(segment(study, tiny, "cpu", brain=brain), tmp_path / "result.nii.gz")
-    with pytest.raises(RecordError, match="in memory alone"):
+    with pytest.raises(RecordError, match="only in memory"):
         rerun(path)
 
 

@@ -139,7 +139,7 @@ def test_a_scan_without_brain_gives_nothing_and_says_so():
     empty = np.zeros((10, 10, 10), bool)
     result = run_job(find_regions_job(Scan({"FLAIR": np.zeros(empty.shape, np.float32)}, empty, (3.0, 3.0, 3.0))))
     assert not result.masks["WT"].any()
-    assert "could not be laid" in result.notes[0]
+    assert "could not be registered" in result.notes[0]
 
 
 def test_a_part_of_a_brain_is_matched_with_its_part_of_the_template():

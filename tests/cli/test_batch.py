@@ -119,7 +119,7 @@ def test_an_unexpected_error_of_a_single_case_is_a_message_and_debug_shows_where
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", odd)
     code, _, err = run("segment", cases[0])
     assert code == 1
-    assert "Unexpected Odd: odd. This is a fault of the program; --debug shows where." in err
+    assert "Unexpected Odd: odd. This is a bug in the program; --debug shows where." in err
     with pytest.raises(BrainTumorError, match="3 of 3 cases"):
         cli.main(["--debug", "segment", *map(str, cases)])
     assert capfd.readouterr().err.count("Traceback") == 3
@@ -131,7 +131,7 @@ def test_a_batch_that_was_stopped_goes_on(cases: list[Path], run: Run) -> None:
     before = first.stat().st_mtime_ns
     code, out, err = run("segment", *cases, "-o", "out/")
     assert (code, results()) == (1, ["one", "three", "two"])
-    assert "2 segmented, 1 left as they were" in out
+    assert "2 segmented, 1 left unchanged" in out
     assert "--skip-existing skips them without an error, --overwrite replaces them" in out
     code, out, _ = run("segment", *cases, "-o", "out/", "--skip-existing")
     assert code == 0
@@ -147,7 +147,7 @@ def test_a_single_case_is_passed_over_too(cases: list[Path], run: Run) -> None:
     run("segment", cases[0])
     code, out, err = run("segment", cases[0], "--skip-existing")
     assert (code, err) == (0, "")
-    assert out == "one_segmentation.nii.gz exists already and is skipped.\n"
+    assert out == "one_segmentation.nii.gz already exists and is skipped.\n"
 
 
 def test_a_result_that_cannot_be_read_is_told_in_the_table(cases: list[Path], run: Run) -> None:
@@ -198,7 +198,7 @@ def test_an_output_that_another_run_wrote_meanwhile_is_left_alone(
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", overtaken)
     code, out, err = run("segment", cases[0])
     assert code == 1
-    assert "exists already, perhaps written by another run a moment ago" in err
+    assert "already exists, perhaps written by another run a moment ago" in err
     assert "Wrote" not in out
     assert Path("one_segmentation.nii.gz").read_bytes() == b"theirs"
     assert not Path("one_segmentation.json").exists()

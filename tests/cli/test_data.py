@@ -99,7 +99,7 @@ def test_removing_asks_first(brain_tumor, folder, scan, monkeypatch):
     [
         (("show", "{folder}", "nobody"), 1, "no case 'nobody'"),
         (("list", "{folder}", "--side", "left"), 1, "not a side of a split"),
-        (("review", "{folder}", "x", "fine"), 2, "not a state"),
+        (("review", "{folder}", "x", "fine"), 2, "not a review state"),
         (("add", "{folder}", "{scan}", "--known-slices", "4-2"), 2, "not a list of slice numbers"),
         (("add", "{folder}", "{scan}", "--made-by", "magic"), 2, "is not one of"),
         (("add", "{folder}", "{bare}"), 1, "No label was found"),

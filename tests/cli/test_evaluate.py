@@ -107,7 +107,7 @@ def test_a_case_without_truth_is_told_and_the_others_are_scored(tmp_path: Path, 
     (cases / "two" / "two_seg.nii.gz").unlink()
     code, out, err = run(cases, "--models", "unet", "--schema", "MSD", "-o", "out")
     assert code == 1
-    assert "two: No truth lies with two." in err
+    assert "two: No truth was found for two." in err
     assert "Not everything was scored: two." in err
     assert line(out, "unet", "Whole tumour")[1] == "2"
     document = json.loads((tmp_path / "out" / "scores.json").read_text())

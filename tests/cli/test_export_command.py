@@ -75,4 +75,4 @@ def test_every_examination_of_a_bids_data_set_gets_its_derivative(run, tmp_path)
     assert written == [f"{stem}_ce-gd_space-orig_desc-tumor_dseg.nii.gz" for stem in stems]
     assert all(name in "".join(out.split()) for name in written)
     code, _, errors = run("segment", "bids/sub-02", "--model", "threshold", "--format", "bids", "-o", "bids")
-    assert (code, "exists already" in " ".join(errors.split())) == (1, True)
+    assert (code, "already exists" in " ".join(errors.split())) == (1, True)

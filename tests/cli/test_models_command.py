@@ -159,7 +159,7 @@ def test_export_writes_network_and_card_and_replaces_only_if_asked_for(run: Run,
     assert (code, out) == (0, "Wrote tiny.pt2\nWrote tiny.json\n")
     assert json.loads((tmp_path / "tiny.json").read_text())["input"]["shape"] == ["any", 4, 16, 24]
     code, _, err = run("export", "tiny", "--format", "torch-export")
-    assert (code, "exists already" in err) == (1, True)
+    assert (code, "already exists" in err) == (1, True)
     assert run("export", "tiny", "--format", "torch-export", "--overwrite")[0] == 0
     assert run("export", "tiny", "--format", "torch-export", "--sides", "big")[0] == 2
 
@@ -167,7 +167,7 @@ def test_export_writes_network_and_card_and_replaces_only_if_asked_for(run: Run,
 def test_a_model_is_handed_on_as_a_zip(run: Run, tmp_path: Path) -> None:
     tiny_model(models_folder() / "tiny")
     assert run("export", "tiny", "--format", "zip")[:2] == (0, "Wrote tiny.zip\n")
-    assert "exists already" in run("export", "tiny", "--format", "zip")[2]
+    assert "already exists" in run("export", "tiny", "--format", "zip")[2]
     code, out, _ = run("import", "tiny.zip", "--name", "copy")
     assert (code, "--model copy" in out) == (0, True)
     assert (models_folder() / "copy" / "weights.safetensors").read_bytes() == (

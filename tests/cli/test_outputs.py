@@ -90,14 +90,14 @@ def test_a_result_is_named_after_the_link_that_was_typed() -> None:
 
 def test_an_earlier_result_is_replaced_only_when_asked() -> None:
     Path("seg.nii.gz").touch()
-    with pytest.raises(SaveError, match=r"exists already.*--overwrite"):
+    with pytest.raises(SaveError, match=r"already exists.*--overwrite"):
         plan_tasks([Path("case")], "seg.nii.gz")
     assert targets(plan_tasks([Path("case")], "seg.nii.gz", overwrite=True)) == ["seg.nii.gz"]
 
 
 def test_earlier_masks_are_replaced_only_when_asked() -> None:
     case, masks = folder("TCGA_1", "TCGA_1_1.tif"), folder("masks", "TCGA_1_1_mask.tif")
-    with pytest.raises(SaveError, match=r"TCGA_1_1_mask\.tif exists already"):
+    with pytest.raises(SaveError, match=r"TCGA_1_1_mask\.tif already exists"):
         plan_tasks([case], str(masks))
     assert targets(plan_tasks([case], str(masks), overwrite=True)) == ["masks"]
 

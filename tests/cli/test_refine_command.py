@@ -166,7 +166,7 @@ def test_what_cannot_be_done_is_refused_with_one_message(
 def test_file_and_model_are_not_taken_together(case: Path, run: Run) -> None:
     code, _, err = run("refine", case, "--prompts", "x.json", "--segmentation", "a.nii.gz", "--model", "threshold")
     assert code == 2
-    assert "once" in err
+    assert "exactly one of" in err
 
 
 def test_roles_are_named_as_for_other_commands(tmp_path: Path, run: Run) -> None:

@@ -65,7 +65,7 @@ def test_an_earlier_map_is_kept_and_nothing_is_computed(case, tiny, run, tmp_pat
     (tmp_path / "seg_uncertainty.nii.gz").write_bytes(b"mine")
     code, _, err = run("segment", case, "--model", tiny, "-o", "seg.nii.gz", "--uncertainty")
     assert code == 1
-    assert "seg_uncertainty.nii.gz exists already" in err
+    assert "seg_uncertainty.nii.gz already exists" in err
     assert (tmp_path / "seg_uncertainty.nii.gz").read_bytes() == b"mine"
     assert not (tmp_path / "seg.nii.gz").exists()
 

@@ -175,7 +175,7 @@ def test_turned_axes_are_compared_and_other_grids_refused_or_resampled() -> None
     assert found.scores[0].scores.dice == pytest.approx(0.8)
     assert found.notes == ("b resampled onto one grid, to the nearest label: check that it fits.",)
     away = Segmentation(TRUTH.data, Grid(GRID.shape, affine(origin=(500, 0, 0))))
-    with pytest.raises(GridMismatchError, match="one examination"):
+    with pytest.raises(GridMismatchError, match="same examination"):
         compare_segmentations({"a": TRUTH, "b": away}, resample=True)
     with pytest.raises(SpacingUnknownError):
         compare_segmentations({"a": TRUTH, "b": Segmentation(TRUTH.data, Grid(GRID.shape, GRID.affine, "voxel"))})

@@ -157,7 +157,7 @@ def test_an_export_replaces_nothing(dataset, tmp_path):
     report = run_job(export_nnunet(dataset, tmp_path / "raw", target))
     values = np.unique(nib.load(report.folder / "labelsTr" / "anna.nii.gz").get_fdata())
     assert values.tolist() == [0, 1]
-    with pytest.raises(DatasetError, match="there already"):
+    with pytest.raises(DatasetError, match="already exists"):
         run_job(export_nnunet(dataset, tmp_path / "raw", target))
 
 

@@ -32,14 +32,14 @@ def test_an_index_comes_back_from_its_text(dataset):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda c: c["cases"][1].update(id="ONE"), "the id one is there more than once"),
+        (lambda c: c["cases"][1].update(id="ONE"), "the id one occurs more than once"),
         (lambda c: c["cases"][1].update(image="imagesTr/one.nii.gz"), "more than once"),
         (lambda c: c["cases"][1].update(image="../one.nii.gz"), "must be folder/file inside"),
         (lambda c: c["cases"][1].update(image="/etc/passwd"), "must be folder/file inside"),
         (lambda c: c["cases"][0].update(split="val"), "its patient A on train"),
         (lambda c: c["cases"][0].update(patient="B"), "its patient B on val"),
         (lambda c: c["patients"].pop("A"), "its patient A on None"),
-        (lambda c: c["patients"]["A"].update(same_person=["B"]), "not on one side"),
+        (lambda c: c["patients"]["A"].update(same_person=["B"]), "on different sides"),
         (lambda c: c["cases"][0].update(colour="red"), "Extra inputs"),
         (lambda c: c.update(format=2), "Input should be 1"),
         (lambda c: c["cases"][1]["label"].update(known_slices={"axis": 2, "numbers": [SHAPE[2]]}), "it has 12 slices"),

@@ -253,8 +253,8 @@ def test_a_change_waits_for_another_process_and_says_so(dataset):
     [
         ({"case_id": "a/b"}, DatasetError, "cannot be an id"),
         ({"case_id": "..", "patient": "x"}, DatasetError, "cannot be an id"),
-        ({"case_id": "TAKEN"}, DatasetError, "has a case TAKEN already"),
-        ({"state": "good"}, DatasetError, "'good' is not a state"),
+        ({"case_id": "TAKEN"}, DatasetError, "already has a case TAKEN"),
+        ({"state": "good"}, DatasetError, "'good' is not a review state"),
         ({"split": "left"}, SplitError, "'left' is not a side"),
         ({"known_slices": [40]}, DimensionError, "slices 0 to 11"),
         ({"known_slices": []}, DatasetError, "No voxel"),

@@ -172,7 +172,7 @@ def test_the_truth_may_lie_elsewhere(tmp_path: Path) -> None:
     options = {"predictions": {"p": tmp_path / "p"}, "predictions_schema": "MSD", "schema": "MSD"}
     result = evaluate(tmp_path / "scans", truth=tmp_path / "truth", **options)
     assert [row.case for row in result.rows if row.region == "WT"] == ["one", "two"]
-    with pytest.raises(UnreadableFileError, match="No truth lies with one"):
+    with pytest.raises(UnreadableFileError, match="No truth was found for one"):
         evaluate(tmp_path / "scans" / "one", **options)
     (tmp_path / "truth" / "two_seg.nii.gz").unlink()
     partly = evaluate(tmp_path / "scans", truth=tmp_path / "truth", **options)

@@ -175,7 +175,7 @@ def test_a_scheduler_that_does_not_answer_is_said() -> None:
 
 @pytest.mark.parametrize("given", [{"jobs": 2, "scheduler": "tcp://a:1"}, {"scheduler": "tcp://a:1", "slurm": Path()}])
 def test_two_places_at_once_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(ClusterError, match="Give one of"), open_executor(**given):
+    with pytest.raises(ClusterError, match="Use only one of"), open_executor(**given):
         pass
 
 

@@ -99,7 +99,7 @@ def test_a_response_without_a_later_scan_is_not_assessable(value) -> None:
     assert last.verdict == "not assessable"
     assert last.imaging == ("CR" if value == 0 else "PR")
     assert any("at least 4 weeks later" in one for one in last.missing)
-    assert f"imaging alone would be: {last.imaging}" in last.sentence
+    assert f"by imaging alone: {last.imaging}" in last.sentence
 
 
 @pytest.mark.parametrize(("weeks", "expected"), [((0, 6, 9.9), "not assessable"), ((0, 6, 10), "CR")], ids=str)
@@ -129,8 +129,8 @@ def test_clinically_worse_is_progression_whatever_the_images_say() -> None:
         ({"steroids": None}, (1000, 900), "steroids"),
         ({"clinical_status": None}, (1000, 900), "clinical status"),
         ({"radiotherapy_end": None}, (1000, 1300), "when radiotherapy ended"),
-        ({"steroids": "increased"}, (1000, 900), "why steroids were raised"),
-        ({"steroids": "reduced"}, (1000, 1300), "steady dose"),
+        ({"steroids": "increased"}, (1000, 900), "why steroids were increased"),
+        ({"steroids": "reduced"}, (1000, 1300), "stable dose"),
     ],
     ids=str,
 )
@@ -166,7 +166,7 @@ def test_a_size_that_is_not_known_is_missing() -> None:
     *_, last = assess(visits(1000, 900, value=None), "area")
     assert last.imaging is None
     assert last.missing == ("the size of visit 1",)
-    assert "do not say either" in last.sentence
+    assert "does not tell either" in last.sentence
 
 
 RADIOTHERAPY = [

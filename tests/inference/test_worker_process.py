@@ -115,7 +115,7 @@ def test_cancel_before_the_start_runs_nothing(worker):
 def test_second_task_waits_for_the_first_and_can_be_cancelled_while_it_waits(worker):
     first, second = worker.run("worker_tasks:sleep_steps", 60), worker.run("worker_tasks:count", 1)
     next(first)
-    assert next(second).message == "Waiting for the job before"
+    assert next(second).message == "Waiting for the previous job"
     second.cancel()
     with pytest.raises(CancelledError):
         next(second)

@@ -98,7 +98,7 @@ def test_what_could_not_be_taken_back_is_said(home, monkeypatch):
 
 def test_a_name_that_is_taken_stays_whosoever_it_is(home):
     (home / "a").write_text("theirs")
-    with pytest.raises(SaveError, match=r"exists already.*--overwrite, overwrite=True"):
+    with pytest.raises(SaveError, match=r"already exists.*--overwrite, overwrite=True"):
         write_atomically(home / "a", lambda place: place.write_text("ours"), lambda _: None, overwrite=False)
     assert contents(home) == {"a": "theirs"}
 
@@ -172,7 +172,7 @@ def test_names_that_are_no_text_can_be_recorded(home):
 def test_an_earlier_result_is_replaced_only_on_purpose(home):
     save_segmentation(result(), home / "seg.nii.gz")
     before = {path.name: path.read_bytes() for path in home.iterdir()}
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError, match="already exists"):
         save_segmentation(result(np.zeros((7, 6, 5), np.uint8)), home / "seg.nii.gz", overwrite=False)
     assert {path.name: path.read_bytes() for path in home.iterdir()} == before
 
@@ -185,7 +185,7 @@ def test_masks_of_another_run_are_not_replaced(home, there):
         (folder / "scan_1.txt").write_text("of the patient")
     save_segmentation(result(), folder, overwrite=False)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError, match="already exists"):
         save_segmentation(result(np.ones((7, 6, 5), np.uint8)), folder, overwrite=False)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert np.array_equal(open_segmentation(folder).data, phantoms.tumour())

@@ -195,7 +195,7 @@ def test_a_protocol_or_folder_stands_in_for_a_description_that_was_removed(tmp_p
     write_series(tmp_path / "FLAIR", "", uid="2", seed=1)
     study = open_study(tmp_path)
     assert study.roles == ("T2", "FLAIR")
-    assert "by its folder, FLAIR" in " ".join(study.notes)
+    assert "because of its folder, FLAIR" in " ".join(study.notes)
 
 
 def test_the_name_of_a_folder_says_nothing_of_several_series(tmp_path):

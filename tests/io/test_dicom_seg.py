@@ -313,7 +313,7 @@ def test_scan_is_never_replaced_and_an_earlier_segmentation_is(tmp_path):
     with pytest.raises(SaveError, match="holds no segmentation"):
         save_segmentation(result, scan)
     assert scan.read_bytes() == before
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError, match="already exists"):
         save_segmentation(result, path, overwrite=False)
 
 
@@ -390,7 +390,9 @@ def test_segments_that_leave_open_what_they_mean_are_a_question_that_can_be_answ
     labels = np.where(tumour() > 1, 2, tumour()).astype(np.uint8)
     parts = [("Mass A", codes.SCT.Mass), ("Edema", codes.SCT.Edema)]
     _, path = foreign(tmp_path, np.ascontiguousarray(labels.transpose(2, 1, 0)), parts, omit_empty_frames=False)
-    with pytest.raises(LabelSchemaError, match=r"segments of theirs.dcm leave open.*1 'tumour', 2 'edema'"):
+    with pytest.raises(
+        LabelSchemaError, match=r"segments of theirs.dcm do not state what they mean.*1 'tumour', 2 'edema'"
+    ):
         open_segmentation(path)
     found = open_segmentation(path, "1=enhancing,2=edema")
     np.testing.assert_array_equal(found.data, np.where(labels == 1, 3, np.where(labels == 2, 1, 0)))

@@ -245,7 +245,7 @@ def test_what_a_person_worked_on_is_only_replaced_on_purpose(tmp_path, suffix):
     save_segmentation(corrected, target)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for keep in (None, False):
-        with pytest.raises(SaveError, match="was corrected by hand" if keep is None else "exists already"):
+        with pytest.raises(SaveError, match="was corrected by hand" if keep is None else "already exists"):
             save_segmentation(plain_result(), target, overwrite=keep)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     save_segmentation(plain_result(), target, overwrite=True)

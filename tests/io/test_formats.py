@@ -54,9 +54,9 @@ def test_format_is_that_of_the_suffix_unless_one_is_named(tmp_path, path, name, 
 
 def test_suffixes_that_are_not_written_and_names_of_no_format_are_refused(tmp_path):
     for path in ("x.nhdr", "x.mhd", "x.png", "results.v2"):
-        with pytest.raises(SaveError, match="suffix that is not written"):
+        with pytest.raises(SaveError, match="suffix that cannot be written"):
             format_to_write(tmp_path / path)
-    with pytest.raises(SaveError, match="does not end as files of the format stl do"):
+    with pytest.raises(SaveError, match="does not have a suffix of the format stl"):
         format_to_write(tmp_path / "x.dcm", "stl")
     with pytest.raises(SaveError, match=r"'dicom'.*dicom-seg"):
         format_named("dicom")

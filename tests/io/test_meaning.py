@@ -122,7 +122,9 @@ def test_a_json_of_other_labels_is_not_believed(tmp_path):
     other = phantoms.tumour()
     other[0, 0, 0] = 1
     phantoms.write_nifti(path, other)
-    with pytest.raises(LabelSchemaError, match=r"JSON beside seg.nii.gz is of other labels \(schema BraTS2023\).*MSD"):
+    with pytest.raises(
+        LabelSchemaError, match=r"JSON beside seg.nii.gz belongs to other labels \(schema BraTS2023\).*MSD"
+    ):
         open_segmentation(path)
     np.testing.assert_array_equal(open_segmentation(path, "MSD").data, other)
 
@@ -160,7 +162,7 @@ def test_labels_edited_by_a_program_that_keeps_the_text_are_asked_about(tmp_path
         sitk.WriteImage(image, str(path))
     assert meaning_inside(path).schema.name == "BraTS2023"
     (tmp_path / "seg.json").unlink()
-    with pytest.raises(LabelSchemaError, match="says of itself is of other labels"):
+    with pytest.raises(LabelSchemaError, match=r"record inside .* belongs to other labels"):
         open_segmentation(path)
 
 
@@ -216,7 +218,7 @@ def test_masks_of_two_results_are_no_result(tmp_path):
     save_segmentation(segmentation(exchanged()), second, "MSD")
     for name in ("segmentation_2_mask.tif", "segmentation_3_mask.tif"):
         shutil.copy(second / name, folder / name)
-    with pytest.raises(LabelSchemaError, match="of other labels"):
+    with pytest.raises(LabelSchemaError, match="to other labels"):
         open_segmentation(folder)
 
 

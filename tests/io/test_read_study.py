@@ -170,7 +170,7 @@ def test_empty_folder_and_foreign_file_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="no image"):
         open_study(tmp_path)
     (tmp_path / "notes.txt").write_text("t1")
-    with pytest.raises(UnreadableFileError, match="kind that is not read"):
+    with pytest.raises(UnreadableFileError, match="not of a supported format"):
         open_study(tmp_path / "notes.txt")
 
 

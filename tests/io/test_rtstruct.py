@@ -87,11 +87,11 @@ def test_regions_on_request_and_nothing_to_outline(tmp_path):
     result, data = saved(tmp_path, regions=["ET"])
     assert [one.ROIName for one in data.StructureSetROISequence] == ["ET enhancing tumour"]
     empty = Segmentation(np.zeros(SHAPE, np.uint8), result.grid, provenance=result.provenance)
-    with pytest.raises(SaveError, match="contain nothing of WT, TC, ET"):
+    with pytest.raises(SaveError, match="contain no WT, TC, ET"):
         save_segmentation(empty, tmp_path / "none.dcm", format="rtstruct")
     with pytest.raises(SourceSeriesError):
         save_segmentation(Segmentation(result.data, result.grid), tmp_path / "none.dcm", format="rtstruct")
-    with pytest.raises(SaveError, match="does not end as files of the format rtstruct do"):
+    with pytest.raises(SaveError, match="does not have a suffix of the format rtstruct"):
         save_segmentation(result, tmp_path / "x.nii.gz", format="rtstruct")
 
 

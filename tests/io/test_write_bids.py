@@ -110,7 +110,7 @@ def test_description_that_is_there_is_kept_and_results_replaced_only_if_asked(tm
     save_segmentation(result, tmp_path, format="bids")
     description = tmp_path / HOME / "dataset_description.json"
     description.write_text('{"Name": "mine"}')
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError, match="already exists"):
         save_segmentation(result, tmp_path, format="bids", overwrite=False)
     save_segmentation(result, tmp_path, format="bids")
     assert json.loads(description.read_text()) == {"Name": "mine"}

@@ -171,7 +171,7 @@ def test_a_lesion_at_the_border_of_the_scan_is_said() -> None:
     data = np.zeros((12, 12, 12), np.uint8)
     data[0:6, 3:8, 3:8] = 1
     found = measure_study(Segmentation(data, Grid(data.shape, np.eye(4))))
-    assert "WT 1 reaches the border of the scan: it may be larger than what is measured." in found.notes
+    assert "WT 1 reaches the border of the scan: it may be larger than measured." in found.notes
 
 
 def test_an_empty_segmentation_has_no_lesions() -> None:

@@ -53,5 +53,5 @@ def test_without_both_kinds_of_voxels_there_is_no_temperature():
 
 
 def test_reliability_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="no voxels"):
+    with pytest.raises(ValueError, match="none were counted"):
         LogitCounts().reliability()

@@ -95,7 +95,9 @@ def test_the_notes_say_what_does_not_suit(models):
     assert "up to 2 mm" in note
     unknown, skull = deep.notes_on(Traits(None, whole_head=True))
     assert "not known" in unknown
-    assert skull == "The skull was not removed; unet3d was trained on brains alone. Have the brain extracted first."
+    assert (
+        skull == "The skull was not removed; unet3d was trained on skull-stripped brains only. Extract the brain first."
+    )
     assert flat.notes_on(Traits(5.5, whole_head=True)) == deep.notes_on(Traits(1.0, whole_head=False)) == []
 
 

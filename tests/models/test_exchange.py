@@ -156,7 +156,7 @@ def test_a_program_that_says_something_else_is_not_kept(tmp_path, monkeypatch):
 def test_a_program_that_says_nan_is_not_kept(tmp_path, monkeypatch):
     model, _ = model_and_network(tmp_path / "model", "unet")
     monkeypatch.setattr(exchange, "_as_program", lambda _: (b"", lambda image: torch.full((1, 3, 8, 8), torch.nan)))
-    with pytest.raises(CheckpointError, match="does not say the same"):
+    with pytest.raises(CheckpointError, match="does not agree"):
         export_torch(model, tmp_path / "net.pt2", sides=(8, 8))
     assert nothing_was_written(tmp_path)
 
@@ -176,7 +176,7 @@ def test_where_the_card_cannot_be_written_the_network_is_not_either(tmp_path, mo
 def test_files_that_are_there_are_replaced_only_if_asked_for(tmp_path):
     model, _ = model_and_network(tmp_path / "model", "unet")
     (tmp_path / "net.json").write_text("mine")
-    with pytest.raises(SaveError, match=r"net\.json exists already"):
+    with pytest.raises(SaveError, match=r"net\.json already exists"):
         export_torch(model, tmp_path / "net.pt2")
     assert (tmp_path / "net.json").read_text() == "mine"
     export_torch(model, tmp_path / "net.pt2", overwrite=True)

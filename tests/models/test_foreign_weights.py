@@ -182,7 +182,7 @@ def test_the_right_architecture_is_told_where_another_was_given(tmp_path):
 def test_another_network_is_refused_with_the_list_of_known_ones(tmp_path):
     message = refused(tmp_path, build_configuration("unet_brain", 3, 1).state_dict())
     assert "xuebinqin/U-2-Net" in message
-    assert "of another network they cannot" in message
+    assert "for no other network" in message
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -267,7 +267,7 @@ def test_a_card_of_megabytes_is_not_read(tmp_path):
 def test_other_ways_of_packing_are_refused_and_deflated_packages_are_taken(packed, tmp_path, method):
     model, _ = packed
     parts = [(model.folder / name).read_bytes() for name in ("card.json", "weights.safetensors")]
-    with pytest.raises(CheckpointError, match="packed in a way"):
+    with pytest.raises(CheckpointError, match="is not packed as"):
         import_package(package_of(tmp_path / "p.zip", *parts, method=method))
     assert import_package(package_of(tmp_path / "q.zip", *parts)).name == "tiny"
 

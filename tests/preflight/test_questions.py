@@ -149,7 +149,7 @@ def test_unknown_voxel_size_and_odd_heads_are_told():
     assert "do not state the voxel size" in rows(scans(grid=replace(GRID, unit="voxel")))["Spacing"].words
     fist = rows(scans(grid=Grid(SHAPE, phantoms.affine(spacing=(1, 1, 1)))))["Spacing"]
     assert fist.verdict == "warn"
-    assert "By it the head is" in fist.words
+    assert "By it the head measures" in fist.words
 
 
 def test_slices_too_thick_for_the_model_lead_to_one_that_takes_them():
@@ -224,7 +224,7 @@ def test_the_brain_of_a_whole_head_is_extracted_and_told_how_large_it_is(monkeyp
     assert row.words.startswith("Whole head, with the skull: the brain is extracted before it is segmented.")
     assert words in row.words
     assert (row.verdict, row.fix) == (verdict, Fix("brain", "Show the brain's outline"))
-    assert "trained on brains alone" not in row.words
+    assert "trained on skull-stripped brains only" not in row.words
     assert rows(scans(), brains, brain="auto")["Brain or head"].words == "Brain, the skull was removed."
 
 
@@ -237,7 +237,7 @@ def test_a_whole_head_is_not_for_a_model_of_brains():
     brains = model("brains", brain_only=True)
     row = rows(scans(skull=ROLES), brains, models=[brains, model("unet")])["Brain or head"]
     assert (row.verdict, row.fix) == ("warn", Fix("model", "Use unet", "unet"))
-    assert "trained on brains alone" in row.words
+    assert "trained on skull-stripped brains only" in row.words
     assert rows(scans(), brains)["Brain or head"].verdict == "pass"
 
 
@@ -252,7 +252,7 @@ def with_image(role, image) -> Scans:
         (np.full(SHAPE, np.nan, np.float32), "NaN"),
         (np.zeros(SHAPE, np.float32), "is empty"),
         (phantoms.tumour(SHAPE), "looks like labels"),
-        (phantoms.brain(SHAPE, 0) * 2 + 5, "T1 and FLAIR are the same picture"),
+        (phantoms.brain(SHAPE, 0) * 2 + 5, "T1 and FLAIR are the same image"),
     ],
 )
 def test_images_of_no_use_fail(image, words):
@@ -265,7 +265,7 @@ def test_images_of_no_use_fail(image, words):
     ("image", "words"),
     [
         (phantoms.brain(SHAPE, 3).clip(0, 430), "FLAIR is cut off at the top"),
-        (np.rint(phantoms.brain(SHAPE, 3) / 90) * 90, "grey levels only"),
+        (np.rint(phantoms.brain(SHAPE, 3) / 90) * 90, "grey levels"),
     ],
 )
 def test_odd_images_are_told(image, words):
@@ -316,7 +316,7 @@ def test_time_and_memory_follow_the_size_of_the_head_and_mirrored_copies(costs):
 def test_a_network_of_the_same_family_is_scaled_by_its_parameters(costs):
     costs.append(cost(model(arguments={"width": 9}), parameters=2, seconds=0.001))
     row = rows(scans(), model(parameters=8))["Time, memory"]
-    assert "from a network like it" in row.words
+    assert "from a similar network" in row.words
     assert row.words.startswith("About 30 s")
 
 

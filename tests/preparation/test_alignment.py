@@ -82,7 +82,7 @@ def test_a_later_sequence_may_go_by_way_of_one_that_took_a_detour_itself(alone, 
 def test_a_sequence_that_fits_nothing_is_refused_with_what_it_was_first(alone, registrations):
     registrations[0].update({("T2", "T1c"), ("T2", "T1"), ("T2", "FLAIR")})
     with pytest.raises(
-        RegistrationError, match=r"T2 \(T2 of a patient\) and T1c .* 0\.20 only .* by way of T1 or FLAIR.*--series T2=-"
+        RegistrationError, match=r"T2 \(T2 of a patient\) and T1c .* 0\.20 only .* via T1 or FLAIR.*--series T2=-"
     ):
         run_job(alignment.align_job(alone, "T1c"))
 

@@ -100,7 +100,7 @@ def test_series_of_two_examinations_are_a_question_unless_one_is_picked():
 
 
 def test_nothing_with_a_role_is_refused_with_the_list():
-    with pytest.raises(RoleError, match="tells which sequence it is"):
+    with pytest.raises(RoleError, match="states which sequence it is"):
         select([candidate(1, role=None, reason="its name does not say which sequence it is")])
 
 

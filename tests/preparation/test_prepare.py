@@ -120,7 +120,7 @@ def test_itk_reads_the_transforms_and_moves_points_as_we_do(prepared):
 @pytest.mark.slow
 def test_another_study_in_the_folder_is_replaced_only_when_told_and_other_files_never(prepared, tmp_path, examination):
     _, folder = prepared
-    with pytest.raises(SaveError, match="prepared study already"):
+    with pytest.raises(SaveError, match="already holds a prepared study"):
         prepare(examination[0], output=folder)
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(SaveError, match="other files"):

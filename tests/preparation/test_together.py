@@ -94,7 +94,7 @@ def test_the_row_says_which_sides_are_exchanged(three):
     upside_down = {**three.sequences, "FLAIR": three.sequences["FLAIR"][:, :, ::-1]}
     told = row(replace(three, sequences=upside_down), "Fit")
     assert told.verdict == "warn"
-    assert told.words.startswith("FLAIR is not aligned with T1, but is so with head and feet exchanged")
+    assert told.words.startswith("FLAIR is not aligned with T1, but would be with head and feet exchanged")
 
 
 def test_the_row_says_by_how_much_and_what_to_do(three):

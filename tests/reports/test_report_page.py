@@ -186,7 +186,7 @@ def test_visits_are_compared_in_the_page_and_what_is_missing_is_listed(plain, tm
     found = follow_up(visits, {"after": no_motion(study, study)})
     page = Page(report(study, visits[1].segmentation, tmp_path / "r.html", found=found).read_text(encoding="utf-8"))
     assert page.open == []
-    for words in ("Sizes over time", "Not assessable", "Imaging alone would be", "dose of steroids", "Checkerboard"):
+    for words in ("Sizes over time", "Not assessable", "By imaging alone", "dose of steroids", "Checkerboard"):
         assert words in page.text
     assert any("image/svg+xml" in image["src"] for image in page.images)
     assert found["WT"].changes[1].value < found["WT"].changes[0].value
@@ -208,7 +208,7 @@ def test_other_grids_and_other_suffixes_are_refused(case, tmp_path) -> None:
     moved = Segmentation(segmentation.data, Grid(study.grid.shape, np.diag([9.0, 9, 9, 1])))
     with pytest.raises(GridMismatchError, match="both on one grid"):
         report(study, moved, tmp_path / "r.html")
-    with pytest.raises(SaveError, match=r"end in \.html"):
+    with pytest.raises(SaveError, match=r"with \.html"):
         report(study, segmentation, tmp_path / "r.pdf")
 
 

@@ -219,7 +219,7 @@ def test_what_is_in_memory_or_gone_or_spread_is_told(tmp_path):
     with pytest.raises(RecordError, match="no one call opens them together"):
         opening_of(mixed, mixed, study.grid)
     shutil.rmtree(tmp_path / "case")
-    with pytest.raises(RecordError, match="is not there any more: save the layer first"):
+    with pytest.raises(RecordError, match="is no longer there: save the layer first"):
         opening_of(study.sources, study.roles, study.grid)
 
 

@@ -237,9 +237,9 @@ def test_help_of_the_shell_and_of_python_has_the_words_of_every_option():
 @pytest.mark.parametrize(
     ("options", "error", "why"),
     [
-        ({"flip": True}, OptionError, "no option flip. Known are model, device, flips"),
+        ({"flip": True}, OptionError, "no option flip. The options are model, device, flips"),
         ({"flips": "perhaps"}, OptionError, "flips is 'perhaps'"),
-        ({"min_lesion_mm3": -1}, OptionError, "a size from 0 mm3 up"),
+        ({"min_lesion_mm3": -1}, OptionError, "a size of at least 0 mm3"),
         ({"precision": "half"}, OptionError, "'auto', 'float32' or 'bfloat16'"),
         ({"box": (1, 2, 3)}, BoxError, "six world coordinates"),
         ({"seeds": [(1, 2, float("nan"))]}, SeedError, "three numbers"),

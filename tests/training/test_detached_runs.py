@@ -168,7 +168,7 @@ def test_a_detached_run_is_stopped_resumed_killed_and_finished(home):
     assert (folder / "tiny" / "card.json").is_file()
     resume_run(folder)
     running = until(folder, lambda s: s.epoch > stopped.epoch).status
-    with pytest.raises(TrainingError, match="still going"):
+    with pytest.raises(TrainingError, match="still running"):
         resume_run(folder)
     os.kill(running.pid, signal.SIGKILL)
     assert "killed" in until(folder, lambda s: not s.is_alive, 10).status.reason

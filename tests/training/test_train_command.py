@@ -98,7 +98,7 @@ def test_a_step_is_measured_and_told(dims):
 def test_what_does_not_fit_comes_with_what_to_lower():
     cost = Cost("cuda:0", 1_000_000, 0.5, 1000, 10, 12 * 2**30, 8 * 2**30)
     assert not cost.fits
-    assert "0.8 min an epoch, 0.1 h in all" in cost.describe()
+    assert "0.8 min per epoch, 0.1 h in all" in cost.describe()
     assert "12.00 GiB of 8.0 GiB that are free" in cost.describe()
     assert "Lower optimisation.batch" in cost.describe()
 
@@ -116,7 +116,7 @@ def test_a_step_that_runs_out_of_memory_is_a_clear_error(monkeypatch):
 def test_the_command_estimates_without_reading_data_or_writing(data, tmp_path):
     result = run(data / "recipe.toml", "--data", tmp_path, "--estimate", "--device", "cpu", "-o", tmp_path / "run")
     assert result.exit_code == 0, result.output
-    assert re.search(r"s a step, .* min an epoch", result.output)
+    assert re.search(r"s per step, .* min per epoch", result.output)
     assert not (tmp_path / "run").exists()
 
 

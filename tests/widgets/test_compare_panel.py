@@ -258,7 +258,7 @@ def test_labels_on_another_grid_are_refused_unless_resampling_is_asked_for(sessi
     panel.labels.tick([raters["truth"], fine])
     with qtbot.waitSignal(panel.runner.failed, timeout=20_000):
         panel.compare()
-    assert "one grid only" in told[0]
+    assert "on the same grid" in told[0]
     assert panel.compare_button.isEnabled()
     panel.labels.resample_box.setChecked(True)
     run(panel, qtbot)

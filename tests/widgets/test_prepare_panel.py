@@ -41,7 +41,7 @@ def test_a_choice_moves_the_role_and_leaves_the_others(examination):
     assert uses(state.view_of(candidates, series))["t1_gd"] == "T1c"
     last = next(row["number"] for row in view.rows if row["role"] == "T1c")
     nothing = state.after_choosing(state.view_of(candidates, series), last, "")
-    assert "tells which sequence" in state.view_of(candidates, nothing).problem
+    assert "states which sequence" in state.view_of(candidates, nothing).problem
 
 
 def test_a_folder_that_is_there_is_never_proposed(examination):

@@ -166,7 +166,7 @@ def test_time_left_in_words(seconds, text):
 
 
 def test_a_run_is_never_told_to_be_done_while_its_result_is_not_there():
-    assert state.running_words(Progress(0.98, 1, "noting how it was made")) == "noting how it was made"
+    assert state.running_words(Progress(0.98, 1, "recording how it was made")) == "recording how it was made"
     assert state.running_words(Progress(1, 1, "done")) == "adding the result"
 
 

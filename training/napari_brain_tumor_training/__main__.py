@@ -48,18 +48,20 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 def train(
     request: RunRequest,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for state, history and checkpoint.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that exceeds it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the state in the folder.")] = False,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop after the epoch in which this time is exceeded.")
+    ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only measure one step: time and memory that the run will take.")
+        bool, typer.Option("--estimate", help="Only measure one step, to estimate time and memory of the run.")
     ] = False,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Cross-validate: train a network for each of so many folds of the patients."),
+        typer.Option(min=2, help="Cross-validate: train a network for each of this many folds of the patients."),
     ] = None,
-    fold: Annotated[int | None, typer.Option(min=1, help="With --folds: train this fold alone.")] = None,
+    fold: Annotated[int | None, typer.Option(min=1, help="With --folds: train only this fold.")] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Train in a process of its own; watch it with `brain-tumor runs`.")
+        bool, typer.Option("--detach", help="Train in the background; watch it with `brain-tumor runs`.")
     ] = False,
     augmented: Annotated[
         Path | None, typer.Option(help="Only write a picture of augmented samples to this PNG file.")
@@ -120,16 +122,16 @@ def train(
 def score(
     recipe: Recipe,
     model: Annotated[
-        str | None, typer.Option(help="Name or folder of the model; the recipe's name if not given.")
+        str | None, typer.Option(help="Name or folder of the model; by default the recipe's name.")
     ] = None,
     data: Data = Path(),
     device: Device = "auto",
-    roles: Annotated[list[str] | None, typer.Option(help="Subset such as T1c,FLAIR; may be repeated.")] = None,
+    roles: Annotated[list[str] | None, typer.Option(help="Subset, for example T1c,FLAIR; repeatable.")] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored inputs.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV with a row per case and subset.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV file with one row per case and subset.")] = None,
     update_card: Annotated[bool, typer.Option("--update-card", help="Write the means into the model's card.")] = False,
 ) -> None:
-    """Dice of a model on the validation cases of a recipe, over whole volumes, per case and in the mean."""
+    """Dice of a model on the validation cases of a recipe, over whole volumes, per case and on average."""
     subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
     with command_progress("validating") as (_, report):
         config = read_config(recipe)
@@ -171,7 +173,10 @@ def _described_run(request: RunRequest) -> tuple[TrainConfig, Path]:
 
 def _detached(request: RunRequest, out: Path, *, resume: bool, max_minutes: float | None) -> str:
     if max_minutes is not None:
-        msg = "--max-minutes does not go with --detach. Leave it out and stop the run with `brain-tumor runs stop`."
+        msg = (
+            "--max-minutes cannot be combined with --detach. Leave it out and stop the run with `brain-tumor runs "
+            "stop`."
+        )
         raise typer.BadParameter(msg)
     run = resume_run(out) if resume else start_run(request, out)
     return f"Process {run.status.pid} trains in {out}. See how far it is with: brain-tumor runs show {out}"

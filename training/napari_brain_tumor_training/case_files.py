@@ -193,7 +193,7 @@ def _decathlon(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
 def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
     folder = root / source.path
     if not folder.is_dir():
-        msg = f"{folder} is not a folder. A source of kind lgg-tif is a folder with one folder a patient."
+        msg = f"{folder} is not a folder. A source of kind lgg-tif is a folder with one folder per patient."
         raise TrainingError(msg)
     for patient in sorted(path for path in folder.iterdir() if path.is_dir()):
         yield _split_case(source, patient.name, patient, patient, split)
@@ -203,7 +203,7 @@ def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
     """One folder a case, which holds its sequences by their names, and its truth as `<case>_seg.nii.gz`."""
     folder = root / source.path
     if not folder.is_dir():
-        raise TrainingError(f"{folder} is not a folder. A source of kind folders is a folder with one folder a case.")
+        raise TrainingError(f"{folder} is not a folder. A source of kind folders is a folder with one folder per case.")
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         yield _split_case(source, case.name, case, case / f"{case.name}_seg.nii.gz", split)
 

@@ -205,7 +205,9 @@ class TrainConfig(Section):
             raise ValueError(msg)
         if len(self.patch) != self.model.dims or min(self.patch) < 1:
             example = "[144, 144]" if self.model.dims == 2 else "[96, 96, 96]"
-            msg = f"the model has {self.model.dims} dimensions, patch has the sides {self.patch}; give one a dimension"
+            msg = (
+                f"the model has {self.model.dims} dimensions, patch has the sides {self.patch}; give one per dimension"
+            )
             raise ValueError(f"{msg}, such as patch = {example}")
         return self
 

@@ -173,4 +173,4 @@ def _checked(entries: dict[str, Any]) -> TrainConfig:
         return TrainConfig.model_validate(entries)
     except ValidationError as error:
         problems = "; ".join(e["msg"] for e in error.errors())
-        raise TrainingError(f"No recipe can be made of this: {problems}.") from error
+        raise TrainingError(f"No recipe can be made from this: {problems}.") from error

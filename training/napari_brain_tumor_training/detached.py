@@ -69,7 +69,7 @@ def resume_run(folder: Path) -> Run:
     """
     read_request(folder)
     if (folder / STATUS_FILE).exists() and attach(folder).status.is_alive:
-        raise TrainingError(f"The run in {folder} is still going. Stop it first, or just watch it.")
+        raise TrainingError(f"The run in {folder} is still running. Stop it first, or just watch it.")
     return _launch(folder)
 
 

@@ -65,13 +65,13 @@ class Cost:
         free = "" if self.free_bytes is None else f" of {self.free_bytes / _GIB:.1f} GiB that are free"
         lines = [
             f"{self.parameters:,} parameters on {self.device}",
-            f"{self.seconds_per_step:.3g} s a step, {self.seconds_per_epoch / 60:.1f} min an epoch, "
+            f"{self.seconds_per_step:.3g} s per step, {self.seconds_per_epoch / 60:.1f} min per epoch, "
             f"{self.seconds_per_epoch * self.epochs / 3600:.1f} h in all, without validation",
             f"{self.memory_bytes / _GIB:.2f} GiB{free}",
         ]
         if not self.fits:
             lines.append(
-                "This does not fit. Lower optimisation.batch and raise optimisation.accumulation as much, "
+                "This does not fit. Lower optimisation.batch and raise optimisation.accumulation by the same factor, "
                 "or lower patch, or the network's width."
             )
         return "\n".join(lines)

@@ -218,10 +218,10 @@ class _Run:
                     board.add(row)
                 late = self.max_minutes is not None and time.monotonic() - self.started > 60 * self.max_minutes
                 if trainer.group.agreed(late):
-                    logger.info("The time is used up after epoch %d; resume continues from here.", trainer.epoch)
+                    logger.info("The time limit was reached after epoch %d; resume continues from here.", trainer.epoch)
                     return
             if trainer.has_waited_enough:
-                logger.info("Validation did not get better for %s epochs: the run ends.", trainer.plan.patience)
+                logger.info("Validation did not improve for %s epochs: the run ends.", trainer.plan.patience)
         finally:
             if board is not None:
                 board.close()

@@ -185,7 +185,7 @@ def read_history(folder: Path) -> list[dict[str, float]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, csv.Error, AttributeError) as error:
-        msg = f"The history in {folder} cannot be read: {error}. The run itself is not harmed by that."
+        msg = f"The history in {folder} cannot be read: {error}. The run itself is not affected."
         raise TrainingError(msg) from error
 
 

@@ -64,7 +64,7 @@ def stop(folder: RunFolder) -> None:
 
 @app.command()
 def resume(folder: RunFolder) -> None:
-    """Go on with a run that was started detached, in a new process."""
+    """Resume a run that was started detached, in a new process."""
     with _told_errors():
         run = resume_run(folder)
         typer.echo(f"Process {run.status.pid} goes on with {folder}; its log is {folder / LOG_FILE}.")
@@ -77,7 +77,7 @@ def add(
         bool, typer.Option("--anyway", help="Even if it was hardly trained and never validated.")
     ] = False,
 ) -> None:
-    """Add the best weights of a run to the list of models, in place of what the run gave before."""
+    """Add the best weights of a run to the list of models, in place of what the run added before."""
     from napari_brain_tumor_training.run_process import install_result_job
 
     with _told_errors():

@@ -254,10 +254,10 @@ def _nifti_bytes(array: npt.NDArray[Any], grid: Grid) -> bytes:
 
 def _main(
     out: Annotated[Path, typer.Argument(help="Folder for the case's files.")],
-    seed: Annotated[int, typer.Option(help="Every seed is another patient.")] = 0,
-    grade: Annotated[str | None, typer.Option(help="HGG or LGG; drawn if not given.")] = None,
-    resolution_mm: Annotated[float, typer.Option(help="Voxel side.")] = 1.0,
-    name: Annotated[str | None, typer.Option(help="Start of the file names; synthetic_<seed> if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Each seed gives another patient.")] = 0,
+    grade: Annotated[str | None, typer.Option(help="HGG or LGG; by default drawn at random.")] = None,
+    resolution_mm: Annotated[float, typer.Option(help="Voxel size in millimetres.")] = 1.0,
+    name: Annotated[str | None, typer.Option(help="Start of the file names; by default synthetic_<seed>.")] = None,
 ) -> None:
     """Make one synthetic glioma: four sequences, the truth and its sidecar."""
     if grade not in (None, "HGG", "LGG"):

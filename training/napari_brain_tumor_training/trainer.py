@@ -202,7 +202,7 @@ class Trainer:
         sound = torch.stack([(buffers[name].abs() < _ABSURD).all() for name in before]).tolist()  # a GPU is asked once
         for (name, previous), is_sound in zip(before.items(), sound, strict=True):
             if not is_sound:
-                logger.warning("%s became infinite in step %d; what it was before is taken.", name, self.steps + 1)
+                logger.warning("%s became infinite in step %d; its previous value is used.", name, self.steps + 1)
                 buffers[name].copy_(previous)
 
     def _batches(self, sampler: VolumeSampler) -> Iterator[tuple[Batch, int]]:
@@ -293,7 +293,7 @@ class Trainer:
         return (
             f"The {what} became {value} in step {self.iteration + 1} of epoch {self.epoch + 1}. The state that was "
             "saved before is kept: lower the learning rate or choose precision float32, then begin in a new folder, "
-            "or resume to look for a hiccup of the machine."
+            "or resume, in case it was a hardware fault."
         )
 
 
@@ -322,8 +322,8 @@ def _check_shards(plan: OptimisationConfig, group: ProcessGroup) -> None:
     shards = plan.shards or group.size
     if shards % group.size or plan.batch % (shards // group.size):
         raise TrainingError(
-            f"optimisation.shards is {shards}, with {group.size} processes and batches of {plan.batch} on each. Let it "
-            "be a multiple of the number of processes, and the batch one of the parts on each; or leave it out."
+            f"optimisation.shards is {shards}, with {group.size} processes and batches of {plan.batch} on each. Make "
+            "it a multiple of the number of processes, and the batch a multiple of the parts on each; or leave it out."
         )
 
 

@@ -115,7 +115,7 @@ def unpack_change(packed: bytes) -> Change:
     try:
         return _unpacked(zlib.decompress(packed))
     except (zlib.error, struct.error, ValueError, TypeError, IndexError) as error:
-        msg = f"A change of labels cannot be read: {error}. The journal is of another version or damaged."
+        msg = f"A label change cannot be read: {error}. The journal is from another version or damaged."
         raise UnreadableFileError(msg) from error
 
 

@@ -283,7 +283,7 @@ def recover(folder: Path) -> RecoveredLabels:
     for path in files:
         records, whole = read_records(read_regular(path))
         if not (state.replay(records) and whole):
-            logger.warning("%s ends in a record that is torn or damaged; it is left out.", path)
+            logger.warning("%s ends in an incomplete or damaged record, which is ignored.", path)
             break
     at = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
     changed_at = datetime.fromtimestamp(at, UTC)
@@ -297,7 +297,7 @@ def _newest_base(folder: Path) -> tuple[int, PackedLabels]:
             return int(path.name[:6]), read_packed(path)
         except UnreadableFileError as error:
             problem = error
-    msg = f"The journal {folder} has no base that can be read, so its changes cannot be applied. Delete that folder."
+    msg = f"The journal {folder} has no readable starting labels, so its changes cannot be applied. Delete that folder."
     raise UnreadableFileError(msg) from problem
 
 

@@ -162,6 +162,8 @@ class CaseTable:
             msg = f"{self.path} cannot be read as a table: {error}. Choose another name with --table."
             raise SaveError(msg) from error
         if columns != COLUMNS:
-            msg = f"{self.path} exists and is not a table of cases of this program. Choose another name with --table."
+            msg = (
+                f"{self.path} exists and is not a case table written by this program. Choose another name with --table."
+            )
             raise SaveError(msg)
         return rows

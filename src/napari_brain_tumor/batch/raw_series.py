@@ -46,9 +46,9 @@ class RawSeries:
     @property
     def notes(self) -> Iterator[str]:
         """What is done, and which series are used where that was a choice."""
-        yield f"{self.why} The examination is prepared first: registered, on one grid (--prepare never skips that)."
+        yield f"{self.why} It is prepared first: registered and brought onto one grid (--prepare never skips this)."
         for row in self.table:
-            used = f"is used as {row['role']}" if row["role"] else "is passed over"
+            used = f"is used as {row['role']}" if row["role"] else "is not used"
             yield f"Series {row['number']} ({row['name']}) {used}: {row['why']}."
 
 
@@ -70,7 +70,7 @@ def open_scans(case: Path, opening: OpenOptions, raw: RawSeriesRequest) -> Study
     if raw.prepare == "never" or opening.resample is not None:
         return open_study(case, **opening.changed())
     sequences, table = _sequences(case, opening, always=raw.prepare == "always")
-    why = "It was asked for." if raw.prepare == "always" else why_prepare(sequences.volumes)
+    why = "It was requested." if raw.prepare == "always" else why_prepare(sequences.volumes)
     return RawSeries(sequences, why, table) if why else sequences.together()
 
 

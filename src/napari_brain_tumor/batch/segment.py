@@ -207,7 +207,7 @@ class SegmentWork:
         if self.skip_existing and already_there(task.target):
             chosen = task.roles is not None or bool(self.opening.roles or self.opening.series)
             return _row_of_same_scans(task, chosen=chosen)
-        return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing} exists already.", seconds=0)
+        return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing} already exists.", seconds=0)
 
     def _is_from_this_batch(self, task: Task) -> bool:
         """Whether a worker wrote the result and was lost before it could say so."""
@@ -222,7 +222,7 @@ def _row_of_same_scans(task: Task, *, chosen: bool) -> CaseRow:
     changes = changes_since_result(task.target, task.case, chosen=chosen)
     if changes:
         error = (
-            f"{task.target} is the result of other scans: {changes}. It was left unchanged; --overwrite replaces it."
+            f"{task.target} is the result from other scans: {changes}. It was left unchanged; --overwrite replaces it."
         )
         return CaseRow(str(task.case), "outdated", str(task.target), seconds=0, error=error)
     row = row_of_existing(task)

@@ -37,7 +37,7 @@ class Task:
 
 def exists_already(path: Path) -> str:
     """What to say of an earlier result that is in the way."""
-    return f"{path} exists already. Give --overwrite to replace it, or another name with -o."
+    return f"{path} already exists. Use --overwrite to replace it, or choose another name with -o."
 
 
 def check_inputs_are_kept(study: Study, target: Path) -> None:

@@ -175,7 +175,7 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
     try:
         mask = yield from brain_mask_job(study, device)
     except BrainMaskError:
-        note = f"{_NOT_FOUND}, so it is segmented as it is: look at the result with care."
+        note = f"{_NOT_FOUND}, so it is segmented as it is: check the result with care."
         return ExtractedBrain(study, "auto", None, (note,))
     from napari_brain_tumor.brain.network import brain_model
 
@@ -215,7 +215,7 @@ def volume_doubt(volume_ml: float | None) -> str:
     low, high = PLAUSIBLE_ML
     if volume_ml is None or low <= volume_ml <= high:
         return ""
-    return f"A brain has {low:.0f} to {high:.0f} mL: look at the mask, or give one of your own."
+    return f"A brain measures {low:.0f} to {high:.0f} mL: check the mask, or provide your own."
 
 
 def _masked(study: Study, mask: npt.NDArray[Any], record: dict[str, Any]) -> ExtractedBrain:
@@ -240,7 +240,7 @@ def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
     inside: Mask = np.asarray(mask) != 0
     if not inside.any() or inside.all():
         how = "is empty" if not inside.any() else "covers every voxel"
-        raise BrainMaskError(f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within.")
+        raise BrainMaskError(f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 inside.")
     return inside
 
 
@@ -254,7 +254,7 @@ def _field_is_too_small(grid: Grid) -> bool:
 
 def _none_found(study: Study) -> str:
     return (
-        f"No brain was found in {study.name}. Is it an MRI scan of a head? Give a mask of your own (brain=MASK), or "
+        f"No brain was found in {study.name}. Is it an MRI scan of a head? Provide your own mask (brain=MASK), or "
         "segment the scans as they are (brain='keep')."
     )
 

@@ -25,7 +25,7 @@ def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
     """
     images = open_image(path)
     if len(images) != 1:
-        msg = f"{path.name} holds {len(images)} images; a brain mask is one image. Give a file with the mask alone."
+        msg = f"{path.name} holds {len(images)} images; a brain mask is one image. Give a file with only the mask."
         raise BrainMaskError(msg)
     _, mask, grid = images[0]
     same = grid.same_place(study.grid) if grid.unit == study.grid.unit else grid.shape == study.grid.shape
@@ -46,9 +46,9 @@ def check_mask_target(path: Path, *, overwrite: bool) -> None:
         If it is no NIfTI file, or there is one that may not be replaced.
     """
     if not NIFTI.fits(path):
-        raise SaveError(f"{path.name} is not a name for a mask: masks are written as .nii.gz or .nii.")
+        raise SaveError(f"{path.name} is not a valid name for a mask: masks are written as .nii.gz or .nii.")
     if path.exists() and not overwrite:
-        raise SaveError(f"{path} exists already. Give --overwrite to replace it, or another name with -o.")
+        raise SaveError(f"{path} already exists. Use --overwrite to replace it, or choose another name with -o.")
 
 
 def save_mask(mask: npt.NDArray[np.bool_], study: Study, path: Path) -> None:
@@ -60,6 +60,6 @@ def save_mask(mask: npt.NDArray[np.bool_], study: Study, path: Path) -> None:
         If it would replace one of the scans, cannot be written, or does not read back the same.
     """
     if path.resolve() in {source.path.resolve() for source in study.sources.values()}:
-        raise SaveError(f"{path} is one of the scans. It is left as it is: choose another name.")
+        raise SaveError(f"{path} is one of the scans and is never overwritten: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_nifti(mask.astype(np.uint8), study.grid, study.layout, path)

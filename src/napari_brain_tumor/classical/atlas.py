@@ -46,7 +46,7 @@ _BRIDGE_MM: Final = 2.0
 """Half width of what is cut off."""
 _LEAST_ML: Final = 0.2
 """Volume of the inside of a region that counts."""
-_NO_FIT: Final = "The template could not be laid onto this brain: nothing was looked for."
+_NO_FIT: Final = "The template could not be registered to this brain, so no tumour was searched for."
 
 
 def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
@@ -59,7 +59,7 @@ def find_regions_job(scan: Scan, seeds: Sequence[Voxel] = ()) -> Job[MethodResul
     fit = yield from part_of(fit_template_job(scan), 0, 0.8)
     if fit is None:
         return MethodResult(with_enhancing(scan, np.zeros_like(scan.brain)), (_NO_FIT,))
-    yield Progress(0.8, 1, "looking for what departs from the template")
+    yield Progress(0.8, 1, "finding what deviates from the template")
     whole = _regions(scan, _departure(scan, fit))
     return MethodResult(with_enhancing(scan, whole), _notes(fit))
 
@@ -68,8 +68,8 @@ def _notes(fit: TemplateFit) -> tuple[str, ...]:
     if fit.trusted:
         return ()
     note = (
-        f"The template fits this brain poorly (overlap {fit.overlap:.2f}, at least {LEAST_OVERLAP} is expected): look "
-        "at the result with care. Is it a whole brain, the right way up, and is the skull removed?"
+        f"The template fits this brain poorly (overlap {fit.overlap:.2f}, at least {LEAST_OVERLAP} is expected): "
+        "check the result with care. Is it a whole brain, the right way up, and is the skull removed?"
     )
     return (note,)
 

@@ -57,7 +57,7 @@ class Baseline:
         roles = set(present)
         notes = ["This is a baseline without training; a trained model finds tumours better."]
         if "FLAIR" not in roles:
-            notes.append("Without FLAIR the ventricles can be taken for tumour.")
+            notes.append("Without FLAIR the ventricles may be mistaken for tumour.")
         if not {"T1", "T1c"} <= roles:
             notes.append("The enhancing class needs T1 and T1c; only the whole tumour is marked here.")
         return notes
@@ -73,19 +73,19 @@ BASELINES: Final[dict[str, Baseline]] = {
         Baseline(
             "threshold",
             "Threshold (baseline, no training)",
-            "Otsu's threshold of FLAIR within the brain; enhancing by Otsu's threshold of T1c minus T1.",
+            "Otsu's threshold of FLAIR within the brain; enhancing tumour by Otsu's threshold of T1c minus T1.",
             "Otsu 1979, doi:10.1109/TSMC.1979.4310076",
         ),
         Baseline(
             "edges",
             "Edges (baseline, no training)",
-            "Watershed on the gradient of FLAIR, from markers of surely bright and surely normal tissue.",
+            "Watershed on the gradient of FLAIR, from markers of clearly bright and clearly normal tissue.",
             "Meyer 1994, doi:10.1016/0165-1684(94)90060-4",
         ),
         Baseline(
             "region_growing",
             "Region growing (baseline, no training)",
-            "Grows from seed points over voxels that are like those inside on FLAIR, T2 and T1, until it would leak.",
+            "Grows from seed points into voxels similar to those inside on FLAIR, T2 and T1, until it would leak.",
             "Adams 1994, doi:10.1109/34.295913; ITK's confidence-connected filters",
             takes_seeds=True,
         ),
@@ -98,7 +98,7 @@ BASELINES: Final[dict[str, Baseline]] = {
         Baseline(
             "atlas",
             "Atlas (baseline, no training)",
-            "What departs from a tumour-free template laid onto the brain: bright on FLAIR and T2, dark on T1.",
+            "What deviates from a tumour-free template registered to the brain: bright on FLAIR and T2, dark on T1.",
             "Prastawa 2004, doi:10.1016/j.media.2004.06.007",
             takes_long=True,
         ),

@@ -43,7 +43,7 @@ class Scan:
         for role in BRIGHT_ROLES:
             if role in self.channels:
                 return self.channels[role]
-        msg = f"A method without weights looks for bright tumour on FLAIR or T2; got {', '.join(self.channels)}."
+        msg = f"A method without weights needs FLAIR or T2, on which tumour is bright; got {', '.join(self.channels)}."
         raise MissingRolesError(msg)
 
 

@@ -109,20 +109,20 @@ def fit_template_job(scan: Scan) -> Job[TemplateFit | None]:
     starts = list(_beginnings(coarse)) if scan.brain.any() else []
     placements = []
     for number, start in enumerate(starts):
-        yield Progress(0.3 * number / len(starts), 1, "laying the template onto the brain")
+        yield Progress(0.3 * number / len(starts), 1, "registering the template to the brain")
         placements.append(_aligned(coarse, start, _COARSE_STEPS))
     cost, best = min(placements, key=lambda pair: pair[0], default=(np.inf, None))
     if best is None or not np.isfinite(cost):
         return None
-    yield Progress(0.3, 1, "laying the template onto the brain")
+    yield Progress(0.3, 1, "registering the template to the brain")
     _, best = _aligned(fine, best, _FINE_STEPS)
     overlap = _overlap(fine, best)
     warp = np.zeros_like(fine.points)
     weights = np.ones(fine.inside.shape, dtype=np.float32)
     for step in range(_WARP_STEPS):
-        yield Progress(0.4 + 0.5 * step / _WARP_STEPS, 1, "shaping the template to the brain")
+        yield Progress(0.4 + 0.5 * step / _WARP_STEPS, 1, "deforming the template to the brain")
         warp, weights = _warped(fine, best, warp, weights)
-    yield Progress(0.9, 1, "shaping the template to the brain")
+    yield Progress(0.9, 1, "deforming the template to the brain")
     return TemplateFit(_shares_on(scan, fine, best, warp), overlap)
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="brain-tumor",
-    help="Segment, measure and learn brain tumours in MRI. Research use only, not for clinical use.",
+    help="Segment and measure brain tumours in MRI, and train models. Research use only, not for clinical use.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -96,7 +96,9 @@ def _common(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; may appear anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks of errors; accepted anywhere in the command.")
+    ] = False,
 ) -> None:
     """Take the options of every command; `main` has read `--debug` already, here it stands for the help."""
 
@@ -107,7 +109,8 @@ def segment(
     cases: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CASE", help="Examinations: folders or files, folders of them, or a .txt that lists them."
+            metavar="CASE",
+            help="Examinations: folders or files, folders of examinations, or a .txt file that lists them.",
         ),
     ],
     opening: OpenOptions,
@@ -120,7 +123,7 @@ def segment(
             "--output",
             "-o",
             help="File (.nii.gz, .nii, .nrrd, .mha, .tif, .dcm, .stl, .ply) or folder. "
-            "Without it: <case>_segmentation.nii.gz in the current folder.",
+            "By default <case>_segmentation.nii.gz in the current folder.",
         ),
     ] = None,
     file_format: Annotated[
@@ -129,7 +132,7 @@ def segment(
             "--format",
             metavar="FORMAT",
             callback=known_format,
-            help="If the suffix is ambiguous, or for several cases: dicom-seg, rtstruct, stl, ply, bids "
+            help="Format, if the suffix is ambiguous or for several cases: dicom-seg, rtstruct, stl, ply, bids "
             "(-o is the data set), nrrd ...",
         ),
     ] = None,
@@ -141,15 +144,15 @@ def segment(
         bool, typer.Option("--probabilities", help="Also write the probability of each region, as .nii.gz.")
     ] = False,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also write how unsure the model is, entropy in bits, as .nii.gz.")
+        bool, typer.Option("--uncertainty", help="Also write the model's uncertainty, entropy in bits, as .nii.gz.")
     ] = False,
     paths: PathsOption = "auto",
     table: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="One table of all cases: status, model, volumes, seconds, notes, errors. "
-            "With several cases, without it: segmentation_results.csv beside the results.",
+            help="Table of all cases: status, model, volumes, seconds, notes, errors. "
+            "By default, for several cases, segmentation_results.csv beside the results.",
         ),
     ] = None,
     skip_existing: SkipExisting = False,
@@ -157,7 +160,7 @@ def segment(
 ) -> None:
     """Segment the tumour of one or several examinations and save it on each scan's own grid.
 
-    A case that fails does not stop the others; the code at the end is 1 then.
+    A case that fails does not stop the others; the exit code is then 1.
     """
     from napari_brain_tumor.batch.case_table import CaseTable
     from napari_brain_tumor.batch.segment import SegmentWork
@@ -205,7 +208,7 @@ def segment(
 def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
     """Raise `typer.BadParameter` for options that mean nothing to the method."""
     if probabilities and method.is_baseline:
-        msg = f"{method.name} is a method without weights and gives no probabilities. Choose a trained model."
+        msg = f"{method.name} is a method without weights and predicts no probabilities. Choose a trained model."
         raise typer.BadParameter(msg, param_hint="--model")
     if seeds and not method.takes_seeds:
         msg = f"{method.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
@@ -217,7 +220,7 @@ def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
 def demo(
     request: SegmentRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("demo-output"),
-    window: Annotated[bool, typer.Option("--window/--no-window", help="Open napari where there is a display.")] = True,
+    window: Annotated[bool, typer.Option("--window/--no-window", help="Open napari if there is a display.")] = True,
 ) -> None:
     """Segment the shipped sample case, print its volumes, save and show the result."""
     from napari_brain_tumor.cli.demo import run_demo
@@ -231,11 +234,11 @@ def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, paral
 
     row = named_as_given(result.row, task)
     if alone and row.status == "skipped":
-        say(f"{task.target} exists already and is skipped.")
+        say(f"{task.target} already exists and is skipped.")
     if alone and row.status == "outdated":
         raise SaveError(row.error)
     if alone and row.status == "exists":
-        msg = f"{row.error} Give --overwrite to replace it, or another name with -o."
+        msg = f"{row.error} Use --overwrite to replace it, or choose another name with -o."
         raise SaveError(msg)
     if result.title and row.volumes is not None and not parallel:
         print_table(result.title, volume_table(row.volumes))

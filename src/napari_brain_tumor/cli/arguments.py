@@ -43,7 +43,7 @@ PathsOption = Annotated[
         "--paths",
         metavar="auto|relative|absolute|names",
         callback=known_style,
-        help="How the record of a result names its scans: relative to itself (auto: those that lie near), absolute, "
+        help="How the record of a result refers to its scans: relative to itself (auto: only those nearby), absolute, "
         "or without folders.",
     ),
 ]
@@ -52,21 +52,21 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(callback=known_schema, help="What the integers of the labels mean: MSD, BraTS, LGG-binary ..."),
 ]
-SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Skip what is done already, to continue a batch.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Skip what is already done, to resume a batch.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def check_choice(*, overwrite: bool, skip_existing: bool) -> None:
     """Refuse to be told both what to do with earlier results."""
     if overwrite and skip_existing:
-        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+        raise typer.BadParameter("Use only one of --skip-existing and --overwrite.", param_hint="--skip-existing")
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:
     """Refuse to write over a file before the work is done for it."""
     if target.exists() and not overwrite:
-        msg = f"{target} exists already. Give --overwrite to replace it, or another name with -o."
+        msg = f"{target} already exists. Use --overwrite to replace it, or choose another name with -o."
         raise SaveError(msg)
 
 

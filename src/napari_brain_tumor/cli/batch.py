@@ -135,8 +135,8 @@ def _tell_end(row: CaseRow, number: int, rows: BatchRows, *, parallel: bool) -> 
     if rows.count == 1:
         return
     took = duration(row.seconds or 0)
-    ends = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists",
-            "outdated": "left, its result is of other scans"}  # fmt: skip
+    ends = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, it already has a result",
+            "outdated": "left unchanged, its result is from other scans"}  # fmt: skip
     what = ends.get(row.status, "its result exists")
     place = f"{sum(rows.states.values()) if parallel else number + 1} of {rows.count}"
     rest = "" if rows.seconds_left is None else f", about {duration(rows.seconds_left)} left"
@@ -147,8 +147,8 @@ def _tell_end(row: CaseRow, number: int, rows: BatchRows, *, parallel: bool) -> 
 
 
 def _sum_up(rows: BatchRows, past_tense: str) -> None:
-    words = {"done": past_tense, "skipped": "skipped", "exists": "left as they were"}
-    words |= {"outdated": "with a result of other scans", "failed": "failed"}
+    words = {"done": past_tense, "skipped": "skipped", "exists": "left unchanged"}
+    words |= {"outdated": "with a result from other scans", "failed": "failed"}
     parts = [f"{rows.states[key]} {word}" for key, word in words.items() if rows.states[key]]
     begun = sum(rows.states.values())
     parts += [f"{rows.count - begun} not finished"] if begun < rows.count else []
@@ -159,7 +159,7 @@ def _sum_up(rows: BatchRows, past_tense: str) -> None:
                 say(f"  {row.case}: {row.error}")
         if rows.states["exists"]:
             say(
-                "  Results that exist already were left as they are. --skip-existing skips them without an error, "
+                "  Existing results were left unchanged. --skip-existing skips them without an error, "
                 "--overwrite replaces them."
             )
         if rows.table is not None and rows.table.is_written:

@@ -29,7 +29,7 @@ def brain(
     study = open_case(case, opening)
     note(*study.notes)
     if not traits_of(study).whole_head:
-        note("The skull was removed from these scans already: the mask is of what is left.")
+        note("The skull has already been removed from these scans: the mask covers what is left.")
     mask = run_shown(brain_mask_job(study, request.device), study.name)
     save_mask(mask, study, output)
     size = brain_volume_ml(study.grid, mask)

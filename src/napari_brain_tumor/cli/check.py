@@ -30,11 +30,11 @@ def check(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
     opening: OpenOptions,
     request: SegmentRequest,
-    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be checked as well.")] = None,
+    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to check as well.")] = None,
     schema: SchemaOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
+    """Check a case before it is segmented; the exit code is 1 if something would stop or spoil the result."""
     from napari_brain_tumor.preflight import check_case, worst
 
     rows = check_case(

@@ -42,16 +42,19 @@ _SCORES: Final = {
 
 def compare(
     labels: Annotated[
-        list[Path], typer.Argument(metavar="LABELS...", help="Files or folders of two or more segmentations of a case.")
+        list[Path], typer.Argument(metavar="LABELS...", help="Two or more segmentations of a case: files or folders.")
     ],
     opening: Annotated[OpenOptions, Without("roles", "series", "resample")],
     request: CompareRequest,
     names: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Their names; by default those of the files.")
+        str | None, typer.Option(metavar="A,B,...", help="Names of the segmentations; by default of the files.")
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- by itself)."),
+        typer.Option(
+            metavar="S[,S,...]",
+            help="What the integers mean: one schema for all files, or one for each (- detects it).",
+        ),
     ] = None,
     axis: Annotated[
         str, typer.Option(metavar="axial|coronal|sagittal", help="Orientation of the slices in the table of the worst.")
@@ -61,7 +64,7 @@ def compare(
     ] = None,
     maps: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write where they agree and differ, voxel by voxel, as .nii.gz."),
+        typer.Option(metavar="FOLDER", help="Write maps of their agreement, voxel by voxel, as .nii.gz."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every score as a table.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
@@ -125,7 +128,7 @@ def _axis(name: str) -> "Axis":
 
 def _check_consensus(method: str | None, output: Path | None) -> None:
     if (method is None) != (output is None):
-        msg = "A consensus needs a file, and a file a consensus: --consensus staple -o joined.nii.gz."
+        msg = "A consensus needs an output file, and -o needs --consensus: --consensus staple -o joined.nii.gz."
         raise typer.BadParameter(msg, param_hint="--consensus")
 
 
@@ -167,7 +170,8 @@ def _join(
     raters = {name: candidate for name, candidate in opened.items() if name != reference}
     if len(raters) < 2:
         msg = (
-            f"The reference {reference} takes no part in the consensus, which leaves {', '.join(raters)}. Two or more "
+            f"The reference {reference} is not part of the consensus, which leaves only {', '.join(raters)}. Two or "
+            "more "
             "are needed: add another segmentation, or leave out --reference."
         )
         raise ComparisonError(msg)
@@ -193,7 +197,10 @@ def _print(agreement: "Agreement", axis: "Axis") -> None:
             )
         say("")
     if agreement.reference is None:
-        say("Sensitivity, precision and lesion-wise Dice take the first of a pair for the truth. Name it: --reference.")
+        say(
+            "Sensitivity, precision and lesion-wise Dice take the first of a pair as the truth. "
+            "Name the truth with --reference."
+        )
 
 
 def _against(agreement: "Agreement") -> str:
@@ -254,7 +261,7 @@ def _print_consensus(agreement: "Agreement", joined: "Consensus | None") -> None
     fields = {"Segmentation": "name", "Region": "region", "Sensitivity": "sensitivity", "Specificity": "specificity"}
     rows = tuple({title: getattr(quality, key) for title, key in fields.items()} for quality in joined.qualities)
     table = Table(tuple(fields), rows, {"Sensitivity": 3, "Specificity": 3})
-    print_table(f"Consensus by {joined.method}, and how well each finds it", table)
+    print_table(f"Consensus by {joined.method}, and the agreement of each with it", table)
     say(METHODS[joined.method])
     if agreement.reference is not None:
         dice = _against_reference(agreement, joined)

@@ -88,8 +88,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, BrainTumorError | OSError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"Memory ran out ({error or 'no more can be had'}). Close other programs, or take a machine with more."
-    return f"Unexpected {type(error).__name__}: {error}. This is a fault of the program; --debug shows where."
+        return f"Memory ran out ({error or 'no more is available'}). Close other programs, or use a machine with more."
+    return f"Unexpected {type(error).__name__}: {error}. This is a bug in the program; --debug shows where."
 
 
 def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exception], str] = _SHELL_HINTS) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(
     name="data",
-    help="Data sets of curated cases: what you correct and accept, and what training reads.",
+    help="Curated data sets: cases that you correct and accept, and train on.",
     no_args_is_help=True,
 )
 
@@ -37,8 +37,8 @@ def create(
     name: Annotated[str | None, typer.Option(help="Name of the data set; by default that of the folder.")] = None,
     description: Annotated[str, typer.Option(help="What the data set holds.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side.")] = 0,
-    val: Annotated[float, typer.Option(help="Share of the patients in validation.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share of the patients in test.")] = 0.0,
+    val: Annotated[float, typer.Option(help="Fraction of the patients in validation.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Fraction of the patients in test.")] = 0.0,
     table: Annotated[
         Path | None, typer.Option("--split", help="CSV with the columns patient and split, optionally case and grade.")
     ] = None,
@@ -112,7 +112,7 @@ def list_cases(
 
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
-    """Show everything that is known about a case."""
+    """Show everything that is recorded about a case."""
     opened = _opened(dataset)
     record = opened.case(case)
     facts = ((what, value) for what, value in _facts(opened, record).items() if value)
@@ -124,8 +124,8 @@ def split(
     dataset: Dataset,
     table: Annotated[Path | None, typer.Option(help="CSV with the sides of new patients.")] = None,
     seed: Annotated[int | None, typer.Option(help="New seed of the rule for new patients.")] = None,
-    val: Annotated[float | None, typer.Option(help="New share of validation among new patients.")] = None,
-    test: Annotated[float | None, typer.Option(help="New share of test among new patients.")] = None,
+    val: Annotated[float | None, typer.Option(help="New fraction of new patients in validation.")] = None,
+    test: Annotated[float | None, typer.Option(help="New fraction of new patients in test.")] = None,
 ) -> None:
     """Show who is on which side; change the rule for new patients. Nobody who has a side is moved."""
     opened = _opened(dataset)
@@ -210,7 +210,7 @@ def check(
     dataset: Dataset,
     cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; by default all.")] = None,
 ) -> None:
-    """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
+    """Check labels and scans for errors; the exit code is 1 if there is one."""
     from napari_brain_tumor.dataset.checks import check_dataset
 
     findings = run_shown(check_dataset(_opened(dataset), cases or None), "Check")
@@ -234,11 +234,13 @@ def export(
     regions: Annotated[bool, typer.Option("--regions", help="Train on nested regions instead of classes.")] = False,
     whole_tumour: Annotated[
         bool,
-        typer.Option("--whole-tumour", help="Only the whole tumour; cases that mark nothing more are then accepted."),
+        typer.Option(
+            "--whole-tumour", help="Export only the whole tumour; cases labelled with nothing more are then included."
+        ),
     ] = False,
-    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; by default accepted.")] = None,
+    states: Annotated[list[str] | None, typer.Option("--state", help="Review states; by default accepted.")] = None,
     preprocessed: Annotated[
-        Path | None, typer.Option(help="Folder nnUNet_preprocessed; by default its variable's, or beside RAW.")
+        Path | None, typer.Option(help="Folder nnUNet_preprocessed; by default from its variable, or beside RAW.")
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
@@ -293,7 +295,7 @@ def _state(text: str) -> "ReviewState":
         if state == key:
             return state
     known = ", ".join(state.replace("_", "-") for state in STATES)
-    msg = f"{text!r} is not a state of a review. Known are {known}."
+    msg = f"{text!r} is not a review state. Choose one of {known}."
     raise typer.BadParameter(msg)
 
 

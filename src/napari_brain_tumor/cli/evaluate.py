@@ -35,7 +35,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="CASES",
-            help="Case folders or files with their truth, folders of them, Medical Decathlon or curated data sets.",
+            help="Case folders or files with their truth, folders of cases, Medical Decathlon or curated data sets.",
         ),
     ],
     opening: Annotated[OpenOptions, Without("series", "resample")],
@@ -48,7 +48,7 @@ def evaluate(
     predictions: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FOLDER", help="Segmentations of any tool, files named after the cases; may be repeated."
+            metavar="NAME=FOLDER", help="Segmentations from any tool, with files named after the cases; repeatable."
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")] = Path(
@@ -61,7 +61,7 @@ def evaluate(
 ) -> None:
     """Compare models on cases whose truth is known: scores, intervals over patients, and pictures.
 
-    If it is stopped, the same command goes on after the cases that were finished.
+    If it is stopped, the same command resumes after the finished cases.
     """
     by_model, by_folder = (
         _sources_by_name(models.split(",") if models.strip() else [], "--models"),
@@ -107,7 +107,7 @@ def _check_side(cases: Sequence[Path], side: str | None, split: Path | None) -> 
     from napari_brain_tumor.evaluation.cases import is_curated
 
     if side is not None and split is None and not any(map(is_curated, cases)):
-        msg = "It is a choice from a split: give --split CSV too, or a curated data set."
+        msg = "It selects from a split: give --split CSV too, or a curated data set."
         raise typer.BadParameter(msg, param_hint="--side")
 
 
@@ -149,7 +149,7 @@ def _print_result(result: "Evaluation") -> None:
         say("")
     for metric, title in _titles_of(result.summary).items():
         say(f"{title}: {definition(metric)}")
-    say("The CSV holds every score for the classes too, the JSON what each means.")
+    say("The CSV also holds every score of the classes, the JSON the definition of each.")
 
 
 def _titles_of(entries: "Sequence[Summary | Difference]") -> dict[str, str]:

@@ -19,7 +19,7 @@ def chosen_executor(computing: ComputeRequest) -> "Iterator[Executor]":
     from napari_brain_tumor.executors import open_executor
 
     if len(computing.changed()) > 1:
-        msg = "Give one of --jobs, --scheduler and --slurm: each of them decides where the cases are computed."
+        msg = "Use only one of --jobs, --scheduler and --slurm: each of them decides where the cases are computed."
         raise typer.BadParameter(msg, param_hint="--jobs")
     with open_executor(**computing.changed(), announce=progress_line) as executor:
         yield executor

@@ -15,15 +15,15 @@ from napari_brain_tumor.requests.export import ExportRequest
 
 
 def export(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A saved segmentation, of any format.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A saved segmentation, in any format.")],
     request: ExportRequest,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="File, for bids and masks a folder; of surfaces each region's name is added. "
-            "Without it: the name of the result, in the current folder.",
+            help="File, or a folder for bids and masks; surfaces get each region's name appended. By default the name "
+            "of the result, in the current folder.",
         ),
     ] = None,
     source: Annotated[

@@ -31,7 +31,7 @@ def figure(
     suffix = output.suffix.lower()
     if suffix not in FIGURE_SUFFIXES + FILM_SUFFIXES:
         known = ", ".join(FIGURE_SUFFIXES + FILM_SUFFIXES)
-        msg = f"What {output.name} should be is not known. End its name with one of {known}."
+        msg = f"The format of {output.name} is not known. End its name with one of {known}."
         raise SaveError(msg)
     study = open_study(case, **opening.beside(case).changed())
     labels = open_segmentation(segmentation, schema)

@@ -23,7 +23,7 @@ def known_format(text: str | None) -> str | None:
 def known_device(text: str | None) -> str | None:
     """A device that there may be; whether it is in this machine is another question."""
     if text is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
-        msg = f"{text!r} is not a device. Known are auto, cpu, cuda, cuda:1 and mps."
+        msg = f"{text!r} is not a device. Choose auto, cpu, cuda, cuda:1 or mps."
         raise typer.BadParameter(msg)
     return text
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 def measure(
     labels: Annotated[
-        list[Path], typer.Argument(metavar="LABELS", help="Files or folders of segmentations, one or several.")
+        list[Path], typer.Argument(metavar="LABELS", help="One or more segmentations: files or folders.")
     ],
     opening: OpenOptions,
     settings: MeasureRequest,
@@ -33,16 +33,18 @@ def measure(
     schema: SchemaOption = None,
     study: Annotated[
         Path | None,
-        typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),
+        typer.Option(
+            "--study", metavar="CASE", help="The scans of LABELS, in which the midline is found to name sides."
+        ),
     ] = None,
     lesions: Annotated[
         bool, typer.Option("--lesions", help="Also print each lesion, with its diameters according to RANO.")
     ] = False,
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write one tidy table of everything measured.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all measurements as one tidy table.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write everything measured as JSON.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write all measurements as JSON.")
     ] = None,
     table: Annotated[
         Path | None,
@@ -50,9 +52,9 @@ def measure(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
 ) -> None:
-    """Measure segmentations: volumes of classes and regions, lesions, diameters according to RANO, rim and midline.
+    """Measure segmentations: volumes of classes and regions, lesions, RANO diameters, rim and midline.
 
-    A file that cannot be measured does not stop the others; the code at the end is 1 then.
+    A file that cannot be measured does not stop the others; the exit code is then 1.
 
     Research use only, not for clinical use.
     """

@@ -56,7 +56,7 @@ def card_entries(card: "Card") -> dict[str, str]:
     return {
         "Name": card.name,
         "Architecture": ", ".join(filter(None, _architecture_words(card))),
-        "After": origin_of(card.architecture),
+        "Based on": origin_of(card.architecture),
         "For": card.purpose,
         "Parameters": f"{card.parameters:,}",
         "Inputs": _inputs(card),
@@ -75,7 +75,7 @@ def card_entries(card: "Card") -> dict[str, str]:
         if training
         else "",
         "Dice on validation cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
-        "Measured": "before these weights were fitted on the validation patients too" if card.refit_of else "",
+        "Measured": "before these weights were also fitted on the validation patients" if card.refit_of else "",
         "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
         "Calibration": "\n".join(
             f"{region}: temperature {calibration.temperature:.2f}, error {calibration.error_before:.4f} before, "
@@ -99,7 +99,11 @@ def _architecture_words(card: "Card") -> list[str]:
 
 def _preprocessing_text(spec: "PreprocessingSpec") -> str:
     low, high = spec.clip_percentiles
-    scalings = {"zscore": "mean 0, deviation 1", "unit": "0 to 1", "imagenet": "0 to 1, then as photographs"}
+    scalings = {
+        "zscore": "mean 0, standard deviation 1",
+        "unit": "0 to 1",
+        "imagenet": "0 to 1, then as for photographs",
+    }
     where = {"foreground": "the brain or head", "box": "its box"}[spec.statistics]
     return (
         f"slices of {spec.plane_spacing_mm:g} mm, clipped to percentiles {low:g} to {high:g} of {where}, "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from napari_brain_tumor.cli.model_cells import baseline_cells, card_entries, model_cells
 
 models_app = typer.Typer(
-    help="List the installed models; show, count, import, export and remove them.",
+    help="List, show, import, export and remove models; count their parameters.",
     invoke_without_command=True,
     add_completion=False,
 )
@@ -66,13 +66,13 @@ def list_installed() -> None:
     if trained:
         print_table("Models", Table.of_cells(columns, trained, right=frozenset(right)))
     else:
-        say(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
+        say(f"No model is installed. Models are searched for in the package and in {models_folder()}.")
     print_table("Methods without weights (baselines)", Table.of_cells(_BASELINE_COLUMNS, untrained))
 
 
 @models_app.command()
 def show(name: NameArgument) -> None:
-    """Show the card of a model: what it is, what it was trained on, how well it does, on which terms."""
+    """Show the card of a model: what it is, what it was trained on, how well it performs, and its licence."""
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.models.cards import ModelInfo
 
@@ -133,13 +133,13 @@ def import_(
     regions: Annotated[
         str | None, typer.Option(metavar="WT,...", help="Region that each output channel predicts, in order.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Terms under which the weights may be used.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence under which the weights may be used.")] = None,
     origin: Annotated[
-        str | None, typer.Option(help="Who trained the weights on what, or the address they come from.")
+        str | None, typer.Option(help="Who trained the weights and on what, or their web address.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Title for readers.")] = "",
+    title: Annotated[str, typer.Option(help="Title shown to users.")] = "",
     scaling: Annotated[
-        _Scaling, typer.Option(help="Scaling: mean 0 and deviation 1; 0 to 1; or 0 to 1, then as photographs.")
+        _Scaling, typer.Option(help="Scaling: mean 0 and deviation 1; 0 to 1; or 0 to 1, then as for photographs.")
     ] = _Scaling.zscore,
     statistics: Annotated[
         _Statistics,
@@ -152,7 +152,7 @@ def import_(
         float, typer.Option(metavar="MM", min=0.2, help="Pixel spacing of the network's slices, in millimetres.")
     ] = 1.0,
     margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Margin around the head within slices.")] = 8,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of that name.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of the same name.")] = False,
 ) -> None:
     """Install a model that `models export --format zip` wrote, or weights trained with a network's own code elsewhere.
 
@@ -201,7 +201,7 @@ def export(
     ] = None,
     sides: Annotated[
         str | None,
-        typer.Option(metavar="[Z,]Y,X", help="Fixed size of its images; by default any size that is possible."),
+        typer.Option(metavar="[Z,]Y,X", help="Fixed size of its images; by default as many sizes as possible."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -234,7 +234,7 @@ def remove(name: NameArgument, yes: Yes = False) -> None:
     model = find_model(name)
     if not yes and not model.bundled:
         if not sys.stdin.isatty():
-            msg = f"{model.folder} would be deleted. Give --yes to do so."
+            msg = f"{model.folder} would be deleted. Use --yes to confirm."
             raise BrainTumorError(msg)
         typer.confirm(f"Delete {model.folder}?", abort=True)
     remove_checkpoint(model)
@@ -264,7 +264,7 @@ def _say_installed(model: "ModelInfo") -> None:
 
 def _needed(value: str | None, option: str) -> str:
     if value is None:
-        msg = "Weights without a card need it; a zip that `models export` wrote would not."
+        msg = "It is required for weights without a card; a zip that `models export` wrote does not need it."
         raise typer.BadParameter(msg, param_hint=option)
     return value
 
@@ -274,7 +274,7 @@ def _check_no_baseline(name: str) -> None:
     from napari_brain_tumor.catalogue import Baseline, list_models
 
     if name in {method.name for method in list_models() if isinstance(method, Baseline)}:
-        msg = f"A method without weights is called {name!r}. Choose another name."
+        msg = f"{name!r} is the name of a method without weights. Choose another name."
         raise CheckpointError(msg)
 
 

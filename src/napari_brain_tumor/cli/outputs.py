@@ -65,11 +65,11 @@ def _listed(case: Path) -> list[Path]:
     try:
         lines = case.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{case} cannot be read as a list of cases, one path a line: {error}"
+        msg = f"{case} cannot be read as a list of cases, one path per line: {error}"
         raise UnreadableFileError(msg) from error
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not named:
-        msg = f"{case} names no case. Write one path a line."
+        msg = f"{case} names no case. Write one path per line."
         raise UnreadableFileError(msg)
     return [case.parent / Path(name).expanduser() for name in named]
 

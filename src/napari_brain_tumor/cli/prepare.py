@@ -24,8 +24,8 @@ def prepare(
         list[Path],
         typer.Argument(
             metavar="EXAM",
-            help="DICOM study, BIDS subject or session, or folder of files; several, folders of them, or a .txt that "
-            "lists them.",
+            help="DICOM study, BIDS subject or session, or folder of files; one or more, folders of them, or a .txt "
+            "file that lists them.",
         ),
     ],
     options: PrepareOptions,
@@ -36,7 +36,8 @@ def prepare(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Folder for the study; of several examinations each gets a folder in it. Without it only the tables.",
+            help="Folder for the prepared study; several examinations get one subfolder each. Without it, only the "
+            "tables are printed.",
         ),
     ] = None,
     skip_existing: SkipExisting = False,

@@ -31,7 +31,7 @@ def refine(
     opening: OpenOptions,
     request: SegmentRequest,
     segmentation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What is corrected: a saved segmentation of the same scans.")
+        Path | None, typer.Option(metavar="FILE", help="The segmentation to correct, saved from the same scans.")
     ] = None,
     output: Annotated[
         str | None,
@@ -39,15 +39,15 @@ def refine(
             "--output",
             "-o",
             help="File (.nii.gz, .nii, .nrrd, .mha, .tif) or folder. "
-            "Without it: <case>_refined.nii.gz in the current folder.",
+            "By default <case>_refined.nii.gz in the current folder.",
         ),
     ] = None,
     schema: Annotated[
         str | None,
         typer.Option(
             callback=known_schema,
-            help="What the integers of --segmentation mean, if ambiguous; the result is saved so too. "
-            "Without it: as that file, else MSD.",
+            help="What the integers of --segmentation mean, if ambiguous; the result is saved with the same. By "
+            "default that of the file, else MSD.",
         ),
     ] = None,
     anyway: Annotated[
@@ -58,14 +58,14 @@ def refine(
 ) -> None:
     """Correct a segmentation with recorded prompts and save it on the scan's own grid.
 
-    Without --segmentation and --model the correction begins from nothing.
+    Without --segmentation and --model the correction starts from empty labels.
     """
     if segmentation is not None and request.model is not None:
-        msg = "Give what is corrected once: --segmentation FILE, or --model NAME to segment first."
+        msg = "Give exactly one of --segmentation FILE, which is corrected, and --model NAME, which segments first."
         raise typer.BadParameter(msg, param_hint="--model")
     options = request.options()
     if options and request.model is None:
-        msg = f"No model is given that {', '.join(options)} could be for. Add --model NAME, or leave them out."
+        msg = f"Without a model {', '.join(options)} cannot be used. Add --model NAME, or leave them out."
         raise typer.BadParameter(msg, param_hint="--model")
     from napari_brain_tumor.batch.targets import check_inputs_are_kept
     from napari_brain_tumor.interactive import read_prompts, refine_job
@@ -94,7 +94,7 @@ def _target(case: Path, output: str | None, segmentation: Path | None, *, overwr
     target = output or f"{case_name(case)}_refined.nii.gz"
     (task,) = plan_tasks([case], target, overwrite=overwrite)
     if segmentation is not None and task.target.resolve() == segmentation.resolve():
-        msg = f"{segmentation} is what is corrected and is never overwritten. Choose another name with -o."
+        msg = f"{segmentation} is the segmentation to correct and is never overwritten. Choose another name with -o."
         raise SaveError(msg)
     return task.target
 

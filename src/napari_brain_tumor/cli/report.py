@@ -28,11 +28,11 @@ def report(
             metavar="CASE,LABELS[,DATE]", help="Another examination of the patient, the earliest first; repeatable."
         ),
     ] = None,
-    date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
+    date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Date of this examination.")] = None,
     schema: SchemaOption = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
+    """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, notes."""
     from napari_brain_tumor.followup.document import open_visit
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.reports import report_job

@@ -20,7 +20,7 @@ def rerun(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Save the new segmentation here; without it none is written.")
+        Path | None, typer.Option("--output", "-o", help="Save the new segmentation here; by default none is written.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -31,15 +31,17 @@ def rerun(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="auto|cpu|cuda|mps", callback=known_device, help="Device, if not the recorded one."),
+        typer.Option(
+            metavar="auto|cpu|cuda|mps", callback=known_device, help="Device to use instead of the recorded one."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compute a result again from its record and compare: ends with 0 if it came out the same, with 1 if not.
+    """Compute a result again from its record and compare: the exit code is 0 if it is the same, 1 if not.
 
-    Scans and model are proven by their SHA-256 first. Labels that differ by no more than another processor may change
-    count as the same, and are told.
+    Scans and model are first verified by their SHA-256. Labels that differ by no more than another processor may change
+    count as the same, and are reported.
     """
     from napari_brain_tumor.records import rerun_job
 

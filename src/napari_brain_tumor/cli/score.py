@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def score(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],
     request: ScoreRequest,
-    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids; by default all.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Case ids; by default all.")] = None,
 ) -> None:
-    """Let a model segment the cases: its Dice, and how unsure it is of each, the least sure first.
+    """Segment the cases with a model: its Dice and its uncertainty for each, the most uncertain first.
 
     The scores are kept in the data set's folder, where the Curate panel shows them.
     """

@@ -20,7 +20,7 @@ def series(
     case: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an examination, or one of its files.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the DICOM series of an examination: what each is, and the number by which `--series` picks it."""
+    """List the DICOM series of an examination: what each is, and the number with which `--series` picks it."""
     listed = list_series(case)
     if as_json:
         say(json.dumps([_plain(entry) for entry in listed], indent=2))

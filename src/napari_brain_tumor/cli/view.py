@@ -17,7 +17,7 @@ from napari_brain_tumor.requests.shell import Without, words_of
 def view(
     request: Annotated[ViewRequest, Without("resample")],
     segmentation: Annotated[
-        Path | None, typer.Option("--segmentation", metavar="LABELS", help="File with labels to show above it.")
+        Path | None, typer.Option("--segmentation", metavar="LABELS", help="File with labels to show on top.")
     ] = None,
 ) -> None:
     """Open an examination in napari with the Brain Tumor panel, and stay until the window is closed."""

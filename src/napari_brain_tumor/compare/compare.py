@@ -53,7 +53,7 @@ def compare_segmentations(
     >>> found.worst_slice("WT").index  # doctest: +SKIP
     74
     """
-    yield Progress(0, 1, "bringing them onto one grid")
+    yield Progress(0, 1, "resampling them onto one grid")
     raters = gather(segmentations, reference, resample=resample)
     pairs, scores = raters.pairs, list[PairScores]()
     for number, (first, second) in enumerate(pairs):

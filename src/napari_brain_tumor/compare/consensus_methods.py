@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 ConsensusMethod = Literal["majority", "staple"]
 
 METHODS: Final[dict[ConsensusMethod, str]] = {
-    "majority": "A voxel is of a region where more than half of the segmentations say so; a tie is not enough, so of "
-    "two it is what both say.",
+    "majority": "A voxel belongs to a region where more than half of the segmentations say so; a tie is not enough, "
+    "so for two it is what both mark.",
     "staple": "STAPLE (Warfield 2004, doi:10.1109/TMI.2004.828354): sensitivity and specificity of each segmentation "
     "and the hidden truth are estimated together, region by region; a voxel is inside where that is more likely than "
     "not.",
@@ -213,9 +213,11 @@ def _notes(method: ConsensusMethod, tied: Mapping[Region, int], qualities: tuple
     notes = []
     listed = [f"{region} {count}" for region, count in tied.items() if count]
     if method == "majority" and listed:
-        notes.append(f"Voxels of a tie, which are left out: {', '.join(listed)}.")
+        notes.append(f"Voxels with a tie, which are left out: {', '.join(listed)}.")
     if method == "staple" and len({quality.name for quality in qualities}) == 2:
-        notes.append("Two segmentations cannot outvote each other: STAPLE says little about two. Add a third.")
+        notes.append(
+            "Two segmentations cannot outvote each other, so STAPLE is hardly meaningful for two. Add a third."
+        )
     return tuple(notes)
 
 

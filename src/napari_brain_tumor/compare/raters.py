@@ -130,7 +130,7 @@ def _placed(name: str, segmentation: Segmentation, first: str, target: Grid, res
     try:
         return on_grid(renamed, target, whose=first)
     except GridMismatchError as error:
-        msg = f"{error} Where each voxel may take the nearest label, ask for it: resample=True."
+        msg = f"{error} To let each voxel take the nearest label, use resample=True."
         raise GridMismatchError(msg) from error
 
 

@@ -229,7 +229,7 @@ def _definitions() -> dict[str, str]:
             "Fleiss' kappa (1971) over the voxels of the smallest box around what any of them marks. None where "
             "chance alone explains everything.",
         ),
-        ("dice_matrix", "Dice of each with each, in the order of the names."),
+        ("dice_matrix", "Pairwise Dice, in the order of the names."),
         (
             "slices",
             "Axial slices, the one with the most differing voxels first; indices as the file counts them, from 0.",

@@ -93,11 +93,11 @@ def _check_record(dataset: CuratedDataset, record: CaseRecord) -> list[Finding]:
     missing = [f for f in (record.image, record.label.file) if not (dataset.folder / f).is_file()]
     if missing:
         text = f"{' and '.join(missing)} missing"
-        return [Finding(record.id, "files", "error", text, "put the files back, or remove the case")]
+        return [Finding(record.id, "files", "error", text, "restore the files, or remove the case")]
     try:
         study, truth = dataset.study(record.id), dataset.truth(record.id)
     except (BrainTumorError, OSError) as error:
-        return [Finding(record.id, "files", "error", str(error), "put the original back, or remove the case")]
+        return [Finding(record.id, "files", "error", str(error), "restore the original, or remove the case")]
     return list(check_case(record, study, truth))
 
 
@@ -145,8 +145,8 @@ _Findings = Iterator[tuple[str, Severity, str, str]]
 def _check_hashes(case: _Case) -> _Findings:
     for role, array in case.study.sequences.items():
         if voxels_sha256(array) != case.record.sequences[role].sha256:
-            todo = "put the original back, or remove the case"
-            yield "hash", "error", f"{role} in {case.record.image} is not what was added", todo
+            todo = "restore the original, or remove the case"
+            yield "hash", "error", f"{role} in {case.record.image} is not the image that was added", todo
 
 
 def _check_values(case: _Case) -> _Findings:
@@ -155,8 +155,8 @@ def _check_values(case: _Case) -> _Findings:
     if strange:
         yield "values", "error", f"the label holds {strange}", "relabel with 1 edema, 2 non-enhancing, 3 enhancing"
     if case.record.label.known_regions == ("WT",) and counts[NON_ENHANCING:].any():
-        text = "the label is said to mark only the whole tumour, but it holds inner classes"
-        yield "regions", "error", text, "relabel it with the schema that it is in"
+        text = "the label is declared to mark only the whole tumour, but it holds inner classes"
+        yield "regions", "error", text, "relabel it with the right schema"
     if not case.record.label.known_regions:
         yield "regions", "error", "the label marks no region", "relabel it"
 
@@ -194,7 +194,7 @@ def _check_islands(case: _Case) -> _Findings:
     tiny = int((sizes <= _TINY_VOXELS).sum())
     if count > 1 and tiny >= _MANY_ISLANDS:
         text = f"{tiny} of {count} islands have {_TINY_VOXELS} voxels or less"
-        yield "islands", "warning", text, "look at them, and remove those that are no tumour"
+        yield "islands", "warning", text, "check them, and remove those that are not tumour"
 
 
 def _check_flips(case: _Case) -> _Findings:
@@ -208,7 +208,7 @@ def _check_flips(case: _Case) -> _Findings:
     gains = {axis: _fit(bright, np.flip(inside, axis), head) - score for axis in range(3)}
     axis = max(gains, key=lambda a: gains[a])
     if gains[axis] > _FLIP_GAIN:
-        text = f"the label fits the picture better when it is mirrored along axis {axis} ({_direction(case, axis)})"
+        text = f"the label fits the image better when it is mirrored along axis {axis} ({_direction(case, axis)})"
         yield "flip", "warning", text, "compare label and scan; if it is mirrored, export the label again"
 
 
@@ -251,7 +251,7 @@ def _check_repeats(case: _Case) -> _Findings:
             first, second = case.study.sequences[role], case.study.sequences[other]
             if same_picture(first, second, case.head):
                 todo = "add the case again with the right files, or without the one that is repeated"
-                yield "repeats", "error", f"{role} and {other} are the same picture", todo
+                yield "repeats", "error", f"{role} and {other} are the same image", todo
 
 
 def _check_spacing(case: _Case) -> _Findings:
@@ -260,7 +260,7 @@ def _check_spacing(case: _Case) -> _Findings:
         return
     sides = [voxels * mm for voxels, mm in zip(box.shape, grid.spacing_mm, strict=True)]
     if not is_size_of_a_head(sides):
-        text = f"by its spacing the head is {' x '.join(f'{side:.0f}' for side in sides)} mm"
+        text = f"with its spacing the head measures {' x '.join(f'{side:.0f}' for side in sides)} mm"
         yield "spacing", "warning", text, "check the spacing, or whether only part of the head was scanned"
 
 

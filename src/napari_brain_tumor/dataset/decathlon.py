@@ -72,6 +72,6 @@ def _description(index: DatasetIndex, listed: int) -> str:
         return index.description
     why = (
         f"{left} of {len(index.cases)} cases are not listed here, only in index.json: not accepted yet, or with other "
-        "sequences, other regions or labels known in part."
+        "sequences, other regions or partly known labels."
     )
     return f"{index.description} {why}".strip()

@@ -75,7 +75,7 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
     if len(volumes) != len(case.roles):
         raise DatasetError(
             f"{path} holds {len(volumes)} images, the index lists {', '.join(case.roles)}. It was changed by another "
-            "program: put the original back, or remove the case and add it again."
+            "program: restore the original, or remove the case and add it again."
         )
     _check_grid(volumes[0], case)
     slices = case.slices
@@ -110,7 +110,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
     if voxels_sha256(volume.array) != case.label.sha256:
         raise DatasetError(
             f"{path} is not the label recorded in the index: it was changed by another program. To keep the change, "
-            "relabel the case with that file; to undo it, put the original back."
+            "relabel the case with that file; to undo it, restore the original."
         )
     classes, known = decode(volume.array.astype(np.uint8, copy=False))
     slices = case.slices
@@ -132,5 +132,5 @@ def _check_grid(volume: Volume, case: CaseRecord) -> None:
     if not volume.grid.same_place(expected):
         raise DatasetError(
             f"{volume.path} lies on {volume.grid.describe()}, the index lists {expected.describe()}. It was changed by "
-            "another program: put the original back, or remove the case and add it again."
+            "another program: restore the original, or remove the case and add it again."
         )

@@ -278,7 +278,9 @@ class DatasetIndex(_Document):
         for key, patient in patients.items():
             for other in patient.same_person:
                 if other not in patients or patients[other].split != patient.split:
-                    msg = f"{key} ({patient.split}) and {other} are one person, but not on one side of the split"
+                    msg = (
+                        f"{key} ({patient.split}) and {other} are the same person, but on different sides of the split"
+                    )
                     raise ValueError(msg)
         return patients
 
@@ -313,7 +315,7 @@ class DatasetIndex(_Document):
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
-        raise ValueError(f"{what} {repeated[0]} is there more than once")
+        raise ValueError(f"{what} {repeated[0]} occurs more than once")
 
 
 def case_id_from(name: str) -> str:

@@ -68,7 +68,7 @@ class NnunetTarget:
             msg = f"Found {self.number} and {self.name!r}; nnU-Net takes a number 1 to 999, and letters, digits and _."
             raise DatasetError(msg)
         if not self.roles or len(set(self.roles)) != len(self.roles):
-            msg = f"The channels are {list(self.roles)}; expected is at least one sequence, and each once."
+            msg = f"The channels are {list(self.roles)}; expected at least one sequence, each only once."
             raise DatasetError(msg)
 
     @property
@@ -119,7 +119,7 @@ def export_nnunet(
     """
     place = named_path(raw) / target.folder
     if place.exists():
-        raise DatasetError(f"{place} is there already. Remove it, or choose another number or name.")
+        raise DatasetError(f"{place} already exists. Remove it, or choose another number or name.")
     split_file = _preprocessed_folder(named_path(raw), preprocessed) / target.folder / SPLITS_FILE
     reasons = {case.id: _reason(case, target) for case in dataset.index.cases}
     cases = [case for case in dataset.index.cases if not reasons[case.id]]

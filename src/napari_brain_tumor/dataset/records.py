@@ -37,9 +37,8 @@ def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
     case_id = requested or case_id_from(name)
     if case_id.lower() in used:
         raise DatasetError(
-            f"{index.name} has a case {case_id} already. To replace its label, relabel it; for another "
-            "examination give "
-            "another id."
+            f"{index.name} already has a case {case_id}. To replace its label, relabel it; for another examination "
+            "use another id."
         )
     if case_id != case_id_from(case_id):
         msg = f"{case_id!r} cannot be an id: use letters, digits, _ and -, for example {case_id_from(case_id)!r}."
@@ -55,7 +54,7 @@ def spelling(patient: str, key: str) -> str:
 def new_review(state: ReviewState, note: str, *, decided: bool = False) -> Review:
     """A review of now; raises `DatasetError` if there is no such state."""
     if state not in STATES:
-        raise DatasetError(f"{state!r} is not a state of a review. Known are {', '.join(STATES)}.")
+        raise DatasetError(f"{state!r} is not a review state. Choose one of {', '.join(STATES)}.")
     return Review(state=state, note=note, reviewed_at=now() if decided or state != "draft" else None)
 
 

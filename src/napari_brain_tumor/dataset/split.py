@@ -60,7 +60,7 @@ def side_named(text: str) -> Split:
     """The side that a person means by `val`, `validation`, `Train` and the like; raises `SplitError` for others."""
     side = _SIDES.get(text.strip().lower())
     if side is None:
-        raise SplitError(f"{text!r} is not a side of a split. Known are train, val and test.")
+        raise SplitError(f"{text!r} is not a side of a split. Choose train, val or test.")
     return side
 
 
@@ -162,8 +162,8 @@ def checked_policy(seed: int, val_fraction: float, test_fraction: float) -> Spli
     """The rule with these shares; raises `DatasetError` where they leave nothing to train on."""
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
         raise DatasetError(
-            f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each lies between 0 and 1, "
-            "and together they leave something to train on, for example 0.2 and 0."
+            f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each must lie between 0 "
+            "and 1, and together they must leave something to train on, for example 0.2 and 0."
         )
     return SplitPolicy(seed=seed, val_fraction=val_fraction, test_fraction=test_fraction)
 
@@ -218,8 +218,8 @@ def _refuse_contradiction(patients: Patients, newcomer: Newcomer, twins: Mapping
         if other != side:
             raise SplitError(
                 f"{newcomer.case} shows the same examination as {case} of {key}, who is in {_SIDE_NAMES[other]}, but "
-                f"it would go to {_SIDE_NAMES[side]}. One examination on two sides makes every score too good: give it "
-                f"the patient {key}; or, if they are different people, add it with not_same_as=[{case!r}]."
+                f"it would go to {_SIDE_NAMES[side]}. One examination on two sides makes every score too optimistic: "
+                f"give it the patient {key}; or, if they are different people, add it with not_same_as=[{case!r}]."
             )
 
 
@@ -247,7 +247,7 @@ def _row(entry: Mapping[str, str | None], where: str) -> SplitRow:
     patient, side = ((entry.get(column) or "").strip() for column in _COLUMNS)
     split = _SIDES.get(side.lower())
     if not patient or split is None:
-        msg = f"In {where} the patient is {patient!r} and the split {side!r}; needed are a name and train, val or test."
+        msg = f"In {where} the patient is {patient!r} and the split {side!r}; expected a name, and train, val or test."
         raise SplitError(msg)
     dataset, case, grade = ((entry.get(column) or "").strip() for column in ("dataset", "case", "grade"))
     return SplitRow(patient, split, dataset, case, grade or None)

@@ -146,7 +146,9 @@ class CuratedDataset(StoredCases):
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatasetError(f"{place} cannot be made: {error.strerror or error}. Choose another place.") from error
+            raise DatasetError(
+                f"{place} cannot be created: {error.strerror or error}. Choose another place."
+            ) from error
         _refuse_content(place)
         with locked(place, DEFAULT_TIMEOUT_S):
             _refuse_content(place)
@@ -388,5 +390,7 @@ def _refuse_content(folder: Path) -> None:
     there = [p for p in folder.iterdir() if p.name not in own and not re.match(r"^\.[0-9a-f]{12}\.", p.name)]
     there += [p for name in FOLDERS if (folder / name).is_dir() for p in (folder / name).iterdir()]
     if there:
-        msg = f"{folder} is not empty, it holds {there[0].name}. A data set begins in a folder of its own: choose one."
+        msg = (
+            f"{folder} is not empty, it holds {there[0].name}. A data set needs an empty folder of its own: choose one."
+        )
         raise DatasetError(msg)

@@ -142,7 +142,7 @@ class StoredCases:
 
     def _missing(self, case: CaseRecord) -> str | None:
         missing = [file for file in (case.image, case.label.file) if not (self._folder / file).is_file()]
-        return f"{' and '.join(missing)} is missing: put it back, or remove the case." if missing else None
+        return f"{' and '.join(missing)} is missing: restore it, or remove the case." if missing else None
 
     def _changed(self, case: CaseRecord) -> str | None:
         try:
@@ -152,7 +152,9 @@ class StoredCases:
             return str(error)
         for role, array in study.sequences.items():
             if voxels_sha256(array) != case.sequences[role].sha256:
-                return f"{role} in {case.image} is not what was added: put the original back, or remove the case."
+                return (
+                    f"{role} in {case.image} is not the image that was added: restore the original, or remove the case."
+                )
         return None
 
 

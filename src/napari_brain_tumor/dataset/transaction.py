@@ -89,7 +89,7 @@ def locked(folder: Path, timeout_s: float) -> Iterator[None]:
             "it is done, or close the other program."
         ) from error
     except OSError as error:
-        msg = f"{folder} cannot be written to ({error.strerror or error}). Check that it exists and its permissions."
+        msg = f"{folder} cannot be written to ({error.strerror or error}). Check that it exists, and its permissions."
         raise DatasetError(msg) from error
     try:
         _recover(folder)
@@ -184,7 +184,7 @@ def _refuse_strangers(folder: Path, files: Iterable[str]) -> None:
     there = sorted(file for file in files if (folder / file).exists())
     if there:
         raise DatasetError(
-            f"{folder / there[0]} is there already, but is not part of the data set. It is left unchanged: move it "
+            f"{folder / there[0]} already exists, but is not part of the data set. It is left unchanged: move it "
             "away, or give the case another id."
         )
 
@@ -198,7 +198,7 @@ def _read_journal(folder: Path) -> _Journal | None:
     except UnreadableFileError as error:
         why: Exception | str = error
     except ValidationError as error:
-        why = f"{path} is not as this program writes it ({error.errors(include_url=False)[0]['msg']})."
+        why = f"{path} is not in the format of this program ({error.errors(include_url=False)[0]['msg']})."
     msg = f"{why} Nothing was changed. Remove it if nobody is writing to the data set; the index is not affected."
     raise DatasetError(msg)
 

@@ -42,7 +42,7 @@ class Truth:
     def __post_init__(self) -> None:
         if self.known.shape != self.segmentation.data.shape or self.known.dtype != np.bool_:
             raise DimensionError(
-                f"The known voxels are {self.known.dtype} of shape {self.known.shape}; expected is a bool array of the "
+                f"The known voxels are {self.known.dtype} of shape {self.known.shape}; expected a bool array of the "
                 f"labels' shape {self.segmentation.data.shape}."
             )
 
@@ -101,7 +101,7 @@ def truth_of(
     if known_slices is not None:
         truth = Truth(segmentation, mask & _slices_mask(segmentation.data.shape, known_slices))
     if not truth.known.any():
-        msg = f"No voxel of {segmentation.name} is known: name the slices or voxels whose labels are true."
+        msg = f"No voxel of {segmentation.name} is known: name the slices or voxels that are labelled."
         raise DatasetError(msg)
     return truth
 
@@ -164,7 +164,7 @@ def _check_classes(segmentation: Segmentation) -> None:
     unknown = sorted(label_values(segmentation.data) - {0, 1, 2, 3, RESECTION_CAVITY})
     if unknown:
         raise LabelSchemaError(
-            f"{segmentation.name} holds {unknown}; a data set keeps our classes 1 edema, 2 non-enhancing, 3 enhancing, "
+            f"{segmentation.name} holds {unknown}; a data set uses the classes 1 edema, 2 non-enhancing, 3 enhancing, "
             "4 resection cavity. Open the file with its schema: open_segmentation(path, schema=...)."
         )
 

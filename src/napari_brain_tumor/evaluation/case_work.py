@@ -160,7 +160,7 @@ def _truth(case: Case, settings: ScoringSettings) -> Segmentation:
     truth = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
     if truth is None:
         raise UnreadableFileError(
-            f"No truth lies with {case.name}. Put its segmentation beside its scans (<case>_seg.nii.gz), "
+            f"No truth was found for {case.name}. Put its segmentation beside its scans (<case>_seg.nii.gz), "
             "or name the file or folder that holds it: truth=, in the shell --truth."
         )
     return truth

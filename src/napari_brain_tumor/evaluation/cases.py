@@ -129,7 +129,9 @@ def match_by_name(folder: Path, name: str) -> Path | None:
     exact = [path for path in fitting if short_name(path) == name]
     if len(exact or fitting) > 1:
         names = ", ".join(path.name for path in fitting)
-        raise LabelSchemaError(f"Several segmentations of {name} lie in {folder}: {names}. Leave one of them there.")
+        raise LabelSchemaError(
+            f"Several segmentations of {name} lie in {folder}: {names}. Keep only one of them there."
+        )
     if fitting:
         return (exact or fitting)[0]
     return folder if [p.patient for p in slices_in(folder) if p.masks] == [name] else None
@@ -182,7 +184,7 @@ def is_curated(place: Path) -> bool:
 def _on_side(cases: Sequence[Case], side: str) -> tuple[Case, ...]:
     if not any(case.side for case in cases):
         raise UnreadableFileError(
-            f"side={side!r} is a choice from a split, and these cases have none. Give a table, split=FILE, or a "
+            f"side={side!r} selects from a split, and these cases have none. Give a table, split=FILE, or a "
             "curated data set."
         )
     wanted_side = side_named(side)

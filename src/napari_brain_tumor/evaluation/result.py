@@ -181,7 +181,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     results = FILES if (folder / UNFINISHED).exists() else (*FILES, PREDICTIONS)
     there = [name for name in results if (folder / name).exists()]
     if there and not overwrite:
-        msg = f"{folder / there[0]} exists already. Give --overwrite (overwrite=True) to replace it, or another folder."
+        msg = f"{folder / there[0]} already exists. Use --overwrite (overwrite=True), or choose another folder."
         raise SaveError(msg)
 
 

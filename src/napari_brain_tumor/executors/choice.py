@@ -44,7 +44,7 @@ def open_executor(
         If more than one of them is given, or the cluster cannot be reached or started.
     """
     if sum([jobs != 1, scheduler is not None, slurm is not None, client is not None]) > 1:
-        msg = "Give one of jobs, scheduler, slurm and client: each of them decides where the cases are computed."
+        msg = "Use only one of jobs, scheduler, slurm and client: each of them decides where the cases are computed."
         raise ClusterError(msg)
     if jobs != 1:
         yield PoolExecutor(jobs or fitting_jobs())

@@ -141,7 +141,7 @@ class _Run:
             return
         msg = (
             f"The workers that had this case were lost {ATTEMPTS} times, the last one at {address}: most often because "
-            "memory ran out. Start workers with more memory (`dask worker --memory-limit`), or fewer on a machine."
+            "memory ran out. Start workers with more memory (`dask worker --memory-limit`), or fewer per machine."
         )
         yield Finished(number, error=WorkerDiedError(msg))
 
@@ -156,7 +156,7 @@ class _Run:
         if self._client.status != "running":
             raise ClusterError(
                 "The connection to the scheduler was lost. Start it again, then run the same command with "
-                "--skip-existing: finished cases are passed over."
+                "--skip-existing: finished cases are skipped."
             )
         self._threads = dict(self._client.nthreads())
         fresh = set(self._threads) - self._checked

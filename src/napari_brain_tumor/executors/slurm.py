@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 class SlurmProfile(BaseModel, extra="forbid", frozen=True):
     """What one Slurm job of workers asks for, and how many such jobs there are."""
 
-    jobs: Annotated[int, Field(ge=1, description="How many Slurm jobs, at most.")] = 1
-    cores: Annotated[int, Field(ge=1, description="Cores of each.")]
-    processes: Annotated[int, Field(ge=1, description="Worker processes in each; they share its cores.")] = 1
-    memory: Annotated[str, Field(description="Memory of each, such as '16GB'.")]
-    walltime: Annotated[str, Field(description="Hours of each, such as '04:00:00'.")] = "04:00:00"
+    jobs: Annotated[int, Field(ge=1, description="Maximum number of Slurm jobs.")] = 1
+    cores: Annotated[int, Field(ge=1, description="Cores per job.")]
+    processes: Annotated[int, Field(ge=1, description="Worker processes per job; they share its cores.")] = 1
+    memory: Annotated[str, Field(description="Memory per job, for example '16GB'.")]
+    walltime: Annotated[str, Field(description="Time limit per job, for example '04:00:00'.")] = "04:00:00"
     partition: Annotated[str | None, Field(description="Slurm's partition.")] = None
-    account: Annotated[str | None, Field(description="Whose hours they are.")] = None
-    interface: Annotated[str | None, Field(description="Network between the nodes, such as 'ib0'.")] = None
+    account: Annotated[str | None, Field(description="Account to which the hours are charged.")] = None
+    interface: Annotated[str | None, Field(description="Network between the nodes, for example 'ib0'.")] = None
     python: Annotated[str | None, Field(description="Python on the nodes; by default the one that runs here.")] = None
-    prologue: Annotated[list[str], Field(description="Lines of shell before the workers start.")] = []
-    directives: Annotated[list[str], Field(description="More lines for #SBATCH, such as '--gres=gpu:1'.")] = []
-    log_folder: Annotated[str | None, Field(description="Where Slurm's logs go.")] = None
+    prologue: Annotated[list[str], Field(description="Shell commands before the workers start.")] = []
+    directives: Annotated[list[str], Field(description="Further #SBATCH options, for example '--gres=gpu:1'.")] = []
+    log_folder: Annotated[str | None, Field(description="Folder for Slurm's logs.")] = None
 
     def options(self) -> dict[str, Any]:
         """As `dask_jobqueue.SLURMCluster` takes it."""

@@ -9,15 +9,15 @@ Steroids = Literal["none", "reduced", "stable", "increased"]
 ClinicalStatus = Literal["stable or improved", "worse"]
 
 STEROIDS: Final[dict[Steroids, str]] = {
-    "none": "None, or no more than replaces the body's own",
-    "reduced": "Less than at the baseline",
-    "stable": "As much as at the baseline",
-    "increased": "More than at the baseline",
+    "none": "None, or only physiological replacement",
+    "reduced": "Less than at baseline",
+    "stable": "As much as at baseline",
+    "increased": "More than at baseline",
 }
 """Dose of corticosteroids, in words."""
 CLINICAL: Final[dict[ClinicalStatus, str]] = {
-    "stable or improved": "As well as at the baseline, or better",
-    "worse": "Worse, and for no other cause than the tumour",
+    "stable or improved": "As good as at baseline, or better",
+    "worse": "Worse, not attributable to causes other than the tumour",
 }
 """How the patient is, in words."""
 

@@ -49,7 +49,7 @@ class MatchSettings:
         if self.tolerance_mm < 0 or not 0 < self.least_overlap <= 1 or not self.changed > 0:
             raise VisitError(
                 f"A tolerance of {self.tolerance_mm} mm, an overlap of {self.least_overlap} and a change of "
-                f"{self.changed} do not make sense: give a tolerance from 0 on, an overlap above 0 and up to 1, and a "
+                f"{self.changed} are not valid: give a tolerance of at least 0, an overlap above 0 and up to 1, and a "
                 "change above 0."
             )
 

@@ -46,7 +46,7 @@ def best_motion_job(scans: Scans, seed: int) -> Job[RigidTransform]:
     judged = moving.coarse(_COARSE_MM), fixed.coarse(_COARSE_MM)
     ends: list[tuple[float, RigidTransform]] = []
     for done, start in enumerate(beginnings):
-        yield Progress(0.4 * done / len(beginnings), 1, "Looking for a beginning")
+        yield Progress(0.4 * done / len(beginnings), 1, "Searching for a starting position")
         motion = _search(pair, start, seed, samples=_COARSE_SAMPLES, steps=_COARSE_STEPS, mask=mask)[1]
         # The metric looks at less where scans part, and then may rise: what it found is judged by what does not.
         ends.append((_fitness(agreement_of(judged, motion)), motion))

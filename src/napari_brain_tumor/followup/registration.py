@@ -73,7 +73,7 @@ class Registration:
         if self.after.detail < least:
             problems.append(
                 f"edges within the heads agree by {self.after.detail:.2f} only (at least {least} is expected): "
-                "perhaps these are two patients, or other sequences than named"
+                "perhaps these are two patients, or not the sequences that were named"
             )
         return tuple(problems)
 

@@ -133,7 +133,7 @@ class Response:
         if self.verdict != NOT_ASSESSABLE:
             why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
             return f"{self.verdict}{why}"
-        alone = f"imaging alone would be: {self.imaging}" if self.imaging else "the images do not say either"
+        alone = f"by imaging alone: {self.imaging}" if self.imaging else "imaging alone does not tell either"
         return f"not assessable; {alone}. Missing: {'; '.join(self.missing)}."
 
     def as_dict(self) -> dict[str, Any]:
@@ -205,14 +205,14 @@ def _category(
     if burden.has_new_lesion:
         return "PD", "a new measurable lesion"
     if from_nadir is not None and from_nadir >= limits.progression - _ROUNDING:
-        return "PD", f"{percent(from_nadir)} against the nadir"
+        return "PD", f"{percent(from_nadir)} from nadir"
     if from_nadir is None and burden.measurable and (burden.value or 0) > 0:
-        return "PD", "a target lesion is back and measurable"
+        return "PD", "a target lesion has recurred and is measurable"
     if not burden.enhancing:
-        return "CR", "nothing enhances"
+        return "CR", "no enhancement"
     if measurable_before and from_baseline is not None and from_baseline <= -limits.response + _ROUNDING:
-        return "PR", f"{percent(from_baseline)} against the baseline"
-    change = "" if from_nadir is None else f": {percent(from_nadir)} against the nadir"
+        return "PR", f"{percent(from_baseline)} from baseline"
+    change = "" if from_nadir is None else f": {percent(from_nadir)} from nadir"
     return "SD", f"between the thresholds{change}"
 
 
@@ -263,9 +263,9 @@ def _missing(
     if facts.clinical_status == "worse":
         return  # that alone is progression
     if facts.steroids is None:
-        yield "dose of steroids against the baseline"
+        yield "dose of steroids compared with baseline"
     if burden.has_new_lesion is None:
-        yield "whether there is a new measurable lesion (register the visits, or say it)"
+        yield "whether there is a new measurable lesion (register the visits, or state it)"
     if burden.non_target_grew and facts.non_target_worse is None:
         yield "whether non-target lesions clearly progress (one became measurable)"
     if now.category != "PD" and not burdens[start].measurable:
@@ -287,7 +287,7 @@ def _verdict(burdens: Sequence[Burden], observations: Sequence[_Observation], he
     if now.category == "PD":
         return _progression(burdens, observations, here)
     if facts.steroids == "increased":
-        return None, "", ("why steroids were raised, while images and patient are stable; assess again when known",)
+        return None, "", ("why steroids were increased, while images and patient are stable; assess again when known",)
     if now.category == "SD":
         return "SD", now.reason, ()
     return _confirmed_response(burdens, observations, here)
@@ -296,7 +296,7 @@ def _verdict(burdens: Sequence[Burden], observations: Sequence[_Observation], he
 def _progression(burdens: Sequence[Burden], observations: Sequence[_Observation], here: int) -> _Outcome:
     burden, now = burdens[here], observations[here]
     if burden.facts.steroids == "reduced":
-        return None, "", ("a scan on a steady dose: steroids were reduced, which alone can let enhancement grow",)
+        return None, "", ("a scan on a stable dose: steroids were reduced, which alone can let enhancement grow",)
     ended = burden.facts.radiotherapy_end
     if ended is None:
         return None, "", ("when radiotherapy ended, or that there was none",)
@@ -321,7 +321,7 @@ def _confirmed_response(burdens: Sequence[Burden], observations: Sequence[_Obser
         return None, "", (f"a scan at least 4 weeks later that confirms {category}, with the dates of both",)
     if not held:
         return "SD", f"a later scan did not confirm {category}", ()
-    why = f"{now.reason}, confirmed" if complete or now.category == "PR" else "nothing enhances, but on steroids"
+    why = f"{now.reason}, confirmed" if complete or now.category == "PR" else "no enhancement, but on steroids"
     return category, why, ()
 
 

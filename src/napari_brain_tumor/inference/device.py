@@ -50,7 +50,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(present[0])
     full_name = "cuda:0" if name == "cuda" else name
     if full_name not in present:
-        msg = f"The device {name!r} is not present. This machine has {', '.join(present)}; 'auto' takes {present[0]}."
+        msg = f"The device {name!r} is not present. This machine has {', '.join(present)}; 'auto' uses {present[0]}."
         raise DeviceError(msg)
     return torch.device(full_name)
 
@@ -71,7 +71,7 @@ def check_bfloat16(device: torch.device) -> None:
     """Raise `DeviceError` if the hardware does not compute in bfloat16 itself, which would be slower than float32."""
     has = cpu_has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
     if not has:
-        raise DeviceError(f"The device {device} has no bfloat16 in hardware. Leave the precision at 'auto'.")
+        raise DeviceError(f"The device {device} does not support bfloat16 in hardware. Leave the precision at 'auto'.")
 
 
 _BFLOAT16_FLAGS: Final = {"avx512_bf16", "amx_bf16", "bf16"}

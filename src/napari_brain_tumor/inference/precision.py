@@ -159,4 +159,4 @@ def _keep(path: Path, times: tuple[ForwardTimes, ...]) -> None:
     try:
         write_document(path, _Document(times=times))
     except SaveError as error:
-        logger.info("How quick the precisions are here is not kept: %s", error)
+        logger.info("The measured speed of the precisions was not stored: %s", error)

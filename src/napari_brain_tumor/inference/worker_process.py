@@ -166,7 +166,7 @@ class WorkerProcess:
     def _wait_for_turn(self, job: WorkerJob) -> Job[None]:
         while not self._turn.acquire(timeout=_POLL_SECONDS):
             _raise_if_cancelled(job)
-            yield Progress(0, 0, "Waiting for the job before")
+            yield Progress(0, 0, "Waiting for the previous job")
 
     def _converse(self, job: WorkerJob, task: tuple[str, tuple[Any, ...], Mapping[str, Any]]) -> Job[Any]:
         _raise_if_cancelled(job)
@@ -302,7 +302,7 @@ def _obituary(code: int, log: str) -> str:
         why, hint = f"it was ended by {_signal_name(-code)}", "Run again; if it happens again, choose the device cpu."
     else:
         why, hint = f"it ended with code {code}", "Run again; if it happens again, report it with the lines below."
-    last_words = f"\nIts last words:\n{log}" if log else ""
+    last_words = f"\nIts last output:\n{log}" if log else ""
     return f"The computing process died: {why}. Nothing was changed. {hint}{last_words}"
 
 

@@ -147,7 +147,7 @@ class _CompleteError(Exception):
 
 def _exists_already(path: Path) -> _CompleteError:
     return _CompleteError(
-        f"{path} exists already, perhaps written by another run a moment ago. It was left unchanged: replace it on "
+        f"{path} already exists, perhaps written by another run a moment ago. It was left unchanged: replace it on "
         "purpose (--overwrite, overwrite=True), or choose another name."
     )
 

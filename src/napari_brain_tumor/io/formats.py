@@ -108,7 +108,7 @@ TIFF: Final = FileFormat(
     labels=True,
 )
 MASKS: Final = FileFormat(
-    "masks", "TIFF masks, one a slice", saved=("",), writer="write_tiff:masks_output", labels=True
+    "masks", "TIFF masks, one per slice", saved=("",), writer="write_tiff:masks_output", labels=True
 )
 DICOM: Final = FileFormat(
     "dicom", "DICOM series", suffixes=(".dicom", ".dcm", ".ima"), reader="dicom:read_volumes", offered=True
@@ -186,13 +186,13 @@ def format_to_write(path: Path, name: str | None = None) -> FileFormat:
         file_format = format_named(name)
         if file_format.is_folder or suffix in (*file_format.saved, *file_format.also):
             return file_format
-        msg = f"{path.name} does not end as files of the format {file_format.name} do: {', '.join(file_format.saved)}."
+        msg = f"{path.name} does not have a suffix of the format {file_format.name}: {', '.join(file_format.saved)}."
         raise SaveError(msg)
     for entry in saved_formats():
         if suffix in (*entry.saved, *entry.also):
             return entry
     raise SaveError(
-        f"{path.name} has a suffix that is not written. Possible are {', '.join(saved_suffixes())}, or a folder for "
+        f"{path.name} has a suffix that cannot be written. Use one of {', '.join(saved_suffixes())}, or a folder for "
         "<patient>_<k>_mask.tif files."
     )
 

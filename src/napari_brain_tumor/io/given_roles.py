@@ -28,7 +28,7 @@ def files_by_role(roles: Roles, place: Path) -> dict[Role, Path] | None:
             msg = f"The role {role} is given twice: {files[role].name} and {value}. A study has one of each."
             raise DuplicateRoleError(msg)
         if not isinstance(value, str | PathLike):
-            msg = f"roles names {value!r} for {role}; expected is a file or, of a file with several, a number."
+            msg = f"roles names {value!r} for {role}; expected a file or, for a file with several volumes, a number."
             raise RoleError(msg)
         files[role] = existing(folder / Path(value).expanduser())
     return files

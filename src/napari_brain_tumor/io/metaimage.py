@@ -170,7 +170,7 @@ class _Fields:
         words = self.text(key, default).split()
         if len(words) != count or not all(re.fullmatch(r"-?\d{1,15}", word) and int(word) >= least for word in words):
             what = f"{count} whole number{'s'[: count != 1]} of at least {least}"
-            raise self.ruined(f"{key} is {self.text(key, default)[:60]!r}, expected are {what}")
+            raise self.ruined(f"{key} is {self.text(key, default)[:60]!r}, expected {what}")
         return tuple(map(int, words))
 
     def reals(self, key: str, count: int) -> npt.NDArray[np.float64]:
@@ -179,7 +179,7 @@ class _Fields:
         except ValueError:
             values = np.array([])
         if len(values) != count or not np.isfinite(values).all():
-            raise self.ruined(f"{key} is {self.text(key)[:60]!r}, expected are {count} numbers")
+            raise self.ruined(f"{key} is {self.text(key)[:60]!r}, expected {count} numbers")
         return values
 
 
@@ -269,7 +269,7 @@ def _grid(fields: _Fields, dims: int, sizes: tuple[int, ...], path: Path) -> tup
     if key in fields:
         spacing = fields.reals(key, dims)[:3]
         if (spacing <= 0).any():
-            raise fields.ruined(f"{key} is {fields.text(key)[:60]!r}, expected are lengths above 0")
+            raise fields.ruined(f"{key} is {fields.text(key)[:60]!r}, expected lengths above 0")
     else:
         spacing, unit = np.ones(3), "voxel"
         notes.append(SPACING_NOTE)
@@ -284,7 +284,7 @@ def _grid(fields: _Fields, dims: int, sizes: tuple[int, ...], path: Path) -> tup
         notes.append(POSITION_NOTE)
     length = fields.text("DistanceUnits", "mm").lower()
     if length not in _MM_PER_UNIT:
-        raise fields.ruined(f"DistanceUnits is {length[:40]!r}, expected is mm, cm or um")
+        raise fields.ruined(f"DistanceUnits is {length[:40]!r}, expected mm, cm or um")
     factor = _MM_PER_UNIT[length]
     x, y, z = sizes[:3]
     axes = LPS_TO_RAS @ (directions * spacing) * factor

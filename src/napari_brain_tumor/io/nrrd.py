@@ -178,7 +178,7 @@ def _header(file: BinaryIO, path: Path) -> NrrdHeader:
     encoding = str(fields.get("encoding", "")).lower()
     packing = _PACKINGS.get(encoding)
     if packing is None and encoding not in _TEXT:
-        raise _ruined(path, f"its encoding is {encoding[:40]!r}; read are raw, gzip, bzip2 and ascii")
+        raise _ruined(path, f"its encoding is {encoding[:40]!r}; expected raw, gzip, bzip2 or ascii")
     line_skip, byte_skip = _skips(fields, packing, path)
     data_file = _data_file(fields, path)
     dtype = _dtype(fields, path, swapped=packing is not None)
@@ -212,7 +212,7 @@ def _sizes(fields: Mapping[str, Any], lines: Sequence[str], path: Path) -> tuple
     # From the text: pynrrd would cut 5.7 to 5.
     words = next((line.partition(":")[2].split() for line in lines if line.startswith("sizes:")), [])
     if not words or not all(re.fullmatch(r"\d{1,15}", word) and int(word) > 0 for word in words):
-        raise _ruined(path, f"its sizes are {' '.join(words)[:60]!r}, expected are whole numbers above 0")
+        raise _ruined(path, f"its sizes are {' '.join(words)[:60]!r}, expected whole numbers above 0")
     if fields.get("dimension") != len(words):
         raise _ruined(path, f"its dimension is {fields.get('dimension')}, but it states {len(words)} sizes")
     if len(words) not in (3, 4):
@@ -255,7 +255,7 @@ def _directions(fields: Mapping[str, Any], dims: int, path: Path) -> npt.NDArray
         return None
     rows = np.asarray(vectors, dtype=np.float64)
     if rows.shape != (dims, 3):
-        raise _ruined(path, f"its space directions are {rows.shape[0]} vectors, expected are {dims} of 3 numbers")
+        raise _ruined(path, f"its space directions are {rows.shape[0]} vectors, expected {dims} of 3 numbers")
     return rows
 
 
@@ -288,7 +288,7 @@ def _grid_of_spacings(
         grid = grid_of_header(shape, LPS_TO_RAS, np.zeros(3), "voxel", path.name)
         return grid, (SPACING_NOTE, ORIENTATION_NOTE)
     if (spacing <= 0).any():
-        raise _ruined(path, f"its spacings are {spacing.tolist()}, expected are lengths above 0")
+        raise _ruined(path, f"its spacings are {spacing.tolist()}, expected lengths above 0")
     factor, unit, notes = _length(fields.get("units"), spatial)
     axes = LPS_TO_RAS @ np.diag(spacing) * factor
     mins = fields.get("axis mins", fields.get("axismins"))
@@ -314,7 +314,7 @@ def _dtype(fields: Mapping[str, Any], path: Path, *, swapped: bool) -> np.dtype[
     if not swapped:
         return kind
     if kind.itemsize > 1 and endian not in ("little", "big"):
-        raise _ruined(path, f"its endian is {endian[:40]!r}, expected is little or big")
+        raise _ruined(path, f"its endian is {endian[:40]!r}, expected little or big")
     return kind.newbyteorder(">" if endian == "big" else "<")
 
 

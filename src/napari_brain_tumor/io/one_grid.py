@@ -167,5 +167,5 @@ def _check_covered(role: Role, covered: float, source: Grid, target: Grid) -> No
     if covered == 0:
         raise GridMismatchError(
             f"{role} ({source.describe()}) lies nowhere on the grid that it was to be resampled onto "
-            f"({target.describe()}). Are they of one examination? Register it first, or leave it out."
+            f"({target.describe()}). Are they from the same examination? Register it first, or leave it out."
         )

@@ -150,10 +150,10 @@ def _recorded_meaning(place: Path, values: npt.NDArray[np.uint8], inside: Meanin
 
 
 def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
-    where = f"The JSON beside {place.name}" if beside else f"What {place.name} says of itself"
+    where = f"The JSON beside {place.name}" if beside else f"The record inside {place.name}"
     return (
-        f"{where} is of other labels (schema {meaning.schema.name}): they were edited elsewhere, exchanged, or their "
-        "saving was interrupted."
+        f"{where} belongs to other labels (schema {meaning.schema.name}): they were edited elsewhere, exchanged, or "
+        "their saving was interrupted."
     )
 
 
@@ -177,8 +177,8 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
         return schema, ()
     what = ", ".join(map(str, sorted(present - {0})))
     return schema, (
-        f"What the labels mean is a guess: neither a record nor the name says, and of all schemas only {schema.name} "
-        f"fits the values {what}.",
+        "What the labels mean is a guess: neither a record nor the name states it, and of all schemas only "
+        f"{schema.name} fits the values {what}.",
     )
 
 

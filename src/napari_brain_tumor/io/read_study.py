@@ -182,7 +182,7 @@ def _volumes_of(place: Path, series: str | None, spacing_mm: Spacing | None) -> 
         return tiff.read_slices(patients[0], spacing_mm)
     matching = dicom.series_of_source(place, series)
     if len(matching) != 1:
-        msg = f"{place} holds {len(matching)} DICOM series that fit {series or 'it'}; one was read before. Put it back."
+        msg = f"{place} holds {len(matching)} DICOM series that fit {series or 'it'}; one was read before. Restore it."
         raise UnreadableFileError(msg)
     return [with_spacing(dicom.read_series(matching[0]), spacing_mm)]
 
@@ -191,7 +191,7 @@ def _picked(volumes: Sequence[Volume], source: Source) -> Volume:
     channel = source.channel or 0
     if channel >= len(volumes) or (source.channel is None and len(volumes) > 1):
         what = "one image" if source.channel is None else f"a volume {source.channel}"
-        msg = f"{source.path} holds {len(volumes)} images; {what} was read from it before. Put the original back."
+        msg = f"{source.path} holds {len(volumes)} images; {what} was read from it before. Restore the original."
         raise DimensionError(msg)
     return volumes[channel]
 
@@ -228,7 +228,7 @@ def _open_named_files(folder: Path, recognised: FoundSequences, spacing_mm: Spac
         names = ", ".join(p.name for p in (*recognised.unrecognised, *recognised.segmentations)[:8])
         raise RoleError(
             f"No file in {folder.name} names its sequence: {names}. Names need a word such as t1, t1c, t2 or "
-            f"flair; or say it: {HOW_TO_NAME_FILES}."
+            f"flair; or state it: {HOW_TO_NAME_FILES}."
         )
     notes = map(why_unrecognised, recognised.unrecognised)
     by_folder = (note for role, path in recognised.sequences.items() for note in _folder_notes(role, path))
@@ -249,7 +249,8 @@ def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: 
     contents = dicom.contents_of(place)
     if not contents.series:
         msg = (
-            f"{place.name} holds no image that is read here (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM series). "
+            f"{place.name} holds no image of a supported format (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM "
+            "series). "
             f"Open the folder of one case. {' '.join(contents.notes)}"
         )
         raise UnreadableFileError(msg.rstrip())
@@ -284,8 +285,8 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
     role = role_of_file(path, images_in(path.parent)) if roles is None else the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
         doubt = roles_in(short_name(path)).doubt
-        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not say which sequence it is"
+        unclear = f"does not determine its sequence: {doubt}" if doubt else "does not say which sequence it is"
         what = "names a segmentation" if names_segmentation(path) else unclear
-        raise RoleError(f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.')
+        raise RoleError(f'The name {path.name} {what}. State it, for example roles={{"T1c": "{path.name}"}}.')
     notes = _folder_notes(role, path) if roles is None else ()
     return named_sequences({role: volumes[0]}, study_name([path], path), notes)

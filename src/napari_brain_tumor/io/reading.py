@@ -106,7 +106,7 @@ def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
         DICOM if dicom.is_dicom(path) else None,
     )
     if file_format is None:
-        msg = f"{path.name} is of a kind that is not read. Readable are {', '.join(image_suffixes())} and DICOM series."
+        msg = f"{path.name} is not of a supported format. Supported are {', '.join(image_suffixes())} and DICOM series."
         raise UnreadableFileError(msg)
     return [with_spacing(volume, spacing_mm) for volume in load(file_format.reader)(path)]
 

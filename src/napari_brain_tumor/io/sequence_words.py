@@ -92,8 +92,8 @@ def role_named(text: str) -> Role:
         return assumed.role
     why = f" ({words.doubt})" if words.doubt else ""
     raise RoleError(
-        f"{text!r} is not the name of a sequence{why}. Known are T1 (also t1w, t1n), T1c (t1ce, t1gd, t1post), "
-        "T2 (t2w) and FLAIR (t2f, t2-flair)."
+        f"{text!r} is not the name of a sequence{why}. Use T1 (also t1w, t1n), T1c (t1ce, t1gd, t1post), "
+        "T2 (t2w) or FLAIR (t2f, t2-flair)."
     )
 
 

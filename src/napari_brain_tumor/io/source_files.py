@@ -63,7 +63,8 @@ def changes_since_read(sources: Mapping[Role, Source]) -> tuple[str, ...]:
     """A note for every file that is not what it was when its sequence was read: changed, replaced or gone."""
     changed = dict.fromkeys(source.path for source in sources.values() if _was_changed(source))
     return tuple(
-        f"{path.name} was changed after it was read: this is made of what it held before, so its hash is not recorded."
+        f"{path.name} was changed after it was read: the result is from its earlier content, so its hash is not "
+        "recorded."
         for path in changed
     )
 

@@ -81,7 +81,7 @@ def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
         if number in files:
             raise UnreadableFileError(
                 f"Two files claim to be slice {number} of {match['patient']}: {files[number].name} and {path.name}. "
-                "Take one of them out of the folder."
+                "Remove one of them from the folder."
             )
         files[number] = path
     return tuple(
@@ -261,7 +261,7 @@ def _all_series(file: Any, path: Path) -> tuple[Array, str]:
     shapes = {(series.shape, series.axes) for series in file.series}
     if len(shapes) != 1:
         sizes = ", ".join(str(series.shape) for series in file.series) or "none"
-        msg = f"{path.name} holds images of different shapes ({sizes}). Expected is one slice or one stack."
+        msg = f"{path.name} holds images of different shapes ({sizes}). Expected one slice or one stack."
         raise DimensionError(msg)
     first = file.series[0]
     if len(file.series) == 1:
@@ -282,7 +282,7 @@ def _as_stack(values: Array, axes: str, path: Path) -> Array:
     if plain == 3 and not (axes.startswith("S") or axes[0] in "C"):
         return values
     raise DimensionError(
-        f"{path.name} has axes {axes} with shape {values.shape}. Expected is a slice (Y, X), a colour slice "
+        f"{path.name} has axes {axes} with shape {values.shape}. Expected a slice (Y, X), a colour slice "
         "(Y, X, 3) or a stack of such slices (Z first)."
     )
 

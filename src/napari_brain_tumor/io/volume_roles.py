@@ -58,7 +58,7 @@ def sequences_of_channels(channels: Sequence[Volume], roles: Roles, name: str, c
         raise RoleError(
             f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not say which "
             "sequence it is. "
-            'Say it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
+            'State it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
         )
     distinct, dropped = _without_repeats(by_role)
     return named_sequences(distinct, case, (*notes, *dropped))

@@ -79,7 +79,7 @@ def unpacked(file: BinaryIO, packing: Packing, path: Path, size: int | None = No
             yield file
     except (EOFError, zlib.error, OSError) as error:
         what = "cannot be read" if packing == "raw" else f"is a damaged {packing} file"
-        msg = f"{path.name} {what} ({error}): it was cut short or changed on its way. Copy or download it again."
+        msg = f"{path.name} {what} ({error}): it was cut short or changed in transfer. Copy or download it again."
         raise UnreadableFileError(msg) from error
 
 
@@ -186,7 +186,7 @@ def _check_possible(path: Path, packing: Packing, promised: int, skip: int, avai
     if memory is not None and promised > memory:
         raise UnreadableFileError(
             f"{path.name} promises {promised / 1e9:.0f} GB of voxels, more than the {memory / 1e9:.0f} GB of memory of "
-            "this computer. Is its header true? Crop or resample the image elsewhere first."
+            "this computer. Is its header correct? Crop or resample the image elsewhere first."
         )
 
 
@@ -252,5 +252,6 @@ def _notes_on_rest(path: Path, extra: int | None) -> tuple[str, ...]:
     how_many = "many bytes" if extra is None else f"{extra} byte{'s'[: extra != 1]}"
     unchecked = ", and its checksum was not reached" if extra is None else ""
     return (
-        f"{path.name} holds {how_many} more than its header states{unchecked}: they were not read. Is the header true?",
+        f"{path.name} holds {how_many} more than its header states{unchecked}: they were not read. Is the header "
+        "correct?",
     )

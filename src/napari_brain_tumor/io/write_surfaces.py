@@ -107,7 +107,7 @@ def _output(
     }
     if not surfaces:
         missing = ", ".join(options.regions or segmentation.known_regions)
-        raise SaveError(f"{target.name} was not saved: the labels of {segmentation.name} contain nothing of {missing}.")
+        raise SaveError(f"{target.name} was not saved: the labels of {segmentation.name} contain no {missing}.")
     places = _places(target, tuple(surfaces), alone=len(options.regions) == 1)
     parts = []
     for region, surface in surfaces.items():

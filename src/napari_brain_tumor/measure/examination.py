@@ -205,7 +205,7 @@ def _at_border(lesions: list[Lesion], grid: Grid) -> Iterator[str]:
     for lesion in lesions:
         ends = zip(lesion.box.start, lesion.box.stop, grid.shape, strict=True)
         if any(start == 0 or stop == size for start, stop, size in ends):
-            yield f"{lesion.title} reaches the border of the scan: it may be larger than what is measured."
+            yield f"{lesion.title} reaches the border of the scan: it may be larger than measured."
 
 
 def _lesion(lesion: Lesion) -> dict[str, Any]:

@@ -196,5 +196,5 @@ class _Judge:
         if self.grid.unit != "mm":
             return False, "not assessable: the files do not state the voxel size"
         if diameters is None:
-            return False, f"not assessed: diameters are measured of {' and '.join(MEASURED_REGIONS)}"
+            return False, f"not assessed: diameters are measured for {' and '.join(MEASURED_REGIONS)}"
         return measurability(diameters, slices, self.grid.spacing[axis], self.settings)

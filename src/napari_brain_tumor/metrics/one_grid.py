@@ -30,8 +30,8 @@ def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans")
     own, other = to_ras(segmentation.grid), to_ras(grid)
     if not own.target.same_place(other.target):
         raise GridMismatchError(
-            f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. They can be "
-            f"compared on one grid only: resample the segmentation onto {whose}."
+            f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. They can only "
+            f"be compared on the same grid: resample the segmentation onto {whose}."
         )
     turned = np.ascontiguousarray(other.undo(own.apply(segmentation.data)))
     return replace(segmentation, data=turned, grid=grid)
@@ -59,7 +59,7 @@ def resampled_onto(segmentation: Segmentation, grid: Grid, *, whose: str = "the 
     if segmentation.data.any() and not moved.any():
         raise GridMismatchError(
             f"No label of {segmentation.name} ({segmentation.grid.describe()}) lies on the grid of {whose} "
-            f"({grid.describe()}). Are they of one examination? Register it first, or leave it out."
+            f"({grid.describe()}). Are they from the same examination? Register it first, or leave it out."
         )
     return replace(segmentation, data=moved, grid=grid)
 

@@ -139,7 +139,7 @@ def require_same_grid(truth: Segmentation, predicted: Segmentation) -> None:
     if not truth.grid.same_place(predicted.grid):
         raise GridMismatchError(
             f"{truth.name} lies on {truth.grid.describe()}; {predicted.name} on {predicted.grid.describe()}. "
-            "They can be compared on one grid only: resample one of them onto the other's."
+            "They can only be compared on the same grid: resample one of them onto the other's."
         )
 
 

@@ -74,23 +74,23 @@ _EMPTY_DISTANCE = "Both empty 0, one empty the diagonal of the volume."
 DEFINITIONS: Final[Mapping[str, str]] = {
     "dice": "2|A∩B|/(|A|+|B|) over all voxels of the case (Dice 1945). Both empty 1, one empty 0.",
     "iou": "|A∩B|/|A∪B| over all voxels of the case (Jaccard 1912). Both empty 1, one empty 0.",
-    "sensitivity": "Part of the true voxels that was found (recall). None where the truth is empty.",
-    "specificity": "Part of all voxels outside the truth, in the whole volume with its air, that was left out. "
+    "sensitivity": "Fraction of the true voxels that was found (recall). None where the truth is empty.",
+    "specificity": "Fraction of all voxels outside the truth, in the whole volume including air, that was left out. "
     "None where the truth fills the volume.",
-    "precision": "Part of the predicted voxels that is true. None where the prediction is empty.",
-    "volume_truth_ml": "True volume in mL: voxels times |det(affine)|. None without voxel size.",
-    "volume_predicted_ml": "Predicted volume in mL: voxels times |det(affine)|. None without voxel size.",
-    "volume_error_ml": "|predicted - true volume| in mL. None without voxel size.",
-    "volume_error_relative": "(predicted - true volume)/true volume, signed: -0.1 is a tenth too little. "
+    "precision": "Fraction of the predicted voxels that is true. None where the prediction is empty.",
+    "volume_truth_ml": "True volume in mL: voxels times |det(affine)|. None without a voxel size.",
+    "volume_predicted_ml": "Predicted volume in mL: voxels times |det(affine)|. None without a voxel size.",
+    "volume_error_ml": "|predicted - true volume| in mL. None without a voxel size.",
+    "volume_error_relative": "(predicted - true volume)/true volume, signed: -0.1 means 10 % too small. "
     "None where the truth is empty.",
-    "hd95_mm": "95 % Hausdorff distance in mm, the larger of both directions' percentiles weighted by area of surface "
+    "hd95_mm": "95 % Hausdorff distance in mm, the larger of both directions' percentiles weighted by surface area "
     f"(DeepMind surface-distance, BraTS 2023). {_EMPTY_DISTANCE}",
     "hd95_pooled_mm": "95 % Hausdorff distance in mm, percentile of both directions' distances between outermost "
     f"voxels together (medpy, panoptica). {_EMPTY_DISTANCE}",
     "hd95_max_mm": "95 % Hausdorff distance in mm, the larger of both directions' percentiles between outermost "
     f"voxels (MONAI). {_EMPTY_DISTANCE}",
     "hd_mm": f"Hausdorff distance in mm: the largest between outermost voxels. {_EMPTY_DISTANCE}",
-    "nsd_2mm": "Surface Dice at 2 mm: part of the area of both surfaces within 2 mm of the other "
+    "nsd_2mm": "Surface Dice at 2 mm: fraction of the area of both surfaces within 2 mm of the other "
     "(DeepMind surface-distance). Both empty 1, one empty 0.",
     "assd_mm": "Average symmetric surface distance in mm: mean over the outermost voxels of both (medpy, MONAI). "
     f"{_EMPTY_DISTANCE}",

@@ -243,5 +243,5 @@ def check_masks(truth: Array, predicted: Array, spacing_mm: Spacing) -> None:
         msg = f"The masks have shape {truth.shape}. Surfaces need three axes; give a single slice as (X, Y, 1)."
         raise DimensionError(msg)
     if len(spacing_mm) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing_mm):
-        msg = f"The spacing is {tuple(spacing_mm)}. Surface distances need three positive lengths in mm, one an axis."
+        msg = f"The spacing is {tuple(spacing_mm)}. Surface distances need three positive lengths in mm, one per axis."
         raise SpacingUnknownError(msg)

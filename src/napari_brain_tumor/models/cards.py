@@ -149,8 +149,8 @@ class Card(BaseModel, extra="forbid"):
             thick = f"The slices are {thickness} mm apart; {self.name} is for slices of up to {limit:g} mm."
             notes.append((thick, flat))
         if self.brain_only and traits.whole_head:
-            skull = f"The skull was not removed; {self.name} was trained on brains alone."
-            notes.append((skull, "Have the brain extracted first."))
+            skull = f"The skull was not removed; {self.name} was trained on skull-stripped brains only."
+            notes.append((skull, "Extract the brain first."))
         if traits.extent_mm is not None and traits.extent_mm < self.min_extent_mm:
             slab = f"The scan covers only {traits.extent_mm:.3g} mm"
             needs = f"{self.name} works on volumes and needs {self.min_extent_mm:g} mm in all directions."
@@ -306,7 +306,7 @@ def find_model(
         card = read_card(folder)
         return ModelInfo(name=card.name, folder=folder, card=card, bundled=folder.parent == BUNDLED)
     names = ", ".join([*(model.name for model in installed), *also]) or "none"
-    msg = f"No model is called {requested!r}, and it is not a folder of a checkpoint. Installed: {names}."
+    msg = f"No model is called {requested!r}, and it is not a checkpoint folder. Installed: {names}."
     raise ModelNotFoundError(msg)
 
 

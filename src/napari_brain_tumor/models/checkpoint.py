@@ -98,8 +98,8 @@ def _shipped_model(card: Card, member: Member) -> ModelInfo:
     if model.card.weights_sha256 != member.weights_sha256:
         raise CheckpointError(
             f"{card.name} was made with other weights of {member.shipped} (SHA-256 {member.weights_sha256[:12]}...) "
-            f"than are installed ({model.card.weights_sha256[:12]}...). Install the package again, or make the "
-            "ensemble anew."
+            f"than are installed ({model.card.weights_sha256[:12]}...). Install the package again, or build the "
+            "ensemble again."
         )
     return model
 

@@ -104,11 +104,11 @@ ORIGINS: Final[Mapping[str, Origin]] = {
         "fewer blocks, ReLU, batch norm, side outputs at the input's size; cubes of voxels folded into channels where "
         "`fold` is above 1: no published size",
     ),
-    "u2net": Origin("U2-Net, Qin 2020, arXiv:2005.09007", "logits without sigmoid, any sides"),
-    "u2netp": Origin("U2-NetP, Qin 2020, arXiv:2005.09007", "logits without sigmoid, any sides"),
+    "u2net": Origin("U2-Net, Qin 2020, arXiv:2005.09007", "logits without sigmoid, any image size"),
+    "u2netp": Origin("U2-NetP, Qin 2020, arXiv:2005.09007", "logits without sigmoid, any image size"),
     "resunet_plus_plus": Origin(
         "ResUNet++, Jha 2019, arXiv:1911.07067",
-        "as the authors' code, which is not all as the paper; logits, any sides",
+        "as the authors' code, which differs from the paper in places; logits, any image size",
     ),
     "resunet_a": _RESUNET_A,
     "resunet_a_multitask": _RESUNET_A,

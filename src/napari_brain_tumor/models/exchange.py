@@ -149,7 +149,7 @@ def _free_place(path: Path, suffix: str, *, overwrite: bool) -> Path:
     document = path.with_suffix(".json")
     existing = [place for place in (path, document) if place.exists()]
     if existing and not overwrite:
-        raise SaveError(f"{existing[0]} exists already. Choose another name, or ask to overwrite it.")
+        raise SaveError(f"{existing[0]} already exists. Choose another name, or ask to overwrite it.")
     return document
 
 
@@ -222,7 +222,7 @@ def _largest_difference(network: nn.Module, run: Runner, images: Sequence[torch.
         # Written so that NaN is refused too.
         if not difference <= _TOLERANCE * scale:
             raise CheckpointError(
-                f"The exported {name} does not say the same as the model: logits differ by up to {difference:.2g}, "
+                f"The exported {name} does not agree with the model: logits differ by up to {difference:.2g}, "
                 f"at most {_TOLERANCE * scale:.2g} is expected. Nothing was written; try the other format."
             )
         worst = max(worst, difference)

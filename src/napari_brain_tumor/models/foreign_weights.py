@@ -199,8 +199,8 @@ def _hint(tensors: Mapping[str, torch.Tensor]) -> str:
     if fitting:
         return f"They are those of {' or '.join(fitting)}: give that as architecture."
     return (
-        f"Weights can be imported of {', '.join(f'{name}: {u.title}' for name, u in UPSTREAM.items())}, with the names "
-        "of that code; of another network they cannot."
+        f"Weights can be imported for {', '.join(f'{name}: {u.title}' for name, u in UPSTREAM.items())}, with the "
+        "tensor names of that code, and for no other network."
     )
 
 
@@ -220,7 +220,7 @@ def _count(translated: Translated, upstream: Upstream) -> int:
 
 def _upstream(architecture: str) -> Upstream:
     if architecture not in UPSTREAM:
-        raise CheckpointError(f"Weights of {architecture!r} cannot be imported. Known are: {', '.join(UPSTREAM)}.")
+        raise CheckpointError(f"Weights of {architecture!r} cannot be imported. Choose one of: {', '.join(UPSTREAM)}.")
     return UPSTREAM[architecture]
 
 

@@ -103,7 +103,8 @@ def import_package(path: Path, *, name: str | None = None, replace: bool = False
         if isinstance(error, SaveError):
             raise
         raise SaveError(
-            f"{path.name} was not installed in {home}: {error.strerror or error}. Free some space or check the rights."
+            f"{path.name} was not installed in {home}: {error.strerror or error}. Free some space or check the "
+            "permissions."
         ) from error
     return model.model_copy(update={"folder": target})
 
@@ -136,7 +137,7 @@ def _check_whole(path: Path) -> None:
                 while piece := file.read(_PIECE):
                     digest.update(piece)
             if digest.hexdigest() != hashes[name]:
-                raise SaveError(f"{name} was not written as it is.")
+                raise SaveError(f"{name} was not written correctly.")
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -173,7 +174,7 @@ def _check_size(archive: zipfile.ZipFile, card: Card, name: str) -> None:
     size, most = archive.getinfo(WEIGHTS_FILE).file_size, largest_file(shapes_of(card))
     if size > most:
         raise CheckpointError(
-            f"{WEIGHTS_FILE} in {name} says to have {size:,} bytes; the network that its card describes has {most:,} "
+            f"{WEIGHTS_FILE} in {name} claims to have {size:,} bytes; the network that its card describes has {most:,} "
             "at most. It is not unpacked: get the file again."
         )
 
@@ -188,16 +189,18 @@ def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
         raise CheckpointError(msg)
     large = [entry for entry, size in entries.items() if size > largest[entry]]
     if large:
-        msg = f"{large[0]} in {name} says to have {entries[large[0]]:,} bytes, more than any model: it is not unpacked."
+        msg = (
+            f"{large[0]} in {name} claims to have {entries[large[0]]:,} bytes, more than any model: it is not unpacked."
+        )
         raise CheckpointError(msg)
     weights = archive.getinfo(WEIGHTS_FILE)
     if weights.file_size > _LARGEST_RATIO * weights.compress_size + _PIECE:
         raise CheckpointError(
-            f"{WEIGHTS_FILE} in {name} takes {weights.compress_size:,} bytes and says to unpack to "
+            f"{WEIGHTS_FILE} in {name} takes {weights.compress_size:,} bytes and claims to unpack to "
             f"{weights.file_size:,}: no weights do, so it is not unpacked."
         )
     if any(info.compress_type not in _METHODS for info in archive.infolist()):
-        msg = f"{name} is packed in a way that packages of models are not: write it with `models export --format zip`."
+        msg = f"{name} is not packed as model packages are: write it with `models export --format zip`."
         raise CheckpointError(msg)
 
 

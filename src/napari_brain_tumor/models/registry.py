@@ -55,7 +55,7 @@ def build_network(
         For an unknown architecture or arguments that it does not take.
     """
     if architecture not in ARCHITECTURES:
-        raise CheckpointError(f"No architecture is called {architecture!r}. Known are: {', '.join(ARCHITECTURES)}.")
+        raise CheckpointError(f"No architecture is called {architecture!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
     keywords = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
     neighbours = checked_neighbours(arguments, dims)
     try:
@@ -77,7 +77,7 @@ def build_configuration(name: str, in_channels: int, out_channels: int, dims: Di
     """
     configuration = CONFIGURATIONS.get(current_name(name))
     if configuration is None:
-        raise CheckpointError(f"No configuration is called {name!r}. Known are: {', '.join(CONFIGURATIONS)}.")
+        raise CheckpointError(f"No configuration is called {name!r}. Choose one of: {', '.join(CONFIGURATIONS)}.")
     return build_network(
         configuration.architecture, in_channels, out_channels, dims or configuration.dims, configuration.arguments
     )

@@ -112,7 +112,7 @@ def _holds_objects(file: Path, text: str) -> str:
     match = re.search(r"GLOBAL (\S+)", text)
     what = f"a pickled object ({match[1]})" if match else "a program or pickled objects"
     return (
-        f"{file.name} holds {what} beside its tensors. To read it is to run code that the file names, so it is not "
+        f"{file.name} holds {what} beside its tensors. Reading it would run code that the file names, so it is not "
         "opened. In the program that made it, save the weights alone: torch.save(net.state_dict(), 'weights.pth'); "
         "then import that file."
     )

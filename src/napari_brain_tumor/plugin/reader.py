@@ -102,7 +102,7 @@ def _read_scan(path: Path) -> list[LayerData]:
 def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData]:
     """Every sequence as a study of its own, on its own grid."""
     told = (
-        f"{error} They are shown where each lies. The Brain Tumor panel offers to register them, also under Open… > "
+        f"{error} Each is shown where it lies. The Brain Tumor panel offers to register them, also under Open… > "
         "Raw examination…; the checks there bring them onto one grid as they lie."
     )
     viewers.tell([told, *opened.notes], warn=True)

@@ -82,7 +82,7 @@ def check_thresholds(thresholds: Mapping[Region, float] | None, usual: Mapping[R
         raise ProbabilityError(msg)
     for region, value in chosen_values.items():
         if not 0 < value < 1:
-            msg = f"The threshold of {region} is {value:g}; a probability between 0 and 1 is needed, such as 0.5."
+            msg = f"The threshold of {region} is {value:g}; a probability between 0 and 1 is needed, for example 0.5."
             raise ProbabilityError(msg)
     return {region: float(chosen_values.get(region, value)) for region, value in usual.items()}
 

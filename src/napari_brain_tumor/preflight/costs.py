@@ -142,7 +142,7 @@ def expected_cost(
     memory = akin.memory_mb
     if memory is not None:
         memory = max(0.0, memory + (voxels - akin.voxels) * _BYTES_PER_VOXEL / 2**20)
-    basis = f"measured on {akin.machine}" if same is not None else f"from a network like it, measured on {akin.machine}"
+    basis = f"measured on {akin.machine}" if same is not None else f"from a similar network, measured on {akin.machine}"
     share = voxels / akin.voxels
     return Expected((akin.seconds + network) * share, memory, basis, network * share)
 

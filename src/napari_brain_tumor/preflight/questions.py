@@ -109,7 +109,7 @@ def fit(facts: Facts) -> Row:
 def _mirrored_words(mirrored: Mirrored) -> str:
     exchanged = ", ".join(mirrored.sides)
     return (
-        f"{mirrored.role} is not aligned with {mirrored.onto}, but is so with {exchanged} exchanged: its header is "
+        f"{mirrored.role} is not aligned with {mirrored.onto}, but would be with {exchanged} exchanged: its header is "
         "wrong, or the file was flipped. Export it again, or leave it out."
     )
 
@@ -117,7 +117,7 @@ def _mirrored_words(mirrored: Mirrored) -> str:
 def coverage(facts: Facts) -> Row:
     """Whether each sequence shows the brain that the others show."""
     if not facts.gaps:
-        return Row("Coverage", "pass", "No sequence ends within the brain that another one shows.")
+        return Row("Coverage", "pass", "No sequence cuts off part of the brain that another one shows.")
     sentences = [
         f"{role} shows only {1 - gap.share:.0%} of the brain: its {gap.place} part was not scanned."
         for role, gap in facts.gaps.items()
@@ -142,7 +142,9 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
     head = facts.head_mm
     if head is not None and not is_size_of_a_head(head):
         sides = " x ".join(f"{side:.0f}" for side in head)
-        notes.append(f"By it the head is {sides} mm: is the header true, or was a part of the head scanned?")
+        notes.append(
+            f"By it the head measures {sides} mm: is the header correct, or was only part of the head scanned?"
+        )
     traits = Traits(max(grid.spacing), False, facts.traits.extent_mm)
     return _of_model("Spacing", facts, method, others, traits, notes, f"{_size(grid)}.")
 
@@ -194,7 +196,7 @@ def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method])
     notes = []
     if heads and len(heads) < len(facts.whole_head):
         stripped = ", ".join(role for role in facts.whole_head if role not in heads)
-        notes.append(f"{', '.join(heads)} with the skull, {stripped} without: mask all alike, or leave some out.")
+        notes.append(f"{', '.join(heads)} with the skull, {stripped} without: mask all of them, or leave some out.")
     if heads and facts.brain != "keep":
         return _extraction(question, facts, notes)
     summary = "Whole head, with the skull." if heads else "Brain, the skull was removed."
@@ -225,7 +227,7 @@ def intensities(facts: Facts) -> Row:
     odd = [*_cut_off(facts), *_coarse(facts)]
     if odd:
         return Row("Intensities", "warn", " ".join(odd))
-    return Row("Intensities", "pass", "Finite, varied, and no two sequences are the same picture.")
+    return Row("Intensities", "pass", "Finite, varied, and no two sequences are the same image.")
 
 
 def _labels_among(facts: Facts) -> list[str]:
@@ -239,7 +241,7 @@ def _repeats(facts: Facts) -> list[str]:
         return []
     pairs = combinations(facts.samples, 2)
     same = [pair for pair in pairs if same_picture(facts.samples[pair[0]], facts.samples[pair[1]], head)]
-    return [f"{first} and {second} are the same picture: choose the right one, or none." for first, second in same]
+    return [f"{first} and {second} are the same image: choose the right one, or none." for first, second in same]
 
 
 def _cut_off(facts: Facts) -> list[str]:
@@ -254,7 +256,7 @@ def _cut_off(facts: Facts) -> list[str]:
 
 def _coarse(facts: Facts) -> list[str]:
     levels = {role: len(np.unique(sample[::2, ::2, ::2])) for role, sample in facts.samples.items()}
-    return [f"{role} has {count} grey levels only." for role, count in levels.items() if count < _FEW_LEVELS]
+    return [f"{role} has only {count} grey levels." for role, count in levels.items() if count < _FEW_LEVELS]
 
 
 def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
@@ -268,7 +270,7 @@ def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Meth
     notes = method.notes_without(facts.scans.roles, facts.traits)
     if notes:
         return Row(question, "warn", f"{method.name}. {' '.join(notes)}")
-    return Row(question, "pass", f"{method.name} has every sequence that it was made for.")
+    return Row(question, "pass", f"{method.name} has every sequence that it is meant for.")
 
 
 def suggested_model(facts: Facts, method: Method | None, others: Sequence[Method]) -> Fix | None:
@@ -323,7 +325,7 @@ def _resolved(device: str, devices: Sequence[DeviceMemory]) -> str:
 
 def _memory(expected: Expected, free: int | None, device: str) -> tuple[bool, str]:
     """Whether it may not suffice, and that in words."""
-    there = f"{_bytes_text(free)} are free" if free is not None else "what is free is not known"
+    there = f"{_bytes_text(free)} are free" if free is not None else "free memory is not known"
     if expected.memory_mb is None or device != "cpu":
         return False, f"Memory not known; {there}." if free is not None else "Memory not known."
     needed = expected.memory_mb * 2**20

@@ -49,8 +49,8 @@ def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, st
     heights = {role: _height_mm(study) for role, study in alone.items()}
     tall = {role: study.grid for role, study in alone.items() if heights[role] >= _WHOLE_SHARE * max(heights.values())}
     if "T1c" in tall:
-        return "T1c", "T1c is taken where there is one"
-    left = ", but T1c covers only part of the head" if "T1c" in alone else " of those that are here"
+        return "T1c", "T1c is used where there is one"
+    left = ", but T1c covers only part of the head" if "T1c" in alone else " of these sequences"
     return reference_role(tall, FINEST), f"the smallest voxels{left}"
 
 
@@ -141,7 +141,7 @@ def _preferred(registration: Registration, moving: Study, fixed: Study) -> Regis
 
 def _refuse(direct: Registration, moving: Study, fixed: Study, detours: Sequence[Role]) -> NoReturn:
     names = f"{direct.moving_role} ({moving.name}) and {direct.fixed_role} ({fixed.name})"
-    neither = f" It was not possible by way of {' or '.join(detours)} either." if detours else ""
+    neither = f" It was not possible via {' or '.join(detours)} either." if detours else ""
     raise RegistrationError(
         f"{names} could not be brought onto one another: {'; '.join(direct.problems)}.{neither} Pick another series "
         f"for {direct.moving_role}, or leave it out: --series {direct.moving_role}=- "

@@ -190,7 +190,7 @@ def _of_series(series: dicom.Series, spacing_mm: Spacing | None) -> Candidate:
 
 def _of_volumes(place: Path, roles: Roles, spacing_mm: Spacing | None) -> tuple[Candidate, ...]:
     opened = open_sequences(place, roles, spacing_mm=spacing_mm)
-    reason = "as it was said" if roles else "by its name"
+    reason = "as given" if roles else "by its name"
     return tuple(
         _of_image(number, volume.name, role, reason, volume.grid, partial(_itself, volume))
         for number, (role, volume) in enumerate(opened.volumes.items(), 1)

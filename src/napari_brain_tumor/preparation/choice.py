@@ -42,7 +42,7 @@ def _later(candidate: Candidate) -> float:
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
-        f"slices that cover {_WHOLE_MM:.0f} mm before a part of the head",
+        f"slices that cover {_WHOLE_MM:.0f} mm before those that cover less",
         _covers,
         lambda best, other: f"covers {other.covered_mm or 0:.0f} mm only",
     ),
@@ -60,7 +60,7 @@ RULES: Final[tuple[Rule, ...]] = (
         lambda best, other: "larger voxels",
         _MORE,
     ),
-    Rule("a later repeat before an earlier", _later, lambda best, other: "repeated later"),
+    Rule("a later repeat before an earlier one", _later, lambda best, other: "repeated later"),
 )
 """In the order in which they decide between two candidates of a role; where none does, the first number is taken."""
 
@@ -163,7 +163,7 @@ def select(candidates: Sequence[Candidate], picks: Picks = None) -> Selection:
         if fitting:
             rankings[role] = _ranked(fitting)
     if not rankings:
-        msg = "No series or file tells which sequence it is. Pick them: series={...} in Python, --series in the shell."
+        msg = "No series or file states which sequence it is. Pick them: series={...} in Python, --series in the shell."
         raise RoleError(f"{msg}\n{listing(candidates)}")
     return Selection(tuple(_choice(candidate, rankings, picked, free) for candidate in candidates))
 

@@ -53,7 +53,7 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
         msg = f"{place} is a folder with other files in it. They are left as they are: choose another folder."
         raise SaveError(msg)
     if not overwrite:
-        raise SaveError(f"{place} holds a prepared study already. Give --overwrite (overwrite=True) to replace it.")
+        raise SaveError(f"{place} already holds a prepared study. Use --overwrite (overwrite=True) to replace it.")
 
 
 def save_prepared(prepared: PreparedStudy, path: str | PathLike[str], *, overwrite: bool = False) -> Path:

@@ -36,6 +36,6 @@ def why_prepare(volumes: Mapping[Role, Volume]) -> str:
         return reason
     misfits = judge_together({role: volume.array for role, volume in volumes.items()}, grids).misfits
     turned = [
-        f"{misfit.role} is turned by {misfit.degrees:.0f}° and moved by {misfit.shift_mm:.0f} mm" for misfit in misfits
+        f"{misfit.role} is rotated by {misfit.degrees:.0f}° and moved by {misfit.shift_mm:.0f} mm" for misfit in misfits
     ]
-    return f"The sequences do not lie on one another: {', '.join(turned)} against {misfits[0].onto}." if turned else ""
+    return f"The sequences are not aligned: {', '.join(turned)} against {misfits[0].onto}." if turned else ""

@@ -45,7 +45,7 @@ def changed_brain(recorded: SegmentRecord, segmentation: Segmentation) -> list[s
 def _mask_file(brain: BrainRecord, places: Places) -> Path:
     if brain.path is None:
         raise RecordError(
-            "The result was made within a brain mask that was in memory alone, so it cannot be computed again. Save "
+            "The result was made within a brain mask that was only in memory, so it cannot be computed again. Save "
             "the mask as a file, and segment the case with that: brain=FILE."
         )
     return places.labels(brain.path, brain.sha256, "The brain mask")

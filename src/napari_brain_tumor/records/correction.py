@@ -39,7 +39,9 @@ def corrected_job(
     """
     recorded = None if provenance.refinement is None else provenance.refinement.from_labels_sha256
     if initial is not None and recorded not in (None, labels_sha256(initial.data)):
-        notes.append("What was corrected did not come out the same, so the prompts met other labels than then.")
+        notes.append(
+            "The labels to correct did not come out the same, so the prompts were applied to different labels."
+        )
     rule = 1 if provenance.refinement is None else provenance.refinement.rule
     if provenance.refined and rule != RULE:
         notes.append(f"The prompts were recorded with rule {rule}; rule {RULE} of this version gives other voxels.")
@@ -81,6 +83,5 @@ def find_start(provenance: CorrectionRecord, study: Study, places: Places) -> Se
     what = f"{there[0]} holds other labels than then" if there else f"{path} is not there"
     raise RecordError(
         f"The segmentation of {provenance.case} that was corrected is needed to do the correction again: {what}. "
-        "Put it back "
-        "as it was, or name the folder that holds it: --data FOLDER (data=FOLDER)."
+        "Restore it, or name the folder that holds it: --data FOLDER (data=FOLDER)."
     )

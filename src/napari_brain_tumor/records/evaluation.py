@@ -64,7 +64,9 @@ def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: s
 def _unproven(record: EvaluationRecord) -> list[str]:
     if all(case.inputs for case in record.cases):
         return []
-    return ["The record is of an earlier version and has no hashes of the scans: that they are the same is not proven."]
+    return [
+        "The record is of an earlier version and has no hashes of the scans: it is not proven that they are the same."
+    ]
 
 
 def _model(method: EvaluatedMethod) -> str:
@@ -79,7 +81,7 @@ def _folder(method: EvaluatedMethod, places: Places) -> Path:
     there = [place for place in places.candidates(method.folder) if place.is_dir()]
     if not there:
         raise RecordError(
-            f"The segmentations of {method.name} are missing: {method.folder} is not there. Put the folder back, or "
+            f"The segmentations of {method.name} are missing: {method.folder} is not there. Restore the folder, or "
             "name one that holds it: --data FOLDER (data=FOLDER)."
         )
     return there[0]
@@ -107,7 +109,7 @@ def _check_predictions(method: EvaluatedMethod, folder: Path, record: Evaluation
         now = _moved(result.path, method.folder, folder)
         if not now.exists() or labels_files_sha256(now) != result.sha256:
             state = "was changed" if now.exists() else "is missing"
-            msg = f"The segmentation of {case.case} by {method.name} {state}: {now}. Put the original back."
+            msg = f"The segmentation of {case.case} by {method.name} {state}: {now}. Restore the original."
             raise RecordError(msg)
 
 

@@ -145,7 +145,7 @@ def _not_found(
     what: str, path: Path, there: Sequence[Path], data: Path | None, now: str, sha256: str | None, differing: str = ""
 ) -> str:
     searched = f" nor anywhere in {data}" if data is not None else ""
-    help_text = "Put the original back, or name the folder that holds it: --data FOLDER (data=FOLDER)."
+    help_text = "Restore the original, or name the folder that holds it: --data FOLDER (data=FOLDER)."
     if not there:
         return f"{what} is missing: {path} is not there{searched}. {help_text}"
     difference = f" ({differing})" if differing else ""

@@ -108,7 +108,7 @@ def _brain(record: PreparationRecord, places: Places) -> BrainChoice:
         return record.settings.brain
     if record.brain is None or record.brain.path is None:
         raise RecordError(
-            f"{record.case} was prepared with a brain mask that was in memory alone, so it cannot be prepared again. "
+            f"{record.case} was prepared with a brain mask that was only in memory, so it cannot be prepared again. "
             "Save the mask as a file, and prepare the examination with that: brain=FILE."
         )
     return places.labels(record.brain.path, record.brain.sha256, "The brain mask")

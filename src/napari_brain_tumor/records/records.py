@@ -263,7 +263,7 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord |
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
         raise RecordError(
-            f"{place} does not say enough to compute the result again: {problems}. Records of segmentations made by "
+            f"{place} does not hold enough to compute the result again: {problems}. Records of segmentations made by "
             "`brain-tumor segment`, in Python or in the window do; compute it again."
         ) from error
 

@@ -112,10 +112,10 @@ class Replay:
         what = {"evaluate": "The scores", "prepare": "The sequences", "segment": "The labels"}[self.kind]
         headlines = {
             "identical": f"The same: {what[0].lower()}{what[1:]} are exactly those of the record.",
-            "within precision": f"The same within precision: {what[0].lower()}{what[1:]} differ no more than they may "
-            "between processors, numbers of threads or versions of torch.",
+            "within precision": f"The same within precision: {what[0].lower()}{what[1:]} differ no more than is "
+            "expected between processors, numbers of threads or versions of torch.",
             "different": f"Not the same: {what[0].lower()}{what[1:]} differ from those of the record.",
-            "not compared": "Computed again, but nothing is left of the recorded labels to compare with: neither the "
+            "not compared": "Computed again, but the recorded labels are not there to compare with: neither the "
             "saved file nor a hash.",
         }
         return headlines[self.verdict]
@@ -130,7 +130,7 @@ class Replay:
             return []
         dice = ", ".join(f"{name} {value:.4f}" for name, value in agreement.dice.items())
         share = (
-            f"{agreement.share:.4%} of the tumour; {agreement.tolerance:.1%} may"
+            f"{agreement.share:.4%} of the tumour; {agreement.tolerance:.1%} is tolerated"
             if agreement.tumour
             else "no tumour in either"
         )

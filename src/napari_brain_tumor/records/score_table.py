@@ -52,8 +52,8 @@ class ScoreDifferences:
         lines = [f"{self.differing} of {self.rows} lines differ (case, method and region)."]
         if self.differing:
             where = f", {self.where}" if self.where else ""
-            lines.append(f"Largest change of a Dice: {self.largest_dice:.4f}{where}; {DICE_TOLERANCE:g} may.")
-        for what, names in (("Not there any more", self.missing), ("Not there before", self.new)):
+            lines.append(f"Largest change of a Dice: {self.largest_dice:.4f}{where}; {DICE_TOLERANCE:g} is tolerated.")
+        for what, names in (("No longer there", self.missing), ("Not there before", self.new)):
             if names:
                 lines.append(f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}.")
         return lines

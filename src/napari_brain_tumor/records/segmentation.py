@@ -175,7 +175,7 @@ def _no_model(recorded: ModelRecord, present: Sequence[ModelInfo | Baseline]) ->
     return (
         f"The result was made by {needed}; {installed}. Install that version beside the others "
         "(brain-tumor models import FILE.zip --name ...), or name its folder: --model FOLDER (model=FOLDER). To use "
-        "the model of now instead, segment the case anew."
+        "the present model instead, segment the case again."
     )
 
 
@@ -189,7 +189,7 @@ def _device(recorded: SegmentRecord, given: str | None, method: ModelInfo | Base
         if given is not None:
             raise
         instead = str(resolve_device("auto"))
-        notes.append(f"Computed on {instead}: the {recorded.device} of the record is not in this machine.")
+        notes.append(f"Computed on {instead}: the {recorded.device} of the record is not available on this machine.")
         return instead
 
 
@@ -302,13 +302,13 @@ def _compared(
         notes.append("There is no hash of the labels as the model gave them; the edited ones are compared.")
     if recorded.file is None or (recorded.touched and exact is not None):
         if exact is False:
-            notes.append("Their hash tells that they are not exactly the same; how far they differ it cannot tell.")
+            notes.append("Their hash shows that they are not exactly the same, but not how far they differ.")
         return None, exact, notes
     as_saved = schema.decode(schema.encode(result.data))  # what is left of the classes in that schema
     if not recorded.file.grid.same_place(result.grid):
         raise RecordError(
             f"{record.result} lies on {recorded.file.grid.describe()}; the new result on {result.grid.describe()}. "
-            "The saved file was moved or resampled: put the original back."
+            "The saved file was moved or resampled: restore the original."
         )
     names = schema.class_names if len(schema.known_regions) == 1 else class_names_of(result.known_regions)
     return agreement_of(recorded.file.data, as_saved, names, tolerance), exact, notes

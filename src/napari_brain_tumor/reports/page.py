@@ -96,14 +96,14 @@ def report(
     """
     target = Path(path)
     if target.suffix.lower() not in (".html", ".htm"):
-        raise SaveError(f"A report is an HTML file, got {target.name}. Let its name end in .html.")
+        raise SaveError(f"A report is an HTML file, got {target.name}. End its name with .html.")
     require_one_grid(study, segmentation, "A report")
     examination = yield from part_of(measure_study_job(segmentation, study, settings), 0, 0.3, "measuring")
     yield Progress(0.3, 1, "drawing slices")
     slices = tuple(slice_pictures(study, segmentation))
     yield Progress(0.5, 1, "drawing diameters")
     diameters = tuple(diameter_pictures(study, segmentation, examination))
-    yield Progress(0.7, 1, "looking at the files")
+    yield Progress(0.7, 1, "checking the files")
     content = {
         "title": name or study.name,
         "created": datetime.now(UTC).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),

@@ -109,8 +109,8 @@ def board_pictures(result: VisitResult, baseline: VisitResult) -> Iterator[Pictu
         figure = _slice_figure(replace(view, labels={}), view.images["board"], plane, where[plane.axis], (), (0, 1))
         yield Picture(
             _png(figure),
-            f"Checkerboard of {result.visit.name} and {baseline.visit.name}, {plane.name}: fields show one and the "
-            "other in turns; where edges run on across fields, both fit.",
+            f"Checkerboard of {result.visit.name} and {baseline.visit.name}, {plane.name}: fields alternate between "
+            "the two; where edges run on across fields, both fit.",
             f"{result.visit.name} on {baseline.visit.name}, {plane.name}",
         )
 

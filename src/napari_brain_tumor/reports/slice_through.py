@@ -31,7 +31,7 @@ _INK: Final = (255, 255, 255)
 _GREY: Final = (187, 187, 187)
 _NO_FFMPEG: Final = (
     'An MP4 needs imageio-ffmpeg, which is not installed: pip install "napari-brain-tumor[video]". '
-    "Or end the name with .gif, which needs nothing more."
+    "Or end the name with .gif, which needs no package."
 )
 
 RGB = npt.NDArray[np.uint8]
@@ -87,7 +87,7 @@ def save_slice_through(
     if suffix not in FILM_SUFFIXES:
         raise SaveError(f"A film cannot be written as {target.name}. End its name with {' or '.join(FILM_SUFFIXES)}.")
     if not 1 <= frames_per_second <= 50:
-        raise OptionError(f"{frames_per_second:g} slices a second cannot be shown. Give 1 to 50.")
+        raise OptionError(f"{frames_per_second:g} slices per second cannot be shown. Give 1 to 50.")
     way = _plane(plane)
     ffmpeg = _ffmpeg() if suffix == ".mp4" else None
     shown, view = shown_in(study, segmentation, role)
@@ -114,7 +114,7 @@ save_slice_through_job = save_slice_through.job
 def _plane(name: str) -> Plane:
     plane = next((plane for plane in PLANES if plane.name == name.strip().lower()), None)
     if plane is None:
-        raise OptionError(f"{name!r} is not a plane. Known are {', '.join(plane.name for plane in PLANES)}.")
+        raise OptionError(f"{name!r} is not a plane. Choose one of {', '.join(plane.name for plane in PLANES)}.")
     return plane
 
 

@@ -108,7 +108,7 @@ def series_table(follow_up: FollowUp) -> Table:
         )
         for series in follow_up.series
     ]
-    targets = ", ".join(follow_up.targets) or "none, for no lesion is measurable there"
+    targets = ", ".join(follow_up.targets) or "none, as no lesion is measurable there"
     note = (
         f"Baseline: {follow_up.visits[follow_up.baseline].visit.name}. Target lesions: {targets}. The nadir is "
         "the smallest "
@@ -144,7 +144,7 @@ def response_table(follow_up: FollowUp) -> Table:
 def _response(response: Response) -> str:
     if response.verdict != NOT_ASSESSABLE:
         return "\n".join((response.verdict, *response.reasons))
-    alone = f"Imaging alone would be: {response.imaging}" if response.imaging else ""
+    alone = f"By imaging alone: {response.imaging}" if response.imaging else ""
     missing = [f"• {text}" for text in response.missing]
     return "\n".join(filter(None, ("Not assessable", alone, "Missing:", *missing)))
 
@@ -191,7 +191,9 @@ def _facts(facts: VisitFacts) -> tuple[str, ...]:
         "not given" if facts.steroids is None else STEROIDS[facts.steroids],
         "not given" if facts.clinical_status is None else CLINICAL[facts.clinical_status],
         "not given" if ended is None else "there was none" if ended == "none" else ended.isoformat(),
-        {None: "not given", True: "yes, says the reader", False: "no, says the reader"}[facts.new_lesion],
+        {None: "not given", True: "yes, according to the reader", False: "no, according to the reader"}[
+            facts.new_lesion
+        ],
         facts.note,
     )
 

@@ -13,19 +13,19 @@ class CompareRequest(Request):
     reference: Annotated[
         str | None,
         Option(
-            help="The one that counts as the truth, by its name; without it all pairs count.",
+            help="Name of the segmentation that is taken as the truth; by default all pairs are compared.",
             label="Truth",
             metavar="NAME",
         ),
     ] = None
     resample: Annotated[
         bool,
-        Option(help="Bring those on other grids onto the first's, to the nearest label.", label="Resample"),
+        Option(help="Resample those on other grids onto the first one's, to the nearest label.", label="Resample"),
     ] = False
     consensus: Annotated[
         Literal["majority", "staple"] | None,
         Option(
-            help="Join all but the reference into one segmentation; needs -o.",
+            help="Fuse all but the reference into one segmentation; needs -o.",
             label="Consensus",
             error=ComparisonError,
         ),
@@ -37,18 +37,20 @@ class EvaluateRequest(Request):
 
     truth: Annotated[
         Path | None,
-        Option(help="The truth if it is not with the cases: a file, or a folder with one each.", label="Truth"),
+        Option(
+            help="The truth, if it is not with the cases: a file, or a folder with one file per case.", label="Truth"
+        ),
     ] = None
     split: Annotated[
         Path | None,
         Option(
-            help="Table with the columns case and patient, perhaps dataset and split.", label="Split", metavar="CSV"
+            help="Table with the columns case and patient, optionally dataset and split.", label="Split", metavar="CSV"
         ),
     ] = None
     side: Annotated[
         str | None,
         Option(
-            help="Only cases of this side, such as val: of --split, or of a curated data set's own split.",
+            help="Only cases on this side, for example val: of --split, or of a curated data set's own split.",
             label="Side",
         ),
     ] = None

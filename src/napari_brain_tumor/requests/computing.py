@@ -16,9 +16,9 @@ class ComputeRequest(Request):
         int,
         Field(ge=0),
         Option(
-            help="Processes on this machine; 1 computes in this one, 0 takes as many as cores and memory allow.",
+            help="Processes on this machine; 1 uses the present one, 0 as many as cores and memory allow.",
             label="Processes",
-            expected="a number from 0 up",
+            expected="a number of at least 0",
             error=ClusterError,
         ),
     ] = 1
@@ -35,7 +35,7 @@ class ComputeRequest(Request):
     slurm: Annotated[
         Path | None,
         Option(
-            help="Compute on workers that Slurm starts as this file says.",
+            help="Compute on workers that Slurm starts, as this profile describes.",
             label="Slurm profile",
             metavar="PROFILE.toml",
             error=ClusterError,

@@ -17,9 +17,9 @@ SliceNumber = Annotated[int, Field(ge=0)]
 StateChoice = Annotated[
     Literal["draft", "accepted", "rejected", "needs_second_look"],
     Option(
-        help="State of the review.",
+        help="Review state.",
         label="State",
-        expected="a state of a review: draft, accepted, rejected or needs_second_look",
+        expected="a review state: draft, accepted, rejected or needs_second_look",
         error=DatasetError,
     ),
 ]
@@ -44,11 +44,11 @@ class RelabelRequest(Request):
     known_slices: Annotated[
         Annotated[tuple[SliceNumber, ...], BeforeValidator(_numbers)] | None,
         Option(
-            help="Slices whose label is known, counted from 0: 40,52-60. The others are unknown then.",
+            help="Slices whose label is known, counted from 0: 40,52-60. All others then count as unknown.",
             label="Labelled slices",
             metavar="K,K-K",
             example="40,52-60",
-            expected="a list of slice numbers such as 40,52-60",
+            expected="a list of slice numbers, for example 40,52-60",
             error=DatasetError,
         ),
     ] = None
@@ -58,24 +58,24 @@ class RelabelRequest(Request):
     ] = None
     model: Annotated[str | None, Option(help="Name of the model that made the label.", label="Model")] = None
     state: StateChoice = "draft"
-    note: Annotated[str, Option(help="Of the review.", label="Note")] = ""
+    note: Annotated[str, Option(help="Note on the review.", label="Note")] = ""
 
 
 class AddCaseRequest(RelabelRequest):
     """Add an examination with its label: `CuratedDataset.add`, `brain-tumor data add`, the Curate panel."""
 
-    patient: Annotated[str | None, Option(help="Who it shows; the name of the scan if not given.", label="Patient")] = (
-        None
-    )
+    patient: Annotated[
+        str | None, Option(help="Name or number of the patient; by default the name of the scan.", label="Patient")
+    ] = None
     case_id: Annotated[
-        str | None, Option(help="Id of the case; made from the scan's name if not given.", label="Id", flag="--id")
+        str | None, Option(help="Id of the case; by default made from the scan's name.", label="Id", flag="--id")
     ] = None
     source: Annotated[str, Option(help="The data set it came from.", label="From")] = ""
-    grade: Annotated[str | None, Option(help="Of the tumour, such as HGG, LGG or 2.", label="Grade")] = None
+    grade: Annotated[str | None, Option(help="Grade of the tumour, such as HGG, LGG or 2.", label="Grade")] = None
     side: Annotated[
         str | None,
         Option(
-            help="Of a new patient; else by rule.",
+            help="Side of the split for a new patient; by default by rule.",
             label="Side",
             metavar="train|val|test",
             error=DatasetError,
@@ -84,7 +84,7 @@ class AddCaseRequest(RelabelRequest):
     not_same_as: Annotated[
         tuple[str, ...],
         Option(
-            help="A case that looks the same but is another person; repeatable.",
+            help="A case that looks the same but is of another person; repeatable.",
             label="Not the same as",
             metavar="CASE",
             repeats=True,
@@ -95,10 +95,12 @@ class AddCaseRequest(RelabelRequest):
 class ImportRequest(Request):
     """Add all cases of a labelled folder: `import_folder`, `brain-tumor data import`, the Import page."""
 
-    folder: Annotated[Path, Option(help="Of the data set to take cases from.", metavar="FOLDER", positional=True)]
+    folder: Annotated[
+        Path, Option(help="Folder of the data set to import cases from.", metavar="FOLDER", positional=True)
+    ]
     kind: Annotated[
         ImportFormat | None,
-        Option(help="Its format; recognised if not given.", label="Format", flag="--format", error=DatasetError),
+        Option(help="Its format; by default recognised.", label="Format", flag="--format", error=DatasetError),
     ] = None
     images: Annotated[
         str | None,
@@ -131,7 +133,13 @@ class ImportRequest(Request):
     spacing_mm: SpacingChoice = None
     table: Annotated[
         Path | None,
-        Option(help="CSV with patient and split, perhaps dataset, case and grade.", label="Table", metavar="FILE.csv"),
+        Option(
+            help="CSV with the columns patient and split, optionally dataset, case and grade.",
+            label="Table",
+            metavar="FILE.csv",
+        ),
     ] = None
-    source: Annotated[str | None, Option(help="Name of the data set; the folder's if not given.", label="Name")] = None
+    source: Annotated[str | None, Option(help="Name of the data set; by default that of the folder.", label="Name")] = (
+        None
+    )
     state: StateChoice = "draft"

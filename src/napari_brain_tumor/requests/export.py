@@ -51,7 +51,7 @@ class ExportRequest(Request):
     regions: Annotated[
         tuple[RegionName, ...],
         Option(
-            help="Surfaces and contours of this region alone; repeatable.",
+            help="Only surfaces and contours of this region; repeatable.",
             label="Regions",
             flag="--region",
             metavar="WT|TC|ET",

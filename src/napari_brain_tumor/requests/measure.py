@@ -17,29 +17,29 @@ class MeasureRequest(Request):
     least_mm3: Annotated[
         NotNegative,
         Option(
-            help="Connected parts smaller than this do not count as lesions; they are counted separately. 50 is what "
-            "the BraTS challenge leaves out among gliomas.",
+            help="Connected parts smaller than this do not count as lesions; they are counted separately. The BraTS "
+            "challenge uses 50 for gliomas.",
             label="Smallest",
             unit="mm³",
             error=MeasureError,
-            expected="a number from 0 up",
+            expected="a number of at least 0",
         ),
     ] = 50.0
     least_voxels_unknown: Annotated[
         int,
         Field(ge=0),
         Option(
-            help="The same in voxels, where the files do not say the voxel size.",
+            help="The same in voxels, where the files do not state the voxel size.",
             label="Smallest lesion, size unknown",
             unit="voxels",
             error=MeasureError,
-            expected="a number from 0 up",
+            expected="a number of at least 0",
         ),
     ] = 50
     plane: Annotated[
         Literal["acquisition", "axial", "coronal", "sagittal"],
         Option(
-            help="In which diameters are measured; acquisition is the plane of thick slices, else the axial one.",
+            help="Plane in which diameters are measured; acquisition is the plane of thick slices, else the axial one.",
             label="&Plane",
             error=MeasureError,
             expected="one of acquisition, axial, coronal, sagittal",
@@ -62,35 +62,35 @@ class MeasureRequest(Request):
             label="Measurable from",
             unit="mm",
             error=MeasureError,
-            expected="a number from 0 up",
+            expected="a number of at least 0",
         ),
     ] = 10.0
     measurable_slices: Annotated[
         int,
         Field(ge=0),
         Option(
-            help="On how many slices a measurable lesion is seen at least.",
+            help="Minimum number of slices on which a measurable lesion is seen.",
             label="Measurable on",
             unit="slices",
             error=MeasureError,
-            expected="a number from 0 up",
+            expected="a number of at least 0",
         ),
     ] = 2
     midline_margin_mm: Annotated[
         NotNegative,
         Option(
-            help="How far a lesion reaches to both sides of the midline before it is said to cross it.",
+            help="How far a lesion must reach to both sides of the midline to count as crossing it.",
             label="Margin of the midline",
             unit="mm",
             error=MeasureError,
-            expected="a number from 0 up",
+            expected="a number of at least 0",
         ),
     ] = 3.0
 
     brain: Annotated[
         Literal["auto", "keep"],
         Option(
-            help="Where the scans show a whole head: find the midline in its brain, which is extracted first (auto), "
+            help="If the scans show a whole head: find the midline in its brain, which is extracted first (auto), "
             "or in the head as it is (keep).",
             label="Midline of a whole head",
             error=MeasureError,

@@ -35,7 +35,7 @@ RolesChoice = Annotated[
 SpacingChoice = Annotated[
     Spacing | None,
     Option(
-        help="Millimetres between voxels, where files do not say.",
+        help="Voxel size in millimetres, where files do not state it.",
         label="Voxel size",
         unit="mm",
         flag="--spacing",
@@ -53,7 +53,7 @@ class OpenOptions(Request):
     series: Annotated[
         dict[str, str] | None,
         Option(
-            help="Of DICOM: T1c=5 or FLAIR='AX FLAIR', the number or description that `brain-tumor series` lists; "
+            help="For DICOM: T1c=5 or FLAIR='AX FLAIR', the number or description that `brain-tumor series` lists; "
             "repeatable.",
             label="Series",
             metavar="ROLE=SERIES",
@@ -67,7 +67,7 @@ class OpenOptions(Request):
     resample: Annotated[
         str | None,
         Option(
-            help="Bring sequences on different grids onto the finest, or onto that sequence's.",
+            help="Resample sequences on different grids onto the finest, or onto that of the named sequence.",
             label="Common grid",
             metavar="finest|T1|T1c|T2|FLAIR",
             error=RoleError,

@@ -37,7 +37,7 @@ class PrepareOptions(Request):
     spacing_mm: SpacingChoice = None
     reference: Annotated[
         Role | None,
-        Option(help="What the others are registered to; without it T1c, else the finest.", label="Reference"),
+        Option(help="Sequence to which the others are registered; by default T1c, else the finest.", label="Reference"),
     ] = None
     grid: Annotated[
         Literal["1mm", "reference"],
@@ -73,15 +73,15 @@ class RawSeriesRequest(Request):
     prepare: Annotated[
         Literal["auto", "always", "never"],
         Option(
-            help="Register raw series and bring them onto one grid first: where they do not lie on one another (auto), "
-            "always, or never. The prepared study is kept beside the result.",
+            help="Register raw series and bring them onto one grid first: if they are not aligned (auto), always, or "
+            "never. The prepared study is kept beside the result.",
             label="Prepare",
         ),
     ] = "auto"
     onto: Annotated[
         tuple[RoleName, ...],
         Option(
-            help="Of a prepared examination: also write the labels on the grid of this series; repeatable.",
+            help="For a prepared examination: also write the labels on the grid of this series; repeatable.",
             label="Labels onto",
             metavar="T1|T1c|T2|FLAIR",
             example="FLAIR",

@@ -46,7 +46,7 @@ def opening_of(
     sources = {role: sources[role] for role in ROLES if role in sources and role in wanted_roles}
     missing = [str(source.path) for source in sources.values() if not source.path.exists()]
     if in_memory or missing:
-        what = f"{', '.join(in_memory)} is not from a file" if in_memory else f"{missing[0]} is not there any more"
+        what = f"{', '.join(in_memory)} is not from a file" if in_memory else f"{missing[0]} is no longer there"
         msg = f"{what}: save the layer first (File > Save Selected Layers), open the saved file and choose it here."
         raise RecordError(msg)
     picked = _picked_series(sources)
@@ -67,7 +67,8 @@ def _reference(sources: Mapping[Role, Source], moved: set[Role]) -> Role:
     still = next((role for role in sources if role not in moved), None)
     if still is None:
         raise RecordError(
-            "The sequence onto whose grid the others were resampled is not chosen, so a script cannot open them so. "
+            "The sequence onto whose grid the others were resampled is not chosen, so a script cannot open them this "
+            "way. "
             "Choose it too, or save the layers and open the saved files."
         )
     return still
@@ -109,7 +110,7 @@ def _one_file(source: Source) -> Path:
         return source.path
     series = dicom.series_of_source(source.path, source.series)
     if len(series) != 1:
-        raise RecordError(f"{source.path} holds {len(series)} series that fit; one was opened. Put it back as it was.")
+        raise RecordError(f"{source.path} holds {len(series)} series that fit; one was opened. Restore it as it was.")
     file = series[0].files[0]
     if len(dicom.contents_of(file).series) != 1:
         raise RecordError(f"{file.name} holds several stacks, so no file stands for this one: pick it with series=.")

@@ -19,27 +19,27 @@ WithPaths = Annotated[
 class ReportRequest(Request):
     """Write a page about an examination: `report`, `brain-tumor report`."""
 
-    name: Annotated[str | None, Option(help="What the case is called in the report.", label="Name")] = None
+    name: Annotated[str | None, Option(help="Name of the case in the report.", label="Name")] = None
     with_paths: WithPaths = False
 
 
 class FollowUpRequest(ReportRequest):
     """Compare a patient's visits: `follow_up`, `brain-tumor follow-up`, the Visits panel."""
 
-    seed: Annotated[int, Option(help="Of the registrations.", label="Seed")] = 0
+    seed: Annotated[int, Option(help="Random seed of the registrations.", label="Seed")] = 0
 
 
 class FigureRequest(Request):
     """Draw a figure, or a film through the slices, of a result: `brain-tumor figure`."""
 
     role: Annotated[
-        Role | None, Option(help="Which scan is shown; T1c, else FLAIR, T2 or T1.", label="Scan", metavar="ROLE")
+        Role | None, Option(help="Scan to show; by default T1c, else FLAIR, T2 or T1.", label="Scan", metavar="ROLE")
     ] = None
     at: Annotated[
         tuple[float, float, float] | None,
         Option(
-            help="Of a figure: the point x,y,z in RAS millimetres that the planes go through; the slices with most "
-            "tumour core without it.",
+            help="For a figure: the point x,y,z in RAS millimetres that the planes go through; by default the slices "
+            "with most tumour core.",
             label="Point",
             unit="mm",
             metavar="X,Y,Z",
@@ -48,11 +48,13 @@ class FigureRequest(Request):
         ),
     ] = None
     plane: Annotated[
-        Literal["axial", "coronal", "sagittal"], Option(help="Of a film: the plane of its slices.", label="Plane")
+        Literal["axial", "coronal", "sagittal"], Option(help="For a film: the plane of its slices.", label="Plane")
     ] = "axial"
     frames_per_second: Annotated[
-        float, Field(ge=1, le=50), Option(help="Of a film: slices a second.", label="Slices a second", flag="--fps")
+        float,
+        Field(ge=1, le=50),
+        Option(help="For a film: slices per second.", label="Slices per second", flag="--fps"),
     ] = 12.0
     dpi: Annotated[
-        int, Field(ge=50, le=1200), Option(help="Of a PNG figure: pixels per inch.", label="Pixels per inch")
+        int, Field(ge=50, le=1200), Option(help="For a PNG figure: pixels per inch.", label="Pixels per inch")
     ] = 200

@@ -33,20 +33,21 @@ class ReproduceRequest(Request):
         float | None,
         Field(gt=0),
         Option(
-            help="Shorten the experiment to about so many minutes: fewer cases, epochs and steps, as the page says.",
+            help="Shorten the experiment to about this many minutes: fewer cases, epochs and steps, as stated on the "
+            "page.",
             label="Budget",
             unit="min",
             metavar="MINUTES",
         ),
     ] = None
-    epochs: Annotated[int | None, Field(gt=0), Option(help="Instead of the experiment's number.", label="Epochs")] = (
-        None
-    )
+    epochs: Annotated[
+        int | None, Field(gt=0), Option(help="Number of epochs, instead of the experiment's.", label="Epochs")
+    ] = None
     split: Annotated[
         Path | None,
         Option(
-            help="CSV with the columns dataset, case, patient, split (train or val): who is on which side. Without it "
-            "patients are dealt out by chance, each time alike.",
+            help="CSV with the columns dataset, case, patient, split (train or val): who is on which side. By default "
+            "patients are assigned at random, in the same way each time.",
             label="Split",
             metavar="CSV",
         ),

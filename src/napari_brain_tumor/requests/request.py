@@ -79,7 +79,7 @@ class Request(BaseModel, extra="forbid", frozen=True, arbitrary_types_allowed=Tr
     def _error(cls, error: ValidationError, options: Mapping[str, Any]) -> BrainTumorError:
         name, reason = cls.refusal(error)
         if name not in cls.model_fields:
-            return OptionError(f"There is no option {name}. Known are {', '.join(cls.model_fields)}.")
+            return OptionError(f"There is no option {name}. The options are {', '.join(cls.model_fields)}.")
         if name not in options:
             return OptionError(f"{name} is missing. {option_of(cls.model_fields[name]).help}")
         option = option_of(cls.model_fields[name])

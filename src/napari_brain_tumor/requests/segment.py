@@ -28,15 +28,15 @@ RegionName = Annotated[Region, BeforeValidator(lambda name: name.upper() if isin
 ModelChoice = Annotated[
     str | Path | None,
     Option(
-        help="Name of a model or of a method without weights (see `models`), or folder of a checkpoint; without it the "
-        "default that suits the scans.",
+        help="Name of a model or of a method without weights (see `models`), or a checkpoint folder; by default the "
+        "one that suits the scans.",
         label="Model",
     ),
 ]
 Device = Annotated[
     str,
     Option(
-        help="Where to compute; auto takes the quickest. Methods without weights run on the CPU.",
+        help="Where to compute; auto uses the fastest. Methods without weights run on the CPU.",
         label="Device",
         metavar="auto|cpu|cuda|mps",
     ),
@@ -44,7 +44,7 @@ Device = Annotated[
 Precision = Annotated[
     PrecisionName,
     Option(
-        help="Numerical precision of the network; auto takes the fastest on this machine with which the model's "
+        help="Numerical precision of the network; auto uses the fastest on this machine with which the model's "
         "measured Dice is within 0.002 of float32. bfloat16, on processors and GPUs that support it, changes up to "
         "half a percent of the tumour's labels, at their borders.",
         label="Precision",
@@ -72,19 +72,19 @@ class SegmentRequest(Request):
         float | None,
         Field(ge=0),
         Option(
-            help="Remove connected parts of the tumour smaller than this, 0 keeps everything; by default what the "
-            "model's card says. Without effect where the voxel size is not known.",
+            help="Remove connected parts of the tumour smaller than this, 0 keeps everything; by default as in the "
+            "model's card. No effect where the voxel size is not known.",
             label="Smallest &lesion",
             unit="mm³",
-            expected="a size from 0 mm3 up",
+            expected="a size of at least 0 mm3",
         ),
     ] = None
     precision: Precision = "auto"
     seeds: Annotated[
         tuple[Point, ...],
         Option(
-            help="Point in the tumour for region_growing, world mm (voxels where the files do not say the spacing); "
-            "repeatable. Without any, it starts at the brightest asymmetric place.",
+            help="Point in the tumour for region_growing, world mm (voxels where the files do not state the spacing); "
+            "repeatable. By default it starts at the brightest asymmetric place.",
             label="Seed &points",
             unit="mm",
             flag="--seed",
@@ -98,7 +98,7 @@ class SegmentRequest(Request):
     thresholds: Annotated[
         dict[RegionName, Probability] | None,
         Option(
-            help="Probability from which a voxel is WT, TC or ET, such as ET=0.4; repeatable. By default as in "
+            help="Probability from which a voxel is WT, TC or ET, for example ET=0.4; repeatable. By default as in "
             "the model's card. Lower values find more, including more that is not tumour.",
             label="Thresholds",
             flag="--threshold",
@@ -137,7 +137,7 @@ class SegmentRequest(Request):
         Literal["auto", "keep"] | str | Path | InstanceOf[np.ndarray],
         Option(
             help="Whole heads: extract the brain first (auto), leave the head as it is (keep), or use this brain mask. "
-            "Skull-stripped scans are left unchanged by auto and keep. No labels are given outside the brain.",
+            "Skull-stripped scans are left unchanged by auto and keep. Nothing outside the brain is labelled.",
             label="Brain",
             metavar="auto|keep|MASK",
         ),

@@ -29,7 +29,7 @@ class TrainRequest(Request):
         Option(help="Folder that the recipe's paths are relative to; the current one if not given.", label="Data"),
     ] = None
     model: Annotated[
-        str | None, Option(help="A configuration of the model family, such as u2netp.", label="Network")
+        str | None, Option(help="A configuration of the model family, for example u2netp.", label="Network")
     ] = None
     start_from: Annotated[
         str | None,
@@ -45,19 +45,21 @@ class TrainRequest(Request):
         int | None, Field(ge=2, le=3), Option(help="2 for slices, 3 for sub-volumes.", label="Dimensions")
     ] = None
     device: Device = "auto"
-    epochs: Annotated[int | None, Field(gt=0), Option(help="Instead of the recipe's number.", label="Epochs")] = None
+    epochs: Annotated[
+        int | None, Field(gt=0), Option(help="Number of epochs, instead of the recipe's.", label="Epochs")
+    ] = None
     batch: Annotated[
-        int | None, Field(ge=1), Option(help="Samples in a step, instead of the recipe's number.", label="Batch")
+        int | None, Field(ge=1), Option(help="Samples per step, instead of the recipe's number.", label="Batch")
     ] = None
     learning_rate: Annotated[
         float | None,
         Field(gt=0),
-        Option(help="Size of the steps at their largest, instead of the recipe's.", label="Learning rate"),
+        Option(help="Peak learning rate, instead of the recipe's.", label="Learning rate"),
     ] = None
     validate_every: Annotated[
         int | None,
         Field(gt=0),
-        Option(help="Epochs from one validation to the next, instead of the recipe's.", label="Validate every"),
+        Option(help="Epochs between validations, instead of the recipe's.", label="Validate every"),
     ] = None
     install: Annotated[
         bool, Option(help="Add the finished model to the list of models.", label="Add to the models")

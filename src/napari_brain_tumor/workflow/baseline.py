@@ -30,7 +30,7 @@ def baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segment
     if request.smooth_mm:
         masks = {r: smoothed(mask, inside, prepared, request.smooth_mm) >= 0.5 for r, mask in masks.items()}
     clock.lap("method")
-    yield Progress(0.95, 1, "putting the result on the scan's grid")
+    yield Progress(0.95, 1, "resampling the result to the scan's grid")
     smallest = smallest_part(baseline, request)
     data = restore(labels_from_masks(masks, prepared.work.grid, SizeRules(smallest)), prepared)
     if box is not None:
@@ -38,7 +38,7 @@ def baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segment
     if study.brain is not None:
         data *= study.brain
     clock.lap("finish")
-    yield Progress(0.98, 1, "noting how it was made")
+    yield Progress(0.98, 1, "recording how it was made")
     recorded = {name: value for name, value in request.recorded().items() if name not in SegmentRequest.of_networks()}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
     return recorded_segmentation(

@@ -107,7 +107,7 @@ def network_job(
     network = engine.probabilities(prepared.channels, flips=request.flips, within=within, thin=thin)
     values = yield from part_of(network, 0.15, 0.95)
     clock.lap("network")
-    yield Progress(0.95, 1, "putting the result on the scan's grid")
+    yield Progress(0.95, 1, "resampling the result to the scan's grid")
     np.copyto(values, 0, where=~mask)
     sizes = _size_rules(info, request, study, thresholds, rules)
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, sizes, box, study.brain)
@@ -118,7 +118,7 @@ def network_job(
             value[...] = smoothed(value, mask, prepared, request.smooth_mm)
     data = maps.labels()
     clock.lap("finish")
-    yield Progress(0.98, 1, "noting how it was made")
+    yield Progress(0.98, 1, "recording how it was made")
     # The threads, because sums depend on how they are split.
     record = {"model": _model_record(info), "device": str(engine.device), "threads": torch.get_num_threads()}
     settings = _network_settings(request, info, maps, engine) | {"skips_thin_slices": thin}
@@ -178,8 +178,8 @@ def _unsure(maps: RegionProbabilities, region: Region, what: str, doing: str, le
     amount = f"{called * grid.voxel_volume_mm3 / 1000:.1f} mL" if grid.unit == "mm" else f"{called} voxels"
     return (
         f"{what}: {amount} might {doing}, but the model is sure (probability {SURE:g} or more) of only "
-        f"{sure_share(values, threshold):.0%} of it, and {least:.0%} are needed. Another threshold of {region}, such "
-        f"as {threshold - 0.01:g}, labels it."
+        f"{sure_share(values, threshold):.0%} of it, and {least:.0%} are needed. Another threshold of {region}, for "
+        f"example {threshold - 0.01:g}, labels it."
     )
 
 

@@ -176,8 +176,8 @@ def _extracted(study: Study, request: SegmentRequest) -> Job[ExtractedBrain]:
 
 def _no_probabilities(info: Baseline) -> str:
     return (
-        f"{info.name} is a method without weights: it gives no probabilities, so none can be given or put a threshold "
-        "on. Leave thresholds and probabilities out, or choose a trained model."
+        f"{info.name} is a method without weights: it predicts no probabilities, so none can be saved or thresholded. "
+        "Leave thresholds and probabilities out, or choose a trained model."
     )
 
 

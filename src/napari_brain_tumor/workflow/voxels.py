@@ -39,8 +39,8 @@ def allowed_voxels(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArra
     within = bounding_box(mask)
     if within is None:
         raise BoxError(
-            f"The box {','.join(f'{end:g}' for end in box)} holds nothing of the brain, where alone tumours are looked "
-            "for. Draw it over the brain; its numbers are x0,x1,y0,y1,z0,z1."
+            f"The box {','.join(f'{end:g}' for end in box)} contains no part of the brain, and tumours are only "
+            "searched for there. Draw it over the brain; its numbers are x0,x1,y0,y1,z0,z1."
         )
     return mask, within
 

@@ -25,15 +25,15 @@ def reproduce(
     request: ReproduceRequest,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for networks, scores and the page.")],
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only say what it costs: cases, epochs, minutes.")
+        bool, typer.Option("--estimate", help="Only print what it costs: cases, epochs, minutes.")
     ] = False,
 ) -> None:
     """Train the networks of a published experiment, score them on other patients, and write one HTML page.
 
-    The same command goes on where it was stopped. What it costs is said before the training begins.
+    The same command continues where it was stopped. What it costs is printed before the training begins.
     """
     title = f"reproducing {request.name}"
-    with command_progress(title, "What was done is kept: the same command goes on.") as (console, report):
+    with command_progress(title, "What was done is kept: the same command continues.") as (console, report):
         if estimate:
             with tempfile.TemporaryDirectory() as scratch:
                 message = run_until_stopped(estimate_job(request, Path(scratch)), report).describe()

@@ -110,7 +110,7 @@ def _facts(
         f"{schedule.training_cases} for training, {schedule.validation_cases} for validation"
         + (f", of which {refused} could not be used" if refused else ""),
     )
-    split = "as in the table that was given" if setup.request.split else "drawn by patient, always alike"
+    split = "as in the given table" if setup.request.split else "drawn by patient, always in the same way"
     yield "Split", split
     yield "Training", f"{schedule.epochs} epochs of {schedule.iterations_per_epoch} steps for each network"
     for title, result in results.items():

@@ -297,8 +297,8 @@ def _read(setup: Setup) -> Plan | None:
         raise TrainingError(f"{path} cannot be read: {error}. Choose another folder, or remove this one.") from error
     if plan.request != setup.recorded():
         raise TrainingError(
-            f"{setup.folder} holds another reproduction: {_words(plan.request)}. Now it was asked for "
-            f"{_words(setup.recorded())}. Choose another folder."
+            f"{setup.folder} holds another reproduction: {_words(plan.request)}. This time {_words(setup.recorded())} "
+            "was requested. Choose another folder."
         )
     return plan
 

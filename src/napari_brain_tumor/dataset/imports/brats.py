@@ -65,6 +65,6 @@ def _roles_of_folders(case: Path) -> Roles:
         if match is not None:
             role = role_named(match[1])
             if role in roles:
-                raise RoleError(f"{case.name} has {role} twice: {roles[role]} and {file}. Leave one of them.")
+                raise RoleError(f"{case.name} has {role} twice: {roles[role]} and {file}. Keep only one of them.")
             roles[role] = file
     return roles

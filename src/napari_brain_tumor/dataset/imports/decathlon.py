@@ -70,14 +70,14 @@ def _document(path: Path) -> dict[str, Any]:
         msg = f"{path} cannot be read ({error}). A Medical Decathlon folder has this file: choose its folder."
         raise DatasetError(msg) from error
     if not isinstance(content, dict):
-        msg = f"{path} holds a {type(content).__name__}, expected is an object with `training`. Repair the file."
+        msg = f"{path} holds a {type(content).__name__}, expected an object with `training`. Repair the file."
         raise DatasetError(msg)
     return content
 
 
 def _case(root: Path, entry: Any) -> FoundCase:
     if not (isinstance(entry, dict) and isinstance(entry.get("image"), str) and isinstance(entry.get("label"), str)):
-        msg = f'dataset.json lists {entry!r} for training; expected is {{"image": file, "label": file}}. Repair it.'
+        msg = f'dataset.json lists {entry!r} for training; expected {{"image": file, "label": file}}. Repair it.'
         raise DatasetError(msg)
     image, label = (
         path_inside(root, entry[key].removeprefix("./"), named_by="dataset.json", links=True)

@@ -122,7 +122,7 @@ def marked_slices(segmentation: Segmentation) -> KnownSlices:
     count = len(by_axis[axis])
     if not 0 < count <= _MOST_MARKED:
         raise DatasetError(
-            f"The label of {segmentation.name} has {count} marked slices; expected are one to {_MOST_MARKED}, as in "
+            f"The label of {segmentation.name} has {count} marked slices; expected one to {_MOST_MARKED}, as in "
             "LGG-1p19q (three). If it is known everywhere, import it as image and label pairs."
         )
     return KnownSlices(axis=axis, numbers=tuple(int(k) for k in by_axis[axis]))

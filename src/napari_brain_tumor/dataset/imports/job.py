@@ -186,5 +186,7 @@ def _same_voxels(dataset: CuratedDataset, study: Study) -> CaseRecord | None:
 def require_found(cases: Sequence[FoundCase], where: object, kind: str) -> None:
     """Raise `DatasetError` if no case was found."""
     if not cases:
-        msg = f"{where} holds no case with images and a label as {kind} has them. Choose the right folder or format."
+        msg = (
+            f"{where} holds no case with images and a label in the layout of {kind}. Choose the right folder or format."
+        )
         raise DatasetError(msg)

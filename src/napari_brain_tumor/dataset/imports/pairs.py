@@ -49,8 +49,8 @@ def _case(
     if len(labels) != 1 or (len(images) != 1 and not by_role):
         names = ", ".join(path.name for _, path in (*images, *labels))
         msg = (
-            f"{case} has {len(images)} images and {len(labels)} labels that fit the patterns ({names}); expected is "
-            "one label and one image, or one image for every {role}. Make the patterns narrower or wider."
+            f"{case} has {len(images)} images and {len(labels)} labels that fit the patterns ({names}); expected one "
+            "label and one image, or one image for every {role}. Make the patterns narrower or wider."
         )
         return FoundCase(case, images[0][1], images[0][1], problem=msg)
     label = labels[0][1]

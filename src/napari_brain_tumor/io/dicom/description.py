@@ -99,9 +99,11 @@ def _value_notes(part: Part, facts: FileFacts) -> list[str]:
     name = repr(facts.description) if facts.description else facts.file.parent.name
     notes = []
     if any(frame.store.lossy for frame in part.frames):
-        notes.append(f"The images of {name} were compressed with loss: fine detail is not what was measured.")
+        notes.append(f"The images of {name} were compressed with loss: fine detail may differ from what was measured.")
     if part.frames[0].store.inverted:
-        notes.append(f"The values of {name} are stored inverted (MONOCHROME1) and were turned: bright is bright.")
+        notes.append(
+            f"The values of {name} are stored inverted (MONOCHROME1) and were inverted back, so that bright is bright."
+        )
     return notes
 
 

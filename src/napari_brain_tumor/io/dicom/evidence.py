@@ -61,7 +61,7 @@ def role_of_frame(frame: Frame | FileFacts) -> Guess:
         return Guess(None, by_header.doubt)
     folder = facts.file.parent.name
     if (role := role_in_name(folder)) is not None:
-        return Guess(role, BY_FOLDER, f"{facts.description!r} is taken as {role} by its folder, {folder}.")
+        return Guess(role, BY_FOLDER, f"{facts.description!r} is taken as {role} because of its folder, {folder}.")
     return Guess(None, "its description names no sequence" if facts.description else "has no description")
 
 
@@ -92,4 +92,4 @@ def _what_else_decided(role: Role, facts: FileFacts) -> str:
         return ""
     if role == "T1c":
         return f"{facts.description!r} is taken as T1c: its header names a contrast agent ({facts.contrast_agent})."
-    return f"{facts.description!r} is taken as {role} by the times in its header."
+    return f"{facts.description!r} is taken as {role} because of the times in its header."

@@ -104,7 +104,7 @@ def meaning_of_segments(texts: Mapping[int, str], name: str) -> Meaning:
     except LabelSchemaError as error:
         listed = ", ".join(f"{number} {text!r}" for number, text in texts.items())
         raise LabelSchemaError(
-            f"The segments of {name} leave open what they mean: {listed}. Say it, for example "
+            f"The segments of {name} do not state what they mean: {listed}. State it, for example "
             "schema='1=edema,2=non-enhancing,3=enhancing'."
         ) from error
     values = {number: text.replace("\n", " and ") for number, text in texts.items()}

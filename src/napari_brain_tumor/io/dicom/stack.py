@@ -233,7 +233,7 @@ def _count_notes(frames: Sequence[Frame], name: str) -> list[str]:
     one_acquisition = len({frame.acquisition for frame in frames}) == 1
     if promised is None or not one_acquisition or promised <= len(frames):
         return []
-    return [f"{name}: the header speaks of {promised} images in this acquisition, this stack has {len(frames)}."]
+    return [f"{name}: the header states {promised} images in this acquisition, this stack has {len(frames)}."]
 
 
 def _one_slice(frame: Frame) -> Stack:
@@ -313,6 +313,6 @@ def _check_numbers(frames: Sequence[Frame], name: str) -> None:
     at = int(odd[0])
     raise UnreadableFileError(
         f"{name} seems to lack slices: its instance numbers run in steps of {usual}, but jump from {numbers[at]} "
-        f"({frames[at].name}) to {numbers[at + 1]} ({frames[at + 1].name}), and no positions tell more. Export the "
-        "whole series again."
+        f"({frames[at].name}) to {numbers[at + 1]} ({frames[at + 1].name}), and there are no positions to check. "
+        "Export the whole series again."
     )
