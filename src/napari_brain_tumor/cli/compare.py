@@ -47,7 +47,7 @@ def compare(
     opening: Annotated[OpenOptions, Without("roles", "series", "resample")],
     request: CompareRequest,
     names: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Names of the segmentations; by default of the files.")
+        str | None, typer.Option(metavar="A,B,...", help="Names of the segmentations; by default their file names.")
     ] = None,
     schema: Annotated[
         str | None,
@@ -171,8 +171,7 @@ def _join(
     if len(raters) < 2:
         msg = (
             f"The reference {reference} is not part of the consensus, which leaves only {', '.join(raters)}. Two or "
-            "more "
-            "are needed: add another segmentation, or leave out --reference."
+            "more are needed: add another segmentation, or leave out --reference."
         )
         raise ComparisonError(msg)
     return run_shown(consensus_job(raters, known_method, resample=resample), "joining")

@@ -28,15 +28,15 @@ data = typer.Typer(
 
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
-NoteOption = Annotated[str | None, typer.Option(help="Note to keep with the review.")]
+NoteOption = Annotated[str | None, typer.Option(help="Note on the review.")]
 
 
 @data.command()
 def create(
     dataset: Dataset,
     name: Annotated[str | None, typer.Option(help="Name of the data set; by default that of the folder.")] = None,
-    description: Annotated[str, typer.Option(help="What the data set holds.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side.")] = 0,
+    description: Annotated[str, typer.Option(help="What the data set contains.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side of the split.")] = 0,
     val: Annotated[float, typer.Option(help="Fraction of the patients in validation.")] = 0.2,
     test: Annotated[float, typer.Option(help="Fraction of the patients in test.")] = 0.0,
     table: Annotated[
@@ -60,7 +60,7 @@ def add(
     opening: OpenOptions,
     request: AddCaseRequest,
     labels: Annotated[
-        Path | None, typer.Option(help="File or folder with its label; by default the one beside the scan.")
+        Path | None, typer.Option(help="File or folder with its label; by default searched for beside the scan.")
     ] = None,
     schema: SchemaOption = None,
 ) -> None:
@@ -94,7 +94,7 @@ def add(
 def list_cases(
     dataset: Dataset,
     state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases on this side: train, val or test.")] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases on this side of the split: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
     from napari_brain_tumor.dataset.split import side_named
@@ -122,12 +122,12 @@ def show(dataset: Dataset, case: Case) -> None:
 @data.command()
 def split(
     dataset: Dataset,
-    table: Annotated[Path | None, typer.Option(help="CSV with the sides of new patients.")] = None,
-    seed: Annotated[int | None, typer.Option(help="New seed of the rule for new patients.")] = None,
-    val: Annotated[float | None, typer.Option(help="New fraction of new patients in validation.")] = None,
-    test: Annotated[float | None, typer.Option(help="New fraction of new patients in test.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with a given split for future patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="New seed of the rule for future patients.")] = None,
+    val: Annotated[float | None, typer.Option(help="New validation fraction for future patients.")] = None,
+    test: Annotated[float | None, typer.Option(help="New test fraction for future patients.")] = None,
 ) -> None:
-    """Show who is on which side; change the rule for new patients. Nobody who has a side is moved."""
+    """Show who is on which side; change the rule for future patients. Nobody who has a side is moved."""
     opened = _opened(dataset)
     if table is not None:
         say(f"{opened.apply_split(table)} new patients from {table.name}")
@@ -167,7 +167,7 @@ def review(
     state: Annotated[str, typer.Argument(metavar="STATE", help="draft, accepted, rejected or needs-second-look.")],
     note: NoteOption = None,
 ) -> None:
-    """Record the decision about the label of a case."""
+    """Record the review decision about the label of a case."""
     record = _opened(dataset).review(case, _state(state), note)
     say(f"{record.id} is {record.state.replace('_', ' ')}")
 
@@ -238,9 +238,12 @@ def export(
             "--whole-tumour", help="Export only the whole tumour; cases labelled with nothing more are then included."
         ),
     ] = False,
-    states: Annotated[list[str] | None, typer.Option("--state", help="Review states; by default accepted.")] = None,
+    states: Annotated[
+        list[str] | None, typer.Option("--state", help="Review states to include; by default accepted.")
+    ] = None,
     preprocessed: Annotated[
-        Path | None, typer.Option(help="Folder nnUNet_preprocessed; by default from its variable, or beside RAW.")
+        Path | None,
+        typer.Option(help="The folder nnUNet_preprocessed; by default from its environment variable, or beside RAW."),
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""

@@ -38,7 +38,7 @@ def measure(
         ),
     ] = None,
     lesions: Annotated[
-        bool, typer.Option("--lesions", help="Also print each lesion, with its diameters according to RANO.")
+        bool, typer.Option("--lesions", help="Also print each lesion, with its RANO diameters.")
     ] = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write all measurements as one tidy table.")

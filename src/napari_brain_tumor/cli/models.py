@@ -91,7 +91,7 @@ def count(
     inputs: Annotated[int, typer.Option("--in", min=1, help="Input channels.")] = 4,
     outputs: Annotated[int, typer.Option("--out", min=1, help="Output channels.")] = 3,
     dims: Annotated[
-        int | None, typer.Option(min=2, max=3, help="Count all in 2D or 3D only; by default both are shown.")
+        int | None, typer.Option(min=2, max=3, help="Count all as 2D or as 3D; by default both are shown.")
     ] = None,
 ) -> None:
     """Count the parameters of every network that can be trained.
@@ -126,7 +126,7 @@ def import_(
     architecture: Annotated[
         str | None, typer.Option(help="Architecture of a state dict: u2net, u2netp, resunet_plus_plus or unet_brain.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name to install the model under; a zip has its own.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for the model; a zip already has one.")] = None,
     roles: Annotated[
         str | None, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
     ] = None,
@@ -143,15 +143,17 @@ def import_(
     ] = _Scaling.zscore,
     statistics: Annotated[
         _Statistics,
-        typer.Option(help="Voxels the scaling is computed from: the brain or head, or the whole box around it."),
+        typer.Option(help="Voxels from which scaling is computed: the brain or head, or the whole box around it."),
     ] = _Statistics.foreground,
     clip: Annotated[
         str, typer.Option(metavar="LOW,HIGH", help="Percentiles to which intensities are clipped first.")
     ] = "0.5,99.5",
     plane_spacing: Annotated[
-        float, typer.Option(metavar="MM", min=0.2, help="Pixel spacing of the network's slices, in millimetres.")
+        float, typer.Option(metavar="MM", min=0.2, help="Pixel size of the network's slices in millimetres.")
     ] = 1.0,
-    margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Margin around the head within slices.")] = 8,
+    margin: Annotated[
+        int, typer.Option(metavar="PIXELS", min=0, help="Margin kept around the head within slices.")
+    ] = 8,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of the same name.")] = False,
 ) -> None:
     """Install a model that `models export --format zip` wrote, or weights trained with a network's own code elsewhere.
@@ -197,7 +199,8 @@ def export(
     name: NameArgument,
     kind: Annotated[_Format, typer.Option("--format", help="Format of the file.")] = _Format.onnx,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; by default NAME.onnx, NAME.pt2 or NAME.zip here.")
+        Path | None,
+        typer.Option("--output", "-o", help="File; by default NAME.onnx, NAME.pt2 or NAME.zip in the current folder."),
     ] = None,
     sides: Annotated[
         str | None,

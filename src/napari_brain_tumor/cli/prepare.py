@@ -89,7 +89,7 @@ def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
     if refused:
         msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared this way: {', '.join(refused)}."
         raise BrainTumorError(msg)
-    say("Nothing was prepared: give -o FOLDER to do so, and --series ROLE=NUMBER to use another series.")
+    say("Nothing was prepared: add -o FOLDER to do so, and --series ROLE=NUMBER to use another series.")
 
 
 def _show_report(task: "PreparationTask", report: "PreparationReport | None", *, parallel: bool) -> "CaseRow":
