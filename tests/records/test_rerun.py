@@ -285,7 +285,7 @@ def test_a_device_that_is_not_here_is_replaced_and_told(result):
     edit(result.with_name("case.json"), device="cuda:7")
     found = rerun(result)
     assert found.device == "cpu"
-    assert "the cuda:7 of the record is not in this machine" in found.describe()
+    assert "the cuda:7 of the record is not available on this machine" in found.describe()
 
 
 def test_moved_scans_are_found_and_the_new_result_is_saved_as_the_old_one(result, tmp_path):
