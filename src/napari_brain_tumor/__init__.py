@@ -44,52 +44,35 @@ except ImportError:  # a source tree that was never built
     __version__ = "0+unknown"
 
 _HOMES = {
-    "CuratedDataset": "napari_brain_tumor.dataset",
-    "MeasureSettings": "napari_brain_tumor.measure.settings",
-    "PreparedStudy": "napari_brain_tumor.preparation",
-    "Refiner": "napari_brain_tumor.interactive",
-    "Segmentation": "napari_brain_tumor.study",
-    "Series": "napari_brain_tumor.io",
-    "Study": "napari_brain_tumor.study",
-    "Visit": "napari_brain_tumor.followup.visits",
-    "VisitFacts": "napari_brain_tumor.followup.facts",
-    "brain_mask": "napari_brain_tumor.brain.extraction",
-    "brain_mask_job": "napari_brain_tumor.brain.extraction",
-    "check_study": "napari_brain_tumor.preflight",
-    "compare_segmentations": "napari_brain_tumor.compare",
-    "consensus": "napari_brain_tumor.compare",
-    "evaluate": "napari_brain_tumor.evaluation",
-    "evaluate_job": "napari_brain_tumor.evaluation",
-    "extract_brain": "napari_brain_tumor.brain.extraction",
-    "extract_brain_job": "napari_brain_tumor.brain.extraction",
-    "follow_up": "napari_brain_tumor.followup.followup",
-    "list_models": "napari_brain_tumor.catalogue",
-    "list_series": "napari_brain_tumor.io",
-    "measure_many": "napari_brain_tumor.batch.measure",
-    "measure_study": "napari_brain_tumor.measure.examination",
-    "measure_volumes": "napari_brain_tumor.measure.volumes",
-    "open_prepared": "napari_brain_tumor.preparation",
-    "open_segmentation": "napari_brain_tumor.io",
-    "open_study": "napari_brain_tumor.io",
-    "read_prompts": "napari_brain_tumor.interactive",
-    "refine": "napari_brain_tumor.interactive",
-    "refine_job": "napari_brain_tumor.interactive",
-    "open_visits": "napari_brain_tumor.followup.document",
-    "prepare": "napari_brain_tumor.preparation",
-    "prepare_job": "napari_brain_tumor.preparation",
-    "register": "napari_brain_tumor.followup.registration",
-    "report": "napari_brain_tumor.reports",
-    "rerun": "napari_brain_tumor.records",
-    "rerun_job": "napari_brain_tumor.records",
-    "save_prompts": "napari_brain_tumor.interactive",
-    "save_segmentation": "napari_brain_tumor.io",
-    "segment": "napari_brain_tumor.workflow",
-    "segment_job": "napari_brain_tumor.workflow",
-    "segment_many": "napari_brain_tumor.batch.segment",
-    "segment_many_job": "napari_brain_tumor.batch.segment",
-    "segment_with_probabilities": "napari_brain_tumor.workflow",
-    "segment_with_probabilities_job": "napari_brain_tumor.workflow",
+    name: f"napari_brain_tumor.{home}"
+    for home, *names in (
+        ("batch.measure", "measure_many"),
+        ("batch.segment", "segment_many", "segment_many_job"),
+        ("brain.extraction", "brain_mask", "brain_mask_job", "extract_brain", "extract_brain_job"),
+        ("catalogue", "list_models"),
+        ("compare", "compare_segmentations", "consensus"),
+        ("dataset", "CuratedDataset"),
+        ("evaluation", "evaluate", "evaluate_job"),
+        ("followup.document", "open_visits"),
+        ("followup.facts", "VisitFacts"),
+        ("followup.followup", "follow_up"),
+        ("followup.registration", "register"),
+        ("followup.visits", "Visit"),
+        ("interactive", "Refiner", "read_prompts", "refine", "refine_job", "save_prompts"),
+        ("io", "Series", "list_series", "open_segmentation", "open_study", "save_segmentation"),
+        ("measure.examination", "measure_study"),
+        ("measure.settings", "MeasureSettings"),
+        ("measure.volumes", "measure_volumes"),
+        ("preflight", "check_study"),
+        ("preparation", "PreparedStudy", "open_prepared", "prepare", "prepare_job"),
+        ("records", "rerun", "rerun_job"),
+        ("reports", "report"),
+        ("study", "Segmentation", "Study"),
+        ("workflow", "segment", "segment_job", "segment_with_probabilities", "segment_with_probabilities_job"),
+    )
+    for name in names
 }
+"""Name to module: the rows are a module and what is public of it."""
 
 __all__ = [
     "CuratedDataset",
@@ -144,8 +127,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

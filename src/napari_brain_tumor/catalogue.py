@@ -11,7 +11,7 @@ from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import Role
 
-__all__ = ["Baseline", "Method", "ModelInfo", "find_model", "list_models"]
+__all__ = ["Baseline", "ModelInfo"]
 
 
 @runtime_checkable

@@ -7,48 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-__all__ = [
-    "Attempt",
-    "BoxError",
-    "BrainMaskError",
-    "BrainTumorError",
-    "CancelledError",
-    "CaseNotFoundError",
-    "CheckpointError",
-    "ClusterError",
-    "ComparisonError",
-    "DatasetBusyError",
-    "DatasetError",
-    "DeviceError",
-    "DimensionError",
-    "DuplicateRoleError",
-    "GridMismatchError",
-    "IntensityError",
-    "LabelChangedError",
-    "LabelSchemaError",
-    "MeasureError",
-    "MissingRolesError",
-    "ModelNotFoundError",
-    "OutOfMemoryError",
-    "OutsideFolderError",
-    "ProbabilityError",
-    "PromptError",
-    "RecordError",
-    "RegistrationError",
-    "RoleError",
-    "SaveError",
-    "SeedError",
-    "SourceSeriesError",
-    "SpacingUnknownError",
-    "SplitError",
-    "TrainingError",
-    "UnreadableFileError",
-    "VisitError",
-    "WorkerDiedError",
-    "attempted",
-    "translated",
-]
-
 
 class BrainTumorError(Exception):
     """Anything this package refuses to do, with the reason."""

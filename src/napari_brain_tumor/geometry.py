@@ -63,11 +63,9 @@ class Grid:
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
         if len(self.shape) != 3 or min(self.shape) < 1:
-            msg = f"A grid needs three axes of at least one voxel, got shape {tuple(self.shape)}."
-            raise DimensionError(msg)
+            raise DimensionError(f"A grid needs three axes of at least one voxel, got shape {tuple(self.shape)}.")
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _spans_a_volume(affine[:3, :3]):
-            msg = f"A grid needs an invertible 4x4 voxel-to-world matrix, got {affine.tolist()}."
-            raise DimensionError(msg)
+            raise DimensionError(f"A grid needs an invertible 4x4 voxel-to-world matrix, got {affine.tolist()}.")
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -158,11 +156,10 @@ class Grid:
 
     def _require_mm(self) -> None:
         if self.unit != "mm":
-            msg = (
+            raise SpacingUnknownError(
                 "The files of this study do not state the voxel size, so millimetres cannot be given. "
                 "Open it again with its spacing: open_study(path, spacing_mm=(x, y, z))."
             )
-            raise SpacingUnknownError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +235,7 @@ class Reorientation:
     @staticmethod
     def _check(array: Array, grid: Grid) -> None:
         if array.shape != grid.shape:
-            msg = f"The array has shape {array.shape}, its grid {grid.shape}."
-            raise DimensionError(msg)
+            raise DimensionError(f"The array has shape {array.shape}, its grid {grid.shape}.")
 
 
 def to_ras(grid: Grid) -> Reorientation:

@@ -75,64 +75,56 @@ class LabelSchema:
         """File integers for an array of our classes; raises `LabelSchemaError` for a class it cannot hold."""
         unknown = sorted(label_values(classes) - set(self.from_class) - {0})
         if unknown:
-            msg = (
+            raise LabelSchemaError(
                 f"The segmentation holds class {unknown}, which {self.name} cannot express. "
                 f"It can express {sorted(self.from_class)}; relabel those voxels or choose another schema."
             )
-            raise LabelSchemaError(msg)
         return _mapped(classes, self.from_class)
+
+
+def _schema(
+    name: str,
+    numbers: dict[int, tuple[str, int]],
+    *,
+    written: Mapping[int, int] | None = None,
+    known_regions: tuple[Region, ...] = ("WT", "TC", "ET"),
+) -> LabelSchema:
+    """The schema whose numbers have this meaning and class; `written` where several numbers have one class."""
+    to_class = {number: target for number, (_, target) in numbers.items()}
+    from_class = {target: number for number, target in to_class.items()} | dict(written or {})
+    return LabelSchema(name, {n: word for n, (word, _) in numbers.items()}, to_class, from_class, known_regions)
 
 
 SCHEMAS: Final[dict[str, LabelSchema]] = {
     schema.name: schema
     for schema in (
-        LabelSchema(
-            "MSD",
-            {1: "edema", 2: "non-enhancing", 3: "enhancing"},
-            {1: 1, 2: 2, 3: 3},
-            {1: 1, 2: 2, 3: 3},
-        ),
-        LabelSchema(
+        _schema("MSD", {1: ("edema", 1), 2: ("non-enhancing", 2), 3: ("enhancing", 3)}),
+        _schema(
             "BraTS2012-2016",
-            {1: "necrosis", 2: "edema", 3: "non-enhancing", 4: "enhancing"},
-            {1: 2, 2: 1, 3: 2, 4: 3},
-            {1: 2, 2: 3, 3: 4},
+            {1: ("necrosis", 2), 2: ("edema", 1), 3: ("non-enhancing", 2), 4: ("enhancing", 3)},
+            written={2: 3},
         ),
-        LabelSchema(
-            "BraTS2018-2022",
-            {1: "necrosis and non-enhancing", 2: "edema", 4: "enhancing"},
-            {1: 2, 2: 1, 4: 3},
-            {1: 2, 2: 1, 3: 4},
-        ),
-        LabelSchema(
-            "BraTS2023",
-            {1: "necrosis and non-enhancing", 2: "edema", 3: "enhancing"},
-            {1: 2, 2: 1, 3: 3},
-            {1: 2, 2: 1, 3: 3},
-        ),
-        LabelSchema(
+        _schema("BraTS2018-2022", {1: ("necrosis and non-enhancing", 2), 2: ("edema", 1), 4: ("enhancing", 3)}),
+        _schema("BraTS2023", {1: ("necrosis and non-enhancing", 2), 2: ("edema", 1), 3: ("enhancing", 3)}),
+        _schema(
             "BraTS2024-post-treatment",
-            {1: "non-enhancing core", 2: "FLAIR hyperintensity", 3: "enhancing", 4: "resection cavity"},
-            {1: 2, 2: 1, 3: 3, 4: 4},
-            {1: 2, 2: 1, 3: 3, 4: 4},
+            {
+                1: ("non-enhancing core", 2),
+                2: ("FLAIR hyperintensity", 1),
+                3: ("enhancing", 3),
+                4: ("resection cavity", 4),
+            },
         ),
-        LabelSchema(
+        _schema(
             "BraTS2024-pediatric",
-            {1: "enhancing", 2: "non-enhancing", 3: "cyst", 4: "edema"},
-            {1: 3, 2: 2, 3: 2, 4: 1},
-            {1: 4, 2: 2, 3: 1},
+            {1: ("enhancing", 3), 2: ("non-enhancing", 2), 3: ("cyst", 2), 4: ("edema", 1)},
+            written={2: 2},
         ),
-        LabelSchema(
-            "GliODIL",
-            {1: "enhancing", 3: "edema", 4: "necrosis"},
-            {1: 3, 3: 1, 4: 2},
-            {1: 3, 2: 4, 3: 1},
-        ),
-        LabelSchema(
+        _schema("GliODIL", {1: ("enhancing", 3), 3: ("edema", 1), 4: ("necrosis", 2)}),
+        _schema(
             "LGG-binary",
-            {1: "whole tumour", 255: "whole tumour"},
-            {1: 1, 255: 1},
-            {1: 255, 2: 255, 3: 255},
+            {1: ("whole tumour", 1), 255: ("whole tumour", 1)},
+            written={1: 255, 2: 255, 3: 255},
             known_regions=("WT",),
         ),
     )
@@ -141,13 +133,7 @@ SCHEMAS: Final[dict[str, LabelSchema]] = {
 
 
 _ALIASES: Final[dict[str, str]] = {
-    "brats": "BraTS2018-2022",
-    "brats2017": "BraTS2018-2022",
-    "brats2018": "BraTS2018-2022",
-    "brats2019": "BraTS2018-2022",
-    "brats2020": "BraTS2018-2022",
-    "brats2021": "BraTS2018-2022",
-    "brats2022": "BraTS2018-2022",
+    **dict.fromkeys(("brats", *(f"brats{year}" for year in range(2017, 2023))), "BraTS2018-2022"),
     "brats2024": "BraTS2024-post-treatment",
     "brats2024-ped": "BraTS2024-pediatric",
     "brats2024-peds": "BraTS2024-pediatric",
@@ -187,11 +173,10 @@ def schema_named(name: str) -> LabelSchema:
     for schema in SCHEMAS.values():
         if schema.name.lower() == key:
             return schema
-    msg = (
+    raise LabelSchemaError(
         f"No label schema is called {name!r}. Choose one of: {', '.join(SCHEMAS)}; or state what each number means, "
         "such as 1=enhancing,2=edema,3=non-enhancing."
     )
-    raise LabelSchemaError(msg)
 
 
 def guess_schema(
@@ -213,22 +198,20 @@ def guess_schema(
     schema_by_name = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name, present)
     if schema_by_name is not None:
         if not present <= set(schema_by_name.to_class):
-            msg = (
+            raise LabelSchemaError(
                 f"{file_name or 'The label file'} holds {sorted(present)}, but by its name or dataset.json it is "
                 f"{schema_by_name.name}, which defines {sorted(schema_by_name.to_class)}. Name the schema that is "
                 "right."
             )
-            raise LabelSchemaError(msg)
         return schema_by_name
     fitting = [schema for schema in SCHEMAS.values() if present and present <= set(schema.to_class)]
     if len(fitting) == 1:
         return fitting[0]
     candidates = ", ".join(schema.name for schema in fitting) or "none that is known"
-    msg = (
+    raise LabelSchemaError(
         f"What the labels {sorted(present)} in {file_name or 'this segmentation'} mean is not certain: "
         f"they fit {candidates}. Name the schema, for example schema='MSD'. The schemas are: {', '.join(SCHEMAS)}."
     )
-    raise LabelSchemaError(msg)
 
 
 def names_maker(file_name: str) -> bool:
@@ -276,11 +259,10 @@ def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
     if schema is not None:
         return schema
     words = ", ".join(f"{value} {' and '.join(text)!r}" for value, text in sorted(texts.items()))
-    msg = (
+    raise LabelSchemaError(
         f"The labels of dataset.json do not state clearly what they mean: {words}. State it, for example "
         "schema='1=edema,2=non-enhancing,3=enhancing'."
     )
-    raise LabelSchemaError(msg)
 
 
 def _schema_of_meanings(marked: Mapping[int, Meaning]) -> LabelSchema | None:
@@ -309,11 +291,10 @@ def _spelt_out(text: str) -> LabelSchema:
         raise LabelSchemaError(msg)
     schema = _schema_of_dataset({value: meaning.strip() for value, (_, _, meaning) in zip(values, pairs, strict=True)})
     if schema is None:
-        msg = (
+        raise LabelSchemaError(
             f"{text!r} does not say what the numbers mean. Use edema, non-enhancing, enhancing, resection "
             "cavity, tumour core or whole tumour."
         )
-        raise LabelSchemaError(msg)
     return schema
 
 
@@ -332,11 +313,10 @@ def _of_several(file_name: str, schemas: Sequence[LabelSchema], values: set[int]
     readings = {tuple(schema.to_class[value] for value in sorted(values & common)) for schema in fitting}
     if len(readings) > 1 or (not values and len({tuple(s.to_class[v] for v in sorted(common)) for s in fitting}) > 1):
         names = " or ".join(f"{s.name} ({', '.join(f'{v} {m}' for v, m in s.meanings.items())})" for s in fitting)
-        msg = (
+        raise LabelSchemaError(
             f"The name of {file_name} fits {names}, which give the numbers {sorted(values)} different meanings. Name "
             f"the schema, for example schema={fitting[0].name!r}."
         )
-        raise LabelSchemaError(msg)
     return fitting[0]
 
 

@@ -107,8 +107,7 @@ class Study:
             raise RoleError(msg)
         for role, array in self.sequences.items():
             if array.shape != self.grid.shape:
-                msg = f"{role} has shape {array.shape}, but the study's grid has {self.grid.shape}."
-                raise GridMismatchError(msg)
+                raise GridMismatchError(f"{role} has shape {array.shape}, but the study's grid has {self.grid.shape}.")
             check_intensities(array, f"{role} of {self.name}")
         if self.brain is not None and self.brain.shape != self.grid.shape:
             msg = f"The brain mask has shape {self.brain.shape}, but the study's grid has {self.grid.shape}."
@@ -125,8 +124,7 @@ class Study:
         """The same study with those roles alone."""
         missing = [role for role in roles if role not in self.sequences]
         if missing:
-            msg = f"{self.name} has {', '.join(self.roles)}; it lacks {', '.join(missing)}."
-            raise RoleError(msg)
+            raise RoleError(f"{self.name} has {', '.join(self.roles)}; it lacks {', '.join(missing)}.")
         return replace(
             self,
             sequences={role: self.sequences[role] for role in roles},
@@ -170,8 +168,7 @@ class Segmentation:
 
     def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:
-            msg = f"The labels have shape {self.data.shape}, their grid {self.grid.shape}."
-            raise GridMismatchError(msg)
+            raise GridMismatchError(f"The labels have shape {self.data.shape}, their grid {self.grid.shape}.")
         if self.data.dtype != np.uint8:
             msg = f"Labels are kept as uint8, got {self.data.dtype}. Convert with labels.decode of the right schema."
             raise DimensionError(msg)
@@ -188,11 +185,10 @@ def check_intensities(array: Array, what: str) -> None:
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         count = int(array.size - np.isfinite(array).sum())
-        msg = (
+        raise IntensityError(
             f"{what} holds {count} NaN or infinite values of {array.size}. An intact scan holds finite numbers: "
             "export it again from its source, or replace them before opening."
         )
-        raise IntensityError(msg)
     if low == high:
         msg = f"{what} is empty: every voxel is {low}. Leave this file out, or export the sequence again."
         raise IntensityError(msg)

@@ -19,6 +19,14 @@ def case(tmp_path):
 
 
 @pytest.fixture
+def pair(case):
+    """T1c and FLAIR alone: whether sequences fit is a search for each that is not the first."""
+    for role in ("T1", "T2"):
+        (case / f"case_{phantoms.BRATS_ROLES[role]}.nii.gz").unlink()
+    return case
+
+
+@pytest.fixture
 def run(capfd, monkeypatch):
     devices = [DeviceMemory("cpu", "Processor (cpu)", 2**33)]
     monkeypatch.setattr("napari_brain_tumor.preflight.check.list_memory", lambda: devices)
@@ -41,14 +49,14 @@ def test_a_good_case_ends_with_0_and_a_table(run, case):
     assert "All on 40x48x36 voxels." in out
 
 
-def test_different_grids_end_with_1_and_the_option_that_helps(run, case):
+def test_different_grids_end_with_1_and_the_option_that_helps(run, pair):
     thick = (40, 48, 12)
     matrix = phantoms.affine(spacing=(4, 4, 12))
-    phantoms.write_nifti(case / "case_flair.nii.gz", phantoms.brain(thick, 3), matrix)
-    code, out, _ = run(case)
+    phantoms.write_nifti(pair / "case_flair.nii.gz", phantoms.brain(thick, 3), matrix)
+    code, out, _ = run(pair)
     assert code == 1
     assert "--resample finest" in out
-    code, out, _ = run(case, "--resample", "T1c")
+    code, out, _ = run(pair, "--resample", "T1c")
     assert code == 0
     assert "FLAIR was resampled onto the grid of T1c" in out
 
@@ -73,11 +81,11 @@ def test_a_folder_that_tells_no_roles_is_a_row_that_fails(run, tmp_path):
     assert "--roles" in out
 
 
-def test_labels_whose_schema_is_in_doubt_fail_until_it_is_named(run, case, tmp_path):
+def test_labels_whose_schema_is_in_doubt_fail_until_it_is_named(run, pair, tmp_path):
     labels = phantoms.write_nifti(tmp_path / "mask.nii.gz", phantoms.tumour(SHAPE), MATRIX)
-    code, out, _ = run(case, "--segmentation", labels)
+    code, out, _ = run(pair, "--segmentation", labels)
     assert code == 1
     assert "not certain" in out
-    code, out, _ = run(case, "--segmentation", labels, "--schema", "MSD")
+    code, out, _ = run(pair, "--segmentation", labels, "--schema", "MSD")
     assert code == 0
     assert "Read as MSD: 1 edema" in out

@@ -44,6 +44,7 @@ def test_report_of_one_examination(cases, capsys) -> None:
     assert "--overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_report_with_an_earlier_visit_compares_them(cases, capsys) -> None:
     words = ("report", "two", "--segmentation", "two/x_seg.nii.gz", "--schema", "MSD", "--date", "2025-03-01")
     assert run(*words, "--visit", "one,one/x_seg.nii.gz,2025-01-01") == 0

@@ -169,6 +169,7 @@ def test_labels_of_the_whole_tumour_alone_give_its_volume_and_no_category() -> N
     )
 
 
+@pytest.mark.slow
 def test_real_scans_are_registered_and_a_failure_is_told_and_not_used() -> None:
     random = np.random.default_rng(0)
     one, two = (

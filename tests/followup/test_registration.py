@@ -59,6 +59,7 @@ def test_a_known_motion_is_found_within_half_a_millimetre_and_half_a_degree(samp
     assert found.moving_role == found.fixed_role == "T1"
 
 
+@pytest.mark.slow
 def test_two_sequences_of_different_contrast_find_one_another(sample) -> None:
     truth = motion(7, (1, 1, 0), (5, 6, -4))
     found = register(moved_study(sample, truth).only(("FLAIR",)), sample.only(("T1",)))
@@ -76,6 +77,7 @@ def test_the_same_scans_and_seed_give_the_same_motion(sample) -> None:
     assert np.allclose(first.transform.matrix, second.transform.matrix, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_another_anatomy_is_said_to_have_failed(sample) -> None:
     upside_down = Study({"T1": sample.sequences["T1"][:, :, ::-1].copy()}, sample.grid, name="other")
     found = register(upside_down, sample)

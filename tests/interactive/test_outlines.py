@@ -222,6 +222,7 @@ def test_a_preview_is_what_is_done_and_does_nothing(start: str, places: list[tup
         np.testing.assert_array_equal(made.labels[outside], before[outside])
 
 
+@pytest.mark.slow
 @MANY
 @given(places=st.lists(SLICES, min_size=2, max_size=4), start=st.sampled_from(STARTS))
 def test_undo_and_redo_bring_back_what_binds_too(start: str, places: list[tuple[Region, int, int]]) -> None:

@@ -37,6 +37,7 @@ def test_plain_batch_norm_after_global_pooling_would_not_stay_bounded():
     assert pyramid.branches[0][1].running_var.max() < 1e-7
 
 
+@pytest.mark.slow
 def test_resunet_a_trained_one_image_at_a_time_says_the_same_kind_of_thing_in_evaluation():
     torch.manual_seed(0)
     network = ResUNetA(1, 1, width=4).train()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.torch import save_file
 
 from napari_brain_tumor.geometry import Grid
@@ -33,6 +34,7 @@ class Phantom:
         return uneven_start(self.truth, self.study.grid, random)
 
 
+@pytest.mark.slow
 def test_the_network_learns_from_sessions_and_its_weights_are_read(tmp_path: Path) -> None:
     trainer, phantom = OutlineTrainer(width=8, seed=0), Phantom()
     while len(trainer.store) < 10:

@@ -85,8 +85,8 @@ def rows_of(path):
     ("name", "folder"),
     [
         ("unet-vs-classical", "volumes"),
-        ("u2net-t1-t2", "tcia"),
-        ("three-networks-lgg", "slices"),
+        pytest.param("u2net-t1-t2", "tcia", marks=pytest.mark.slow),
+        pytest.param("three-networks-lgg", "slices", marks=pytest.mark.slow),
         ("unet3d-patches", "volumes"),
     ],
 )

@@ -106,7 +106,7 @@ def test_rows_say_what_became_of_each_case():
     assert [state.row_texts(after, at, running=True)["state"] for at in range(3)] == ["", "failed", "running…"]
     assert state.row_texts(after, 1, running=False)["note"] == "It holds no scan."
     assert state.row_texts(after, 2, running=False)["state"] == ""
-    assert state.summary(after) == "1 failed, 2 not begun."
+    assert state.summary(after) == "1 failed, 2 not started."
 
 
 def test_a_cancelled_batch_leaves_its_table(folder, tmp_path):

@@ -79,7 +79,7 @@ def codes_in(viewer):
 
 def test_ticked_layers_are_compared_and_the_tables_filled(compared):
     _, _, panel = compared
-    assert panel.status_label.text() == "Compared 3 labels, with truth."
+    assert panel.status_label.text() == "Compared 3 labels, against truth."
     assert [row[:2] for row in panel.scores.score_table.texts()] == [["near", "0.875"], ["far", "0.625"]]
     assert panel.scores.matrix_table.texts()[1][1:] == ["0.875", "1.000", "0.750"]
     assert [row[0] for row in panel.scores.volume_table.texts()] == ["truth", "near", "far"]

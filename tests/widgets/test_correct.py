@@ -196,7 +196,7 @@ def test_outline_says_where_a_region_ends_and_around_a_class_is_a_lasso(begun, q
     assert [prompt.border for prompt in panel.session.correction.prompts] == [True, False]
     assert panel.controls.steps.texts()[0].startswith("1  outline · tumour core")
     assert len(said) == 1
-    assert "around edema it is taken as a lasso" in said[0]
+    assert "around edema it counts as a lasso" in said[0]
 
 
 def test_keys_choose_class_tool_and_not(begun, qtbot):
@@ -490,7 +490,7 @@ def test_other_labels_in_the_same_layer_are_taken_over_or_end_it(begun, qtbot):
     settle(panel, qtbot, 1)
     labels.data = np.full(labels.data.shape, 2, np.uint8)
     panel.session.undo()
-    assert "forgotten" in panel.status_label.text()
+    assert "no longer known" in panel.status_label.text()
     paint(panel, Z, LY + 4, [LX])
     settle(panel, qtbot, 2)
     assert holds_the_same(panel.session.correction)

@@ -6,7 +6,7 @@ from panel_cases import make_model
 from napari_brain_tumor.autosave.sessions import Session
 from napari_brain_tumor.plugin.preferences import Preferences
 from napari_brain_tumor.study import TifSlices
-from napari_brain_tumor.widgets import initial_choices, label_journal, result_files
+from napari_brain_tumor.widgets import initial_choices, label_journal, result_files, segment
 
 pytestmark = pytest.mark.gui
 
@@ -17,7 +17,7 @@ def prefer(monkeypatch):
 
     def set_to(**sections):
         wanted = Preferences.model_validate(sections)
-        for module in (initial_choices, label_journal, result_files):
+        for module in (initial_choices, label_journal, result_files, segment):
             monkeypatch.setattr(module, "read_preferences", lambda: wanted)
 
     return set_to

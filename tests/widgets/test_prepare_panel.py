@@ -8,6 +8,7 @@ import pytest
 
 from napari_brain_tumor.cli import app
 from napari_brain_tumor.errors import RecordError
+from napari_brain_tumor.preparation import candidates_of
 from napari_brain_tumor.preparation.pipeline import PreparationReport
 from napari_brain_tumor.requests.prepare import PrepareRequest
 from napari_brain_tumor.widgets import prepare_state as state
@@ -28,7 +29,7 @@ def uses(view):
 
 
 def test_a_choice_moves_the_role_and_leaves_the_others(examination):
-    candidates = state.offered(examination)
+    candidates = candidates_of(examination)
     view = state.view_of(candidates, {})
     assert uses(view) == {"flair": "FLAIR", "flair_short": "", "localizer": "", "t1_gd": "T1c"}
     number = next(row["number"] for row in view.rows if row["name"].startswith("flair_short"))

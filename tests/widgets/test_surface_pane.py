@@ -62,7 +62,7 @@ def test_too_many_labels_are_not_shown_and_the_pane_says_why(shown, qtbot):
     many = Labels(np.arange(240).reshape(4, 6, 10), name="cells")
     with qtbot.waitSignal(pane.runner.finished, timeout=20_000):
         pane.show_surfaces_of(many, reference_scan(viewer))
-    assert pane.marks().note == "cells holds 239 labels; surfaces are made of up to 12."
+    assert pane.marks().note == "cells holds 239 labels; surfaces can be made of up to 12."
 
 
 def test_patients_right_is_on_the_left_as_of_a_person_who_faces_us(shown):

@@ -39,7 +39,7 @@ def test_the_button_says_on_how_many_cases_and_for_how_long():
     assert state.start_text(choices, (1, 0), cost) == "Fine-tune on 1 case, about 35 min"
     assert state.start_text(state.TrainChoices(source="mine.toml"), None, None) == "Train"
     text = state.cost_text((12, 0), cost)
-    assert text.startswith("12 cases train, 0 validate; 500 steps, about 35 min on cpu")
+    assert text.startswith("12 training cases, 0 validation cases; 500 steps, about 35 min on cpu")
     assert "not measured" in text
 
 

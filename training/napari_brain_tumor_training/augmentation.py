@@ -14,7 +14,7 @@ from napari_brain_tumor_training.augmentation_intensity import (
 )
 from napari_brain_tumor_training.config import AugmentationConfig
 
-__all__ = ["Augmentation", "drop_roles", "vary_intensities"]
+__all__ = ["vary_intensities"]
 
 
 class Augmentation(nn.Module):

@@ -75,11 +75,10 @@ class CaseFiles:
         """The case; raises `TrainingError` where the truth lies on another grid than the scan."""
         case = self.reader() if self.reader else OpenedCase(open_study(self.image), open_segmentation(self.truth))
         if not case.truth.grid.same_place(case.study.grid):
-            msg = (
+            raise TrainingError(
                 f"{self.name}: the truth lies on {case.truth.grid.describe()}, the scan on "
                 f"{case.study.grid.describe()}. Label the scan on its own grid, or leave the case out of the split."
             )
-            raise TrainingError(msg)
         if self.known_slices is None:
             return case
         return OpenedCase(case.study, case.truth, self._labelled_slices(case))
@@ -110,10 +109,9 @@ def read_split(path: Path) -> Split:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        msg = (
+        raise TrainingError(
             f"The split {path} cannot be read: {error}. Give the recipe's `split` relative to the data folder (--data)."
-        )
-        raise TrainingError(msg) from error
+        ) from error
     needed = {"dataset", "case", "patient", "split"}
     if not rows or not needed <= set(rows[0]):
         msg = f"The split {path} needs the columns {', '.join(sorted(needed))}; it has {list(rows[0]) if rows else []}."
@@ -182,8 +180,7 @@ def _decathlon(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
     folder = root / source.path
     index = folder / "dataset.json"
     if not index.is_file():
-        msg = f"{folder} has no dataset.json, so it is not a Medical Decathlon folder."
-        raise TrainingError(msg)
+        raise TrainingError(f"{folder} has no dataset.json, so it is not a Medical Decathlon folder.")
     for entry in json.loads(index.read_text(encoding="utf-8"))["training"]:
         image, truth = (
             path_inside(folder, str(entry[key]).removeprefix("./"), named_by=str(index), links=True)
@@ -206,8 +203,7 @@ def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
     """One folder a case, which holds its sequences by their names, and its truth as `<case>_seg.nii.gz`."""
     folder = root / source.path
     if not folder.is_dir():
-        msg = f"{folder} is not a folder. A source of kind folders is a folder with one folder per case."
-        raise TrainingError(msg)
+        raise TrainingError(f"{folder} is not a folder. A source of kind folders is a folder with one folder per case.")
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         yield _split_case(source, case.name, case, case / f"{case.name}_seg.nii.gz", split)
 
@@ -233,8 +229,7 @@ def _read_recognised(case: FoundCase) -> OpenedCase:
 
 def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: Split) -> CaseFiles:
     if (source.dataset, name) not in split:
-        msg = f"Case {name} of {source.dataset} is not in the split. Add it to the file."
-        raise TrainingError(msg)
+        raise TrainingError(f"Case {name} of {source.dataset} is not in the split. Add it to the file.")
     patient, side, grade = split[source.dataset, name]
     return CaseFiles(source.dataset, name, patient, side, image, truth, grade, brain=source.brain)
 

@@ -115,11 +115,10 @@ def crossvalidate(
         As for `fit`, or if the folds cannot be made.
     """
     if number_of_processes() > 1:
-        msg = (
+        raise TrainingError(
             "A cross-validation is not run by several processes as a whole. Train each fold with them (--fold 1, 2, "
             "...), then join the folds with one process."
         )
-        raise TrainingError(msg)
     members = []
     for number in range(1, count + 1):
         has_state = (_fold_folder(folder, number) / STATE_FILE).is_file()

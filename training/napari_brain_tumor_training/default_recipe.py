@@ -54,8 +54,7 @@ def recipe_of(request: TrainRequest) -> TrainConfig:
     if request.start_from is None:
         return recipe_for_dataset(request.source, request.model, dims)
     if request.model is not None or dims is not None:
-        msg = f"The network is that of {request.start_from}: leave out the network and its dimensions."
-        raise TrainingError(msg)
+        raise TrainingError(f"The network is that of {request.start_from}: leave out the network and its dimensions.")
     return recipe_to_fine_tune(request.source, find_model(request.start_from))
 
 
@@ -83,8 +82,7 @@ def recipe_to_fine_tune(folder: Path, model: ModelInfo) -> TrainConfig:
     if card.members or card.target != "tumor":
         members = ", ".join(member.name for member in card.members)
         what = f"is an ensemble: fine-tune one of {members}" if members else "does not segment tumours: choose another"
-        msg = f"{model.name} {what}."
-        raise TrainingError(msg)
+        raise TrainingError(f"{model.name} {what}.")
     name, described = CuratedDataset(folder).name, card.model_dump(mode="json")
     start = model.name if model.bundled else str(model.folder)
     entries = {
@@ -175,5 +173,4 @@ def _checked(entries: dict[str, Any]) -> TrainConfig:
         return TrainConfig.model_validate(entries)
     except ValidationError as error:
         problems = "; ".join(e["msg"] for e in error.errors())
-        msg = f"No recipe can be made from this: {problems}."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"No recipe can be made from this: {problems}.") from error

@@ -16,7 +16,7 @@ from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.requests.train import TrainRequest as RunRequest
 from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
 
-__all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_request", "resume_run", "start_run"]
+__all__ = ["RunRequest"]
 
 REQUEST_FILE: Final = "run.json"
 LOG_FILE: Final = "train.log"
@@ -46,8 +46,7 @@ def start_run(request: RunRequest, folder: Path) -> Run:
         If the folder cannot be written.
     """
     if any((folder / name).exists() for name in (REQUEST_FILE, STATUS_FILE)):
-        msg = f"{folder} already holds a training run. Resume it or choose another folder."
-        raise TrainingError(msg)
+        raise TrainingError(f"{folder} already holds a training run. Resume it or choose another folder.")
     start = request.start_from
     absolute = request.model_copy(
         update={
@@ -70,8 +69,7 @@ def resume_run(folder: Path) -> Run:
     """
     read_request(folder)
     if (folder / STATUS_FILE).exists() and attach(folder).status.is_alive:
-        msg = f"The run in {folder} is still running. Stop it first, or just watch it."
-        raise TrainingError(msg)
+        raise TrainingError(f"The run in {folder} is still running. Stop it first, or just watch it.")
     return _launch(folder)
 
 
@@ -84,17 +82,15 @@ def read_request(folder: Path) -> RunRequest:
         msg = f"{folder} has no {REQUEST_FILE}: that run was not started detached. Resume it as it was started."
         raise TrainingError(msg) from error
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        msg = f"{path} cannot be read: {error}. Start the training again in another folder."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"{path} cannot be read: {error}. Start the training again in another folder.") from error
 
 
 def _launch(folder: Path) -> Run:
     missing = missing_packages()
     if missing:
-        msg = (
+        raise TrainingError(
             f"Training needs {', '.join(missing)}, which is not installed. Install it with: {install_command(missing)}"
         )
-        raise TrainingError(msg)
     command = module_command("napari_brain_tumor_training.run_process", str(folder.resolve()))
     try:
         with (folder / LOG_FILE).open("ab") as log:

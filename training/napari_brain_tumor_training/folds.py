@@ -113,8 +113,7 @@ def _read(path: Path, count: int) -> dict[str, int]:
         _, rows = read_csv_text(path.read_text(encoding="utf-8"))
         folds = {row["patient"]: int(row["fold"]) for row in rows}
         if not folds:
-            msg = "it has no rows"
-            raise ValueError(msg)
+            raise ValueError("it has no rows")
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         msg = f"The table of folds {path} cannot be read: {error!r}. It has the columns {', '.join(_COLUMNS)}."
         raise TrainingError(msg) from error

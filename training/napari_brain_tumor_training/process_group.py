@@ -119,9 +119,8 @@ def _own_device(device: str) -> torch.device:
     if resolved.type != "cuda" or processes == 1:
         return resolved
     if processes > torch.cuda.device_count():
-        msg = (
+        raise DeviceError(
             f"torchrun started {processes} processes on this machine, which has {torch.cuda.device_count()} GPUs. Give "
             "it --nproc-per-node with the number of GPUs, or train with --device cpu."
         )
-        raise DeviceError(msg)
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -38,8 +38,7 @@ def require_ready(checkpoint: Path) -> None:
     """Raise `TrainingError` where `why_not_ready` has a reason; `CheckpointError` where it is no checkpoint."""
     reason = why_not_ready(read_card(checkpoint))
     if reason:
-        msg = f"{reason} From the shell it can be added all the same: brain-tumor runs add RUN --anyway"
-        raise TrainingError(msg)
+        raise TrainingError(f"{reason} From the shell it can be added all the same: brain-tumor runs add RUN --anyway")
 
 
 def _planned_epochs(settings: dict[str, Any]) -> int:

@@ -139,5 +139,4 @@ def _plot(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
 
 def _check_not_empty(path: Path) -> None:
     if path.stat().st_size == 0:
-        msg = f"{path} was not written as a whole."
-        raise SaveError(msg)
+        raise SaveError(f"{path} was not written as a whole.")

@@ -22,16 +22,7 @@ from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_status import attach, watched
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 
-__all__ = [
-    "RunCost",
-    "config_of",
-    "configurations_job",
-    "estimate_job",
-    "install_job",
-    "install_result_job",
-    "main",
-    "with_plan",
-]
+__all__ = ["RunCost"]
 
 logger = logging.getLogger(__name__)
 
@@ -172,8 +163,7 @@ def with_plan(config: TrainConfig, *, validate_every: int | None = None, **plan:
         return TrainConfig.model_validate(entries)
     except ValidationError as error:
         problems = "; ".join(e["msg"] for e in error.errors())
-        msg = f"These settings do not go together: {problems}."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"These settings do not go together: {problems}.") from error
 
 
 def _free_name(model: ModelInfo) -> str:

@@ -54,8 +54,7 @@ def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
     if not path.is_file():
         return
     if not resume:
-        msg = f"{folder} already holds a training run. Resume it (--resume) or choose another folder."
-        raise TrainingError(msg)
+        raise TrainingError(f"{folder} already holds a training run. Resume it (--resume) or choose another folder.")
     state = _read(path, trainer.device)
     changed = trainer.config.differences(TrainConfig.model_validate_json(state["config"]))
     if changed:
@@ -63,11 +62,10 @@ def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
         raise TrainingError(msg)
     processes = state.get("processes", 1)
     if processes != trainer.group.size:
-        msg = (
+        raise TrainingError(
             f"The run in {folder} is one of {processes} processes, and {trainer.group.size} of them resume it, whose "
             f"batches would be others. Resume it with {processes}, or start in a new folder."
         )
-        raise TrainingError(msg)
     trainer.network.load_state_dict(state["network"])
     trainer.average.load_state_dict(state["average"])
     trainer.optimiser.load_state_dict(state["optimiser"])
@@ -88,8 +86,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def _check(path: Path) -> None:
     if not zipfile.is_zipfile(path):
-        msg = f"{path} was not written as a whole."
-        raise SaveError(msg)
+        raise SaveError(f"{path} was not written as a whole.")
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from napari_brain_tumor.errors import CancelledError, SaveError, TrainingError
 from napari_brain_tumor.io.json_file import write_document
@@ -43,13 +43,11 @@ def machine_mark() -> str:
     return hashlib.sha256(f"run status {socket.gethostname()}".encode()).hexdigest()[:12]
 
 
-class RunStatus(BaseModel):
+class RunStatus(BaseModel, extra="forbid", frozen=True):
     """How far a run is, as its process wrote it last.
 
     Times are in UTC; `epoch` counts from 1 and is 0 before the first; `died` is never written, only found.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: RunState
     pid: int
@@ -137,8 +135,7 @@ def request_stop(folder: Path) -> None:
     """
     run = attach(folder)
     if not run.status.is_alive:
-        msg = f"The run in {folder} is {run.status.state}: there is nothing to stop."
-        raise TrainingError(msg)
+        raise TrainingError(f"The run in {folder} is {run.status.state}: there is nothing to stop.")
     (folder / STOP_FILE).touch()
 
 
@@ -280,8 +277,7 @@ def _until_asked(job: Job[Result], folder: Path, teller: _Teller) -> Job[Result]
                 return result
             teller.step(progress)
             if (folder / STOP_FILE).exists():
-                msg = "It was asked to stop. Resume continues from there."
-                raise CancelledError(msg)
+                raise CancelledError("It was asked to stop. Resume continues from there.")
             yield progress
     finally:
         job.close()
@@ -302,8 +298,7 @@ def _held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_LOCK_SECONDS)  # someone who looks whether we live holds it for a moment
     except Timeout as error:
-        msg = f"Another process trains in {folder}. Wait for it, or choose another folder."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"Another process trains in {folder}. Wait for it, or choose another folder.") from error
     try:
         yield
     finally:
@@ -344,8 +339,7 @@ def _read(folder: Path) -> RunStatus:
         msg = f"{folder} holds no training run: it has no {STATUS_FILE}. Choose the folder that the run was given."
         raise TrainingError(msg) from error
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        msg = f"{path} cannot be read: {error}. Resume the run to have it written again."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"{path} cannot be read: {error}. Resume the run to have it written again.") from error
 
 
 def _write(folder: Path, status: RunStatus) -> None:

@@ -84,8 +84,7 @@ def add(
         attach(folder)
         checkpoint = best_checkpoint(folder)
         if checkpoint is None:
-            msg = f"The run in {folder} has no weights yet. Resume it until its first epoch is complete."
-            raise TrainingError(msg)
+            raise TrainingError(f"The run in {folder} has no weights yet. Resume it until its first epoch is complete.")
         name = run_job(install_result_job(checkpoint, folder, anyway=anyway))
         typer.echo(f"To use it: brain-tumor segment CASE --model {name}")
 

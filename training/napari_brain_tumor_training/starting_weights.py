@@ -60,23 +60,21 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
     optional = {added, NEIGHBOURS} - set(card.arguments)
     without = {name: value for name, value in own.arguments.items() if name not in optional}
     if kind_of_model != (own.architecture, without, own.dims):
-        msg = (
+        raise TrainingError(
             f"{model.name} is {kind_of_model}; the recipe is for {kind_of_recipe}. A run can begin with weights of "
             "its own kind only."
         )
-        raise TrainingError(msg)
     shared: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
         ("role", card.roles, config.roles),
         ("region", card.regions, list(REGIONS)),
     )
     for what, model_names, recipe_names in shared:
         if not set(model_names) & set(recipe_names):
-            msg = (
+            raise TrainingError(
                 f"{model.name} has the {what}s {', '.join(model_names)}, the recipe {', '.join(recipe_names)}: no "
                 f"{what} is in "
                 "both, so nothing of it would help. Start without init, or from another model."
             )
-            raise TrainingError(msg)
     model_weights = load_network(model, calibrated=False).state_dict()
     if own.neighbours and NEIGHBOURS not in card.arguments:
         model_weights = _seeing_neighbours(model_weights, own, len(card.roles), len(card.regions))

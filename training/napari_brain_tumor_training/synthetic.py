@@ -68,11 +68,10 @@ class SyntheticSpec:
     def __post_init__(self) -> None:
         low, high = self.volume_ml
         if not (0.5 <= self.resolution_mm <= 5 and 1 <= self.growth_mm <= 4):
-            msg = (
+            raise TrainingError(
                 f"A synthetic case was asked for at {self.resolution_mm} mm, grown at {self.growth_mm} mm. "
                 "Choose a resolution from 0.5 to 5 mm and a growth grid from 1 to 4 mm."
             )
-            raise TrainingError(msg)
         if not 1 <= low <= high <= 200:
             msg = f"Tumour volumes from {low} to {high} mL were asked for; they must rise and lie within 1 to 200 mL."
             raise TrainingError(msg)
@@ -175,8 +174,7 @@ def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[P
 def _streams(seed: int) -> list[np.random.Generator]:
     """For head, tumour and images: a change in one step leaves what the others draw."""
     if seed < 0:
-        msg = f"The seed is {seed}; it must be 0 or a positive integer."
-        raise TrainingError(msg)
+        raise TrainingError(f"The seed is {seed}; it must be 0 or a positive integer.")
     return np.random.default_rng(seed).spawn(3)
 
 

@@ -101,8 +101,7 @@ def head_grid(head: Head, resolution_mm: float, margin_mm: float = 2.0) -> Grid:
     depth = _sampled(_templates().depth_mm, _template_points(head, coarse, None), outside=-5.0)
     box = bounding_box(depth > -2.0)
     if box is None:
-        msg = "The drawn head has no brain inside the field of view; use another seed."
-        raise TrainingError(msg)
+        raise TrainingError("The drawn head has no brain inside the field of view; use another seed.")
     return _grid_of_box(_box_mm(coarse, box, margin_mm), resolution_mm)
 
 
@@ -142,11 +141,10 @@ def _templates() -> _Templates:
     try:
         from nilearn import datasets
     except ImportError as missing:
-        msg = (
+        raise TrainingError(
             "Synthetic cases are made from the ICBM 152 tissue maps that come with nilearn, which is not installed. "
             "Install it: pip install 'napari-brain-tumor[synthetic]'."
-        )
-        raise TrainingError(msg) from missing
+        ) from missing
     whole = datasets.load_mni152_template(resolution=1)
     grey = np.asarray(datasets.load_mni152_gm_template(resolution=1).dataobj, dtype=np.float32)
     white = np.asarray(datasets.load_mni152_wm_template(resolution=1).dataobj, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.types import Mask
 
-__all__ = ["BandNoise", "Field", "Mask", "axis_coordinates", "on_grid"]
+__all__ = ["Mask"]
 
 Field = npt.NDArray[np.float32]
 

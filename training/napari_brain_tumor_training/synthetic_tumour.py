@@ -232,8 +232,7 @@ def _place(tissues: Tissues, grid: Grid, where: float) -> npt.NDArray[np.float64
     cerebrum = (np.abs(x) > 14) & (z > np.where(y < -35, 6, -18))
     candidates = np.argwhere((tissues.white > 0.8) & cerebrum & (tissues.depth_mm > 12))
     if len(candidates) == 0:
-        msg = "The drawn head has no white matter in which a tumour could start; use another seed."
-        raise TrainingError(msg)
+        raise TrainingError("The drawn head has no white matter in which a tumour could start; use another seed.")
     return grid.world(candidates[int(where * len(candidates))])
 
 

@@ -321,11 +321,10 @@ def _shared(network: nn.Module, supervision: str, group: ProcessGroup) -> nn.Mod
 def _check_shards(plan: OptimisationConfig, group: ProcessGroup) -> None:
     shards = plan.shards or group.size
     if shards % group.size or plan.batch % (shards // group.size):
-        msg = (
+        raise TrainingError(
             f"optimisation.shards is {shards}, with {group.size} processes and batches of {plan.batch} on each. Make "
             "it a multiple of the number of processes, and the batch a multiple of the parts on each; or leave it out."
         )
-        raise TrainingError(msg)
 
 
 def drawn_batch(sampler: VolumeSampler, size: int, seed: int, number: int) -> tuple[Batch, int]:

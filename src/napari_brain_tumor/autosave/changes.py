@@ -129,6 +129,5 @@ def _unpacked(content: bytes) -> Change:
     mask = np.unpackbits(bits, count=size).astype(bool).reshape(shape)
     values = np.frombuffer(content, np.dtype(kind.rstrip(b"\0").decode()), offset=head.size + bits.size)
     if values.size not in (1, np.count_nonzero(mask)):
-        msg = f"it has {values.size} values for {np.count_nonzero(mask)} voxels"
-        raise ValueError(msg)
+        raise ValueError(f"it has {values.size} values for {np.count_nonzero(mask)} voxels")
     return Change(tuple(numbers[:ndim]), mask, values)

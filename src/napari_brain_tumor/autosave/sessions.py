@@ -133,8 +133,7 @@ def _locked_folder(home: Path) -> tuple[Path, FileLock]:
         with suppress(Timeout):
             lock.acquire(timeout=0)
             return folder, lock
-    msg = f"the lock of a new session was taken by another program {_MOST_NAMES} times in a row, in {home}"
-    raise OSError(msg)
+    raise OSError(f"the lock of a new session was taken by another program {_MOST_NAMES} times in a row, in {home}")
 
 
 def _lock_of(session: Path) -> FileLock:

@@ -73,8 +73,7 @@ def preparation_tasks(cases: Sequence[Path], output: Path) -> list[PreparationTa
         If `output` is a file.
     """
     if output.is_file():
-        msg = f"{output} is a file; prepared studies are folders. Choose another name."
-        raise SaveError(msg)
+        raise SaveError(f"{output} is a file; prepared studies are folders. Choose another name.")
     if len(cases) == 1:
         return [PreparationTask(cases[0], output)]
     names = distinct_names(cases)

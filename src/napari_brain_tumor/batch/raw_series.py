@@ -132,8 +132,7 @@ def restored(
         If a series is not there, or nothing was prepared.
     """
     if prepared is None and onto:
-        msg = "The sequences lie on one grid, so the labels fit all of them: leave --onto out."
-        raise RoleError(msg)
+        raise RoleError("The sequences lie on one grid, so the labels fit all of them: leave --onto out.")
     files: list[Path] = []
     for role in onto:
         beside = target.with_name(f"{short_name(target)}_on_{role}{target.name[len(short_name(target)) :]}")

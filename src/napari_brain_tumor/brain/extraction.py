@@ -23,22 +23,7 @@ from napari_brain_tumor.requests.segment import BrainChoice
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Mask
 
-__all__ = [
-    "PLAUSIBLE_ML",
-    "BrainChoice",
-    "ExtractedBrain",
-    "HeadChoice",
-    "brain_mask",
-    "brain_mask_job",
-    "brain_note",
-    "brain_volume_ml",
-    "chosen_brain_job",
-    "extract_brain",
-    "extract_brain_job",
-    "notes_on_brain",
-    "traits_within",
-    "volume_doubt",
-]
+__all__ = ["BrainChoice"]
 
 HeadChoice = Literal["auto", "keep"]
 """What is done with whole heads: the brain extracted, or nothing."""
@@ -248,16 +233,14 @@ def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
 def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
     """The mask as bool; raises `BrainMaskError` where it cannot be one of that study."""
     if mask.shape != study.grid.shape:
-        msg = (
+        raise BrainMaskError(
             f"The brain mask has shape {mask.shape}, {study.name} has {study.grid.shape}. Give a mask on the grid of "
             "the scans."
         )
-        raise BrainMaskError(msg)
     inside: Mask = np.asarray(mask) != 0
     if not inside.any() or inside.all():
         how = "is empty" if not inside.any() else "covers every voxel"
-        msg = f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 inside."
-        raise BrainMaskError(msg)
+        raise BrainMaskError(f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 inside.")
     return inside
 
 

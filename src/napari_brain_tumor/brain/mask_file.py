@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import BrainMaskError, SaveError
-from napari_brain_tumor.io import nifti, open_image
+from napari_brain_tumor.io import open_image
+from napari_brain_tumor.io.formats import NIFTI
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.study import Study
 
@@ -29,11 +30,10 @@ def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
     _, mask, grid = images[0]
     same = grid.same_place(study.grid) if grid.unit == study.grid.unit else grid.shape == study.grid.shape
     if not same:
-        msg = (
+        raise BrainMaskError(
             f"The brain mask {path.name} lies on {grid.describe()}; {study.name} on {study.grid.describe()}. Give a "
             "mask on the grid of the scans."
         )
-        raise BrainMaskError(msg)
     return mask
 
 
@@ -45,12 +45,10 @@ def check_mask_target(path: Path, *, overwrite: bool) -> None:
     SaveError
         If it is no NIfTI file, or there is one that may not be replaced.
     """
-    if not nifti.is_nifti(path):
-        msg = f"{path.name} is not a valid name for a mask: masks are written as .nii.gz or .nii."
-        raise SaveError(msg)
+    if not NIFTI.fits(path):
+        raise SaveError(f"{path.name} is not a valid name for a mask: masks are written as .nii.gz or .nii.")
     if path.exists() and not overwrite:
-        msg = f"{path} already exists. Use --overwrite to replace it, or choose another name with -o."
-        raise SaveError(msg)
+        raise SaveError(f"{path} already exists. Use --overwrite to replace it, or choose another name with -o.")
 
 
 def save_mask(mask: npt.NDArray[np.bool_], study: Study, path: Path) -> None:
@@ -62,7 +60,6 @@ def save_mask(mask: npt.NDArray[np.bool_], study: Study, path: Path) -> None:
         If it would replace one of the scans, cannot be written, or does not read back the same.
     """
     if path.resolve() in {source.path.resolve() for source in study.sources.values()}:
-        msg = f"{path} is one of the scans and is never overwritten: choose another name."
-        raise SaveError(msg)
+        raise SaveError(f"{path} is one of the scans and is never overwritten: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_nifti(mask.astype(np.uint8), study.grid, study.layout, path)

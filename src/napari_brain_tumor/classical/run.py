@@ -74,8 +74,7 @@ def seeds_in_scan(seeds: Sequence[Seed], prepared: Prepared, scan: Scan) -> tupl
 def _voxel(seed: Seed, prepared: Prepared, scan: Scan) -> Voxel:
     point = np.asarray(seed, dtype=np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():
-        msg = f"A seed is three world coordinates x, y, z; got {seed}."
-        raise SeedError(msg)
+        raise SeedError(f"A seed is three world coordinates x, y, z; got {seed}.")
     grid = prepared.work.grid
     x, y, z = np.rint(grid.voxels(point)).astype(int)
     where = tuple(int(i) - first for i, first in zip((z, y, x), prepared.box.start, strict=True))
@@ -83,11 +82,10 @@ def _voxel(seed: Seed, prepared: Prepared, scan: Scan) -> Voxel:
     if not inside or not scan.brain[where]:
         low, high = _extent(prepared, scan)
         unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not state the spacing"
-        msg = (
+        raise SeedError(
             f"The seed {_text(point)} does not lie in the brain, which reaches from {_text(low)} to {_text(high)}. "
             f"Seeds are x,y,z in {unit}."
         )
-        raise SeedError(msg)
     return cast("Voxel", where)
 
 

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import PathsOption, with_options
+from napari_brain_tumor.cli.arguments import Overwrite, PathsOption, SkipExisting, check_choice, with_options
 from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
-from napari_brain_tumor.cli.console import debugging, prepare_streams, say_error
+from napari_brain_tumor.cli.console import (
+    debugging,
+    prepare_streams,
+    print_table,
+    say,
+    say_error,
+    say_written,
+    volume_table,
+)
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.export import export
@@ -29,6 +37,9 @@ from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.cli.series import series
 from napari_brain_tumor.cli.view import view
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.formats import format_named
+from napari_brain_tumor.label_schemas import schema_named
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -144,13 +155,8 @@ def segment(
             "By default, for several cases, segmentation_results.csv beside the results.",
         ),
     ] = None,
-    skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing", help="Skip cases that already have a result from the same scans, to resume a batch."
-        ),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+    skip_existing: SkipExisting = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Segment the tumour of one or several examinations and save it on each scan's own grid.
 
@@ -162,11 +168,8 @@ def segment(
     from napari_brain_tumor.cli.batch import run_batch
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import plan_tasks
-    from napari_brain_tumor.io.formats import format_named
-    from napari_brain_tumor.label_schemas import schema_named
 
-    if overwrite and skip_existing:
-        raise typer.BadParameter("Use only one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+    check_choice(overwrite=overwrite, skip_existing=skip_existing)
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     method = find_model(request.model)
     _check_fits(method, probabilities=bool(maps or request.thresholds), seeds=bool(request.seeds))
@@ -228,8 +231,6 @@ def demo(
 def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, parallel: bool) -> "CaseRow":
     """Print what became of a case; an earlier result in the way of a single one is an error."""
     from napari_brain_tumor.batch.segment import named_as_given
-    from napari_brain_tumor.cli.console import print_table, say, volume_table
-    from napari_brain_tumor.errors import SaveError
 
     row = named_as_given(result.row, task)
     if alone and row.status == "skipped":
@@ -241,22 +242,13 @@ def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, paral
         raise SaveError(msg)
     if result.title and row.volumes is not None and not parallel:
         print_table(result.title, volume_table(row.volumes))
-        for path in result.written:
-            say(f"Wrote {path}")
+        say_written(*result.written)
     return row
 
 
 data.command()(with_options(score))
-app.command()(with_options(compare))
-app.command()(with_options(evaluate))
-app.command()(with_options(measure))
-app.command()(with_options(refine))
-app.command()(with_options(check))
-app.command()(with_options(brain))
-app.command()(with_options(export))
-app.command()(with_options(prepare))
-app.command()(with_options(report))
-app.command()(with_options(figure))
+for command in (compare, evaluate, measure, refine, check, brain, export, prepare, report, figure):
+    app.command()(with_options(command))
 app.command("follow-up")(with_options(follow_up))
 app.command()(rerun)
 app.command()(series)

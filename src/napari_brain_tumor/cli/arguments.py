@@ -15,6 +15,8 @@ from napari_brain_tumor.cli.known_values import (
     known_schema,
     known_style,
 )
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io import open_study
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import with_requests
 
@@ -46,9 +48,28 @@ PathsOption = Annotated[
     ),
 ]
 
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(callback=known_schema, help="What the integers of the labels mean: MSD, BraTS, LGG-binary ..."),
+]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Skip what is already done, to resume a batch.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def check_choice(*, overwrite: bool, skip_existing: bool) -> None:
+    """Refuse to be told both what to do with earlier results."""
+    if overwrite and skip_existing:
+        raise typer.BadParameter("Use only one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+
+
+def check_free(target: Path, *, overwrite: bool) -> None:
+    """Refuse to write over a file before the work is done for it."""
+    if target.exists() and not overwrite:
+        msg = f"{target} already exists. Use --overwrite to replace it, or choose another name with -o."
+        raise SaveError(msg)
+
 
 def open_case(case: Path, opening: OpenOptions) -> "Study":
     """The study of a case; files of roles that do not lie beside it are taken from the current folder."""
-    from napari_brain_tumor.io import open_study
-
     return open_study(case, **opening.beside(case).changed())

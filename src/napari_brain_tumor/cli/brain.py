@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.arguments import Overwrite, open_case
+from napari_brain_tumor.cli.console import note, run_shown, say
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import BrainRequest
 
@@ -17,18 +18,16 @@ def brain(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the mask (.nii.gz or .nii): 1 in the brain, 0 elsewhere.")
     ],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier mask.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find the brain in a whole head and save its mask on the scan's own grid."""
     from napari_brain_tumor.brain.extraction import brain_mask_job, brain_volume_ml, volume_doubt
     from napari_brain_tumor.brain.mask_file import check_mask_target, save_mask
-    from napari_brain_tumor.cli.console import note, run_shown, say
     from napari_brain_tumor.preprocessing.traits import traits_of
 
     check_mask_target(output, overwrite=overwrite)
     study = open_case(case, opening)
-    for text in study.notes:
-        note(text)
+    note(*study.notes)
     if not traits_of(study).whole_head:
         note("The skull has already been removed from these scans: the mask covers what is left.")
     mask = run_shown(brain_mask_job(study, request.device), study.name)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.arguments import SchemaOption
+from napari_brain_tumor.cli.console import print_table, say
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.preflight import Fix, FixKind, Row
 
 _OPTIONS: Final[dict["FixKind", str]] = {
@@ -30,13 +31,10 @@ def check(
     opening: OpenOptions,
     request: SegmentRequest,
     segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to check as well.")] = None,
-    schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What their integers mean: MSD, BraTS, LGG-binary ...")
-    ] = None,
+    schema: SchemaOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Check a case before it is segmented; the exit code is 1 if something would stop or spoil the result."""
-    from napari_brain_tumor.cli.console import print_table, say
     from napari_brain_tumor.preflight import check_case, worst
 
     rows = check_case(
@@ -57,8 +55,6 @@ def check(
 
 
 def _table(rows: "tuple[Row, ...]") -> "Table":
-    from napari_brain_tumor.io.table import Table
-
     cells = ((row.verdict, row.question, row.words, _option(row.fix)) for row in rows)
     return Table.of_cells(("", "Question", "What was found", "Option"), cells)
 

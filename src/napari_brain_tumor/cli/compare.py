@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite, check_free
 from napari_brain_tumor.cli.console import note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
+from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.io.table import Table
+from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import Without
@@ -44,7 +47,7 @@ def compare(
     opening: Annotated[OpenOptions, Without("roles", "series", "resample")],
     request: CompareRequest,
     names: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Names of the segmentations; by default their file names.")
+        str | None, typer.Option(metavar="A,B,...", help="Names of the segmentations; by default of the files.")
     ] = None,
     schema: Annotated[
         str | None,
@@ -65,7 +68,7 @@ def compare(
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every score as a table.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare segmentations of one case: scores, kappa, volumes, the slices that differ most, and a consensus."""
     reference, resample, consensus = request.reference, request.resample, request.consensus
@@ -92,8 +95,6 @@ def compare(
 
 
 def _names(labels: Sequence[Path], names: str | None) -> list[str]:
-    from napari_brain_tumor.io.volume import short_name
-
     listed = [part.strip() for part in names.split(",")] if names is not None else [short_name(path) for path in labels]
     if len(listed) != len(labels):
         msg = f"{len(listed)} names for {len(labels)} segmentations. Give one for each, such as --names unet,anna."
@@ -137,14 +138,10 @@ def _check_targets(labels: Sequence[Path], targets: Sequence[Path], *, overwrite
         if target.resolve() in inputs:
             msg = f"{target} is one of the segmentations that are compared and is never overwritten. Choose another."
             raise SaveError(msg)
-        if target.exists() and not overwrite:
-            msg = f"{target} already exists. Use --overwrite to replace it, or choose another name."
-            raise SaveError(msg)
+        check_free(target, overwrite=overwrite)
 
 
 def _open(path: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None) -> "Segmentation":
-    from napari_brain_tumor.io import open_segmentation
-
     try:
         return open_segmentation(path, schema, spacing_mm=spacing_mm)
     except LabelSchemaError as error:
@@ -174,7 +171,8 @@ def _join(
     if len(raters) < 2:
         msg = (
             f"The reference {reference} is not part of the consensus, which leaves only {', '.join(raters)}. Two or "
-            "more are needed: add another segmentation, or leave out --reference."
+            "more "
+            "are needed: add another segmentation, or leave out --reference."
         )
         raise ComparisonError(msg)
     return run_shown(consensus_job(raters, known_method, resample=resample), "joining")
@@ -186,8 +184,7 @@ def _join(
 def _print(agreement: "Agreement", axis: "Axis") -> None:
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
-    for text in agreement.notes:
-        note(text)
+    note(*agreement.notes)
     for regional in agreement.regions:
         name = REGION_NAMES[regional.region]
         title = f"{name[0].upper()}{name[1:]} ({regional.region})"
@@ -299,7 +296,6 @@ def _write(
     quiet: bool,
 ) -> None:
     from napari_brain_tumor.compare.files import map_files, write_maps
-    from napari_brain_tumor.io import save_segmentation
 
     if maps is not None:
         _check_targets([], map_files(agreement, maps), overwrite=overwrite)

@@ -52,9 +52,16 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def note(text: str) -> None:
-    """Print something the user should know, apart from the results."""
-    typer.secho(f"Note: {text}", err=True, fg="yellow")
+def say_written(*paths: object) -> None:
+    """Print which files were written."""
+    for path in paths:
+        say(f"Wrote {path}")
+
+
+def note(*texts: str) -> None:
+    """Print things that the user should know, apart from the results."""
+    for text in texts:
+        typer.secho(f"Note: {text}", err=True, fg="yellow")
 
 
 def progress_line(text: str) -> None:

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case, with_options
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.arguments import SchemaOption, Yes, open_case, with_options
+from napari_brain_tumor.cli.console import note as tell
+from napari_brain_tumor.cli.console import print_table, run_shown, say
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io import open_segmentation, open_truth, role_named
+from napari_brain_tumor.io.formats import TIFF
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, RelabelRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
-    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.study import Segmentation
 
 data = typer.Typer(
@@ -25,19 +28,15 @@ data = typer.Typer(
 
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
-SchemaOption = Annotated[
-    str | None,
-    typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
-]
-NoteOption = Annotated[str | None, typer.Option(help="Note on the review.")]
+NoteOption = Annotated[str | None, typer.Option(help="Note to keep with the review.")]
 
 
 @data.command()
 def create(
     dataset: Dataset,
     name: Annotated[str | None, typer.Option(help="Name of the data set; by default that of the folder.")] = None,
-    description: Annotated[str, typer.Option(help="What the data set contains.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side of the split.")] = 0,
+    description: Annotated[str, typer.Option(help="What the data set holds.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the rule that assigns new patients to a side.")] = 0,
     val: Annotated[float, typer.Option(help="Fraction of the patients in validation.")] = 0.2,
     test: Annotated[float, typer.Option(help="Fraction of the patients in test.")] = 0.0,
     table: Annotated[
@@ -45,7 +44,6 @@ def create(
     ] = None,
 ) -> None:
     """Make an empty data set."""
-    from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
 
     created = CuratedDataset.create(
@@ -62,20 +60,16 @@ def add(
     opening: OpenOptions,
     request: AddCaseRequest,
     labels: Annotated[
-        Path | None, typer.Option(help="File or folder with its label; by default searched for beside the scan.")
+        Path | None, typer.Option(help="File or folder with its label; by default the one beside the scan.")
     ] = None,
     schema: SchemaOption = None,
 ) -> None:
     """Add an examination with its label."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     study = open_case(scan, opening)
-    for text in study.notes:
-        tell(text)
+    tell(*study.notes)
     segmentation = _label(labels, scan, schema, opening.spacing_mm)
     record = opened.add(
         study,
@@ -100,15 +94,12 @@ def add(
 def list_cases(
     dataset: Dataset,
     state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases on this side of the split: train, val or test.")] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases on this side: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
-    from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
-    from napari_brain_tumor.io.table import Table
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     cases = opened.cases(
         state=None if state is None else _state(state), split=None if side is None else side_named(side)
     )
@@ -122,11 +113,7 @@ def list_cases(
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
     """Show everything that is recorded about a case."""
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.io.table import Table
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     record = opened.case(case)
     facts = ((what, value) for what, value in _facts(opened, record).items() if value)
     print_table(record.id, Table.of_cells(("What", "Value"), facts))
@@ -135,16 +122,13 @@ def show(dataset: Dataset, case: Case) -> None:
 @data.command()
 def split(
     dataset: Dataset,
-    table: Annotated[Path | None, typer.Option(help="CSV with a given split for future patients.")] = None,
-    seed: Annotated[int | None, typer.Option(help="New seed of the rule for future patients.")] = None,
-    val: Annotated[float | None, typer.Option(help="New validation fraction for future patients.")] = None,
-    test: Annotated[float | None, typer.Option(help="New test fraction for future patients.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with the sides of new patients.")] = None,
+    seed: Annotated[int | None, typer.Option(help="New seed of the rule for new patients.")] = None,
+    val: Annotated[float | None, typer.Option(help="New fraction of new patients in validation.")] = None,
+    test: Annotated[float | None, typer.Option(help="New fraction of new patients in test.")] = None,
 ) -> None:
-    """Show who is on which side; change the rule for future patients. Nobody who has a side is moved."""
-    from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    opened = CuratedDataset(dataset)
+    """Show who is on which side; change the rule for new patients. Nobody who has a side is moved."""
+    opened = _opened(dataset)
     if table is not None:
         say(f"{opened.apply_split(table)} new patients from {table.name}")
     if (seed, val, test) != (None, None, None):
@@ -165,11 +149,7 @@ def relabel(
     schema: SchemaOption = None,
 ) -> None:
     """Replace the label of a case."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.io import open_segmentation
-
-    record = CuratedDataset(dataset).relabel(
+    record = _opened(dataset).relabel(
         case,
         open_segmentation(labels, schema),
         known_slices=request.known_slices,
@@ -187,11 +167,8 @@ def review(
     state: Annotated[str, typer.Argument(metavar="STATE", help="draft, accepted, rejected or needs-second-look.")],
     note: NoteOption = None,
 ) -> None:
-    """Record the review decision about the label of a case."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    record = CuratedDataset(dataset).review(case, _state(state), note)
+    """Record the decision about the label of a case."""
+    record = _opened(dataset).review(case, _state(state), note)
     say(f"{record.id} is {record.state.replace('_', ' ')}")
 
 
@@ -199,13 +176,10 @@ def review(
 def remove(
     dataset: Dataset,
     cases: Annotated[list[str], typer.Argument(metavar="CASE", help="Ids of cases.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove cases and their files. Their patients' side of the split is kept, should they come back."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.dataset import CuratedDataset
-
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     for case in cases:
         opened.case(case)
     if not yes:
@@ -219,12 +193,9 @@ def remove(
 @with_options
 def import_command(dataset: Dataset, request: ImportRequest) -> None:
     """Add all cases of another data set; those already there are skipped, those refused are listed."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.imports import import_folder
 
-    report = run_shown(import_folder(CuratedDataset(dataset), request), "Import")
+    report = run_shown(import_folder(_opened(dataset), request), "Import")
     for case in report.outcomes:
         if case.outcome == "refused" or case.text:
             tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
@@ -240,11 +211,9 @@ def check(
     cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; by default all.")] = None,
 ) -> None:
     """Check labels and scans for errors; the exit code is 1 if there is one."""
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.checks import check_dataset
 
-    findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
+    findings = run_shown(check_dataset(_opened(dataset), cases or None), "Check")
     for finding in findings:
         if finding.severity != "ok":
             say(f"{finding.severity}: {finding.case}: {finding.problem}. What to do: {finding.todo}.")
@@ -269,22 +238,16 @@ def export(
             "--whole-tumour", help="Export only the whole tumour; cases labelled with nothing more are then included."
         ),
     ] = False,
-    states: Annotated[
-        list[str] | None, typer.Option("--state", help="Review states to include; by default accepted.")
-    ] = None,
+    states: Annotated[list[str] | None, typer.Option("--state", help="Review states; by default accepted.")] = None,
     preprocessed: Annotated[
-        Path | None,
-        typer.Option(help="The folder nnUNet_preprocessed; by default from its environment variable, or beside RAW."),
+        Path | None, typer.Option(help="Folder nnUNet_preprocessed; by default from its variable, or beside RAW.")
     ] = None,
 ) -> None:
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
-    from napari_brain_tumor.cli.console import note as tell
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.dataset import CuratedDataset, case_id_from
+    from napari_brain_tumor.dataset import case_id_from
     from napari_brain_tumor.dataset.nnunet_export import NnunetTarget, export_nnunet
-    from napari_brain_tumor.io import role_named
 
-    opened = CuratedDataset(dataset)
+    opened = _opened(dataset)
     target = NnunetTarget(
         number,
         name or case_id_from(opened.name),
@@ -301,11 +264,15 @@ def export(
     say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
+def _opened(folder: Path) -> "CuratedDataset":
+    from napari_brain_tumor.dataset import CuratedDataset
+
+    return CuratedDataset(folder)
+
+
 def _label(
     labels: Path | None, scan: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None
 ) -> "Segmentation":
-    from napari_brain_tumor.io import open_segmentation, open_truth
-
     if labels is not None:
         return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
     label = open_truth(scan, schema, spacing_mm=spacing_mm)
@@ -316,10 +283,8 @@ def _label(
 
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-    """The spacing is for files that do not tell it, such as TIFF slices."""
-    from napari_brain_tumor.io.tiff import is_tif
-
-    return spacing_mm if labels.is_dir() or is_tif(labels) else None
+    """The spacing is for files that do not state it, such as TIFF slices."""
+    return spacing_mm if labels.is_dir() or TIFF.fits(labels) else None
 
 
 def _state(text: str) -> "ReviewState":
@@ -335,7 +300,7 @@ def _state(text: str) -> "ReviewState":
 
 
 def _maker(request: RelabelRequest) -> "MadeBy | None":
-    """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
+    """Who made the label, where the options say so; a model that is named made it, alone if not said otherwise."""
     from napari_brain_tumor.dataset import MadeBy
 
     if request.made_by is None and request.model is None:
@@ -392,8 +357,6 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
 
 
 def _sides_table(dataset: "CuratedDataset") -> "Table":
-    from napari_brain_tumor.io.table import Table
-
     index = dataset.index
     sides = ("train", "val", "test")
     counts = Counter((patient.stratum or "unknown", patient.split) for patient in index.patients.values())

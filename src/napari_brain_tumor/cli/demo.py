@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from napari_brain_tumor.cli.console import print_table, run_shown, say, volume_table
+from napari_brain_tumor.cli.console import print_table, run_shown, say, say_written, volume_table
 from napari_brain_tumor.cli.window import open_window, why_no_window
 from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
 from napari_brain_tumor.measure.picture import save_picture
@@ -34,8 +34,7 @@ def run_demo(folder: Path, request: SegmentRequest, *, window: bool = True) -> N
     target = folder / "segmentation.nii.gz"
     save_segmentation(segmentation, target, overwrite=True)
     picture = save_picture(study, segmentation, folder / "segmentation.png")
-    for written in (target, folder / "segmentation.json", picture):
-        say(f"Wrote {written}")
+    say_written(target, folder / "segmentation.json", picture)
     _show_or_explain(sample_case_folder(), target, show=window)
 
 

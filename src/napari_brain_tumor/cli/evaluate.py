@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.console import print_table, run_shown, say, say_error
+from napari_brain_tumor.cli.arguments import Overwrite
+from napari_brain_tumor.cli.console import print_table, run_shown, say, say_error, say_written
 from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
 from napari_brain_tumor.io.table import Table
@@ -56,7 +57,7 @@ def evaluate(
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare models on cases whose truth is known: scores, intervals over patients, and pictures.
 
@@ -98,8 +99,7 @@ def evaluate(
     written = result.write(output, overwrite=True)  # what is there was asked about before the work
     shutil.rmtree(output / UNFINISHED, ignore_errors=True)
     _print_result(result)
-    for path in written:
-        say(f"Wrote {path}")
+    say_written(*written)
     _tell_refused(result)
 
 
@@ -136,7 +136,7 @@ def _named_folders(words: Sequence[str]) -> dict[str, str]:
 
 
 def _print_result(result: "Evaluation") -> None:
-    from napari_brain_tumor.metrics.compare import METRICS, definition
+    from napari_brain_tumor.metrics.compare import definition
 
     for region, title in _REGIONS.items():
         summaries = [summary for summary in result.summary if summary.region == region]
@@ -147,21 +147,26 @@ def _print_result(result: "Evaluation") -> None:
         title = f"Against {result.models[0]}, over the cases that both have: mean difference (95 % interval)"
         print_table(title, _difference_table(result.differences))
         say("")
-    metrics = [metric for metric in METRICS if any(summary.metric == metric for summary in result.summary)]
-    for metric in metrics:
-        say(f"{METRICS[metric].label}: {definition(metric)}")
+    for metric, title in _titles_of(result.summary).items():
+        say(f"{title}: {definition(metric)}")
     say("The CSV also holds every score of the classes, the JSON the definition of each.")
 
 
-def _summary_table(summaries: Sequence["Summary"]) -> Table:
+def _titles_of(entries: "Sequence[Summary | Difference]") -> dict[str, str]:
+    """Metrics that occur, in their usual order, to their titles."""
     from napari_brain_tumor.metrics.compare import METRICS
 
+    present = {entry.metric for entry in entries}
+    return {metric: described.label for metric, described in METRICS.items() if metric in present}
+
+
+def _summary_table(summaries: Sequence["Summary"]) -> Table:
     rows: dict[tuple[str, str | None], dict[str, Summary]] = {}
     for summary in summaries:
         rows.setdefault((summary.model, summary.dataset), {})[summary.metric] = summary
-    metrics = [metric for metric in METRICS if any(metric in of_metrics for of_metrics in rows.values())]
+    metrics = _titles_of(summaries)
     several = len({dataset for _, dataset in rows}) > 1
-    columns = ["Model", *(["Data set"] if several else []), "Cases", *(METRICS[metric].label for metric in metrics)]
+    columns = ["Model", *(["Data set"] if several else []), "Cases", *metrics.values()]
     cells = []
     for (model, dataset), of_metrics in rows.items():
         place = [dataset or "all"] if several else []
@@ -196,18 +201,16 @@ def _summary_cell(summary: "Summary | None", cases: int) -> str:
 
 
 def _difference_table(differences: Sequence["Difference"]) -> Table:
-    from napari_brain_tumor.metrics.compare import METRICS
-
     rows: dict[tuple[str, str], dict[str, Difference]] = {}
-    for difference in differences:
-        if difference.region in _REGIONS:  # those of several data sets together come last and stay
-            rows.setdefault((difference.model, difference.region), {})[difference.metric] = difference
-    metrics = [metric for metric in METRICS if any(metric in of_region for of_region in rows.values())]
+    shown = [difference for difference in differences if difference.region in _REGIONS]
+    for difference in shown:  # those of several data sets together come last and stay
+        rows.setdefault((difference.model, difference.region), {})[difference.metric] = difference
+    metrics = _titles_of(shown)
     cells = []
     for (model, region), of_region in rows.items():
         cases = of_region["dice"].cases
         cells.append((model, region, cases, *(_difference_cell(of_region.get(metric), cases) for metric in metrics)))
-    return Table.of_cells(("Model", "Region", "Cases", *(METRICS[metric].label for metric in metrics)), cells)
+    return Table.of_cells(("Model", "Region", "Cases", *metrics.values()), cells)
 
 
 def _difference_cell(difference: "Difference | None", cases: int) -> str:

@@ -5,8 +5,12 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import PathsOption
+from napari_brain_tumor.cli.arguments import Overwrite, PathsOption
+from napari_brain_tumor.cli.console import note, say_written
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.io import open_segmentation, save_segmentation
+from napari_brain_tumor.io.formats import format_named
+from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.requests.export import ExportRequest
 
 
@@ -37,17 +41,11 @@ def export(
         ),
     ] = None,
     paths: PathsOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Save a segmentation again in another format: for an archive, a planning system, a printer, a data set."""
-    from napari_brain_tumor.cli.console import note, say
-    from napari_brain_tumor.io import open_segmentation, save_segmentation
-    from napari_brain_tumor.io.formats import format_named
-    from napari_brain_tumor.io.volume import short_name
-
     segmentation = open_segmentation(result, labels_schema)
-    for text in segmentation.notes:
-        note(text)
+    note(*segmentation.notes)
     suffix = format_named(request.to).saved[0]
     target = output or (Path(f"{short_name(result)}{suffix}") if suffix else Path())
     saved = save_segmentation(
@@ -58,5 +56,4 @@ def export(
         paths=paths,  # type: ignore[arg-type]
         **request.saving(),
     )
-    for path in saved if isinstance(saved, list) else [saved]:
-        say(f"Wrote {path}")
+    say_written(*(saved if isinstance(saved, list) else [saved]))

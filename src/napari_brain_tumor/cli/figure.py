@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.arguments import Overwrite, SchemaOption
+from napari_brain_tumor.cli.console import note, run_shown, say
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.reporting import FigureRequest
 
@@ -18,15 +21,10 @@ def figure(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A figure: .png, .svg or .pdf. A film: .gif or .mp4.")
     ] = Path("figure.png"),
-    schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file.")] = False,
+    schema: SchemaOption = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw three planes through the tumour with outlines, volumes and a scale bar; or a film through its slices."""
-    from napari_brain_tumor.cli.console import note, run_shown, say
-    from napari_brain_tumor.errors import SaveError
-    from napari_brain_tumor.io import open_segmentation, open_study
     from napari_brain_tumor.reports.figure import FIGURE_SUFFIXES, save_figure
     from napari_brain_tumor.reports.slice_through import FILM_SUFFIXES, save_slice_through_job
 
@@ -37,8 +35,7 @@ def figure(
         raise SaveError(msg)
     study = open_study(case, **opening.beside(case).changed())
     labels = open_segmentation(segmentation, schema)
-    for text in (*study.notes, *labels.notes):
-        note(text)
+    note(*study.notes, *labels.notes)
     if suffix in FIGURE_SUFFIXES:
         target = save_figure(
             study, labels, output, role=request.role, at=request.at, dpi=request.dpi, overwrite=overwrite

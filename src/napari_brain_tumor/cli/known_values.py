@@ -5,13 +5,15 @@ import re
 import typer
 
 from napari_brain_tumor.errors import LabelSchemaError, ModelNotFoundError, RoleError, SaveError
+from napari_brain_tumor.io.formats import format_named
+from napari_brain_tumor.io.one_grid import FINEST
+from napari_brain_tumor.io.sidecar_paths import PATH_STYLES
+from napari_brain_tumor.io.study_folder import role_named
 from napari_brain_tumor.label_schemas import schema_named
 
 
 def known_format(text: str | None) -> str | None:
     """The name of a format that segmentations are saved in."""
-    from napari_brain_tumor.io.formats import format_named
-
     try:
         return None if text is None else format_named(text).name
     except SaveError as error:
@@ -38,9 +40,6 @@ def known_schema(text: str | None) -> str | None:
 
 def known_grid(text: str | None) -> str | None:
     """Whose grid sequences are brought onto: `finest`, or a role."""
-    from napari_brain_tumor.io.one_grid import FINEST
-    from napari_brain_tumor.io.study_folder import role_named
-
     try:
         if text is not None and text.strip().lower() != FINEST:
             role_named(text)
@@ -64,8 +63,6 @@ def known_model(text: str | None) -> str | None:
 
 def known_style(text: str) -> str:
     """How records name files."""
-    from napari_brain_tumor.io.sidecar_paths import PATH_STYLES
-
     if text not in PATH_STYLES:
         msg = f"{text!r} is not one of {', '.join(PATH_STYLES)}."
         raise typer.BadParameter(msg)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.arguments import SchemaOption, open_case
+from napari_brain_tumor.cli.console import lesion_table, note, print_table, say, volume_table
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -29,10 +30,7 @@ def measure(
     opening: OpenOptions,
     settings: MeasureRequest,
     computing: ComputeRequest,
-    schema: Annotated[
-        str | None,
-        typer.Option(callback=known_schema, help="What their integers mean, if ambiguous: MSD, BraTS, LGG-binary ..."),
-    ] = None,
+    schema: SchemaOption = None,
     study: Annotated[
         Path | None,
         typer.Option(
@@ -40,7 +38,7 @@ def measure(
         ),
     ] = None,
     lesions: Annotated[
-        bool, typer.Option("--lesions", help="Also print each lesion, with its RANO diameters.")
+        bool, typer.Option("--lesions", help="Also print each lesion, with its diameters according to RANO.")
     ] = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write all measurements as one tidy table.")
@@ -113,8 +111,6 @@ def _written(
     csv: Path | None, output: Path | None, examinations: "Mapping[int, Examination]", *, as_json: bool
 ) -> Iterator[None]:
     """Write what was measured at the end, also if some files were not."""
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.io.atomic import write_text
     from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 
     try:
@@ -128,7 +124,6 @@ def _written(
 
 
 def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> None:
-    from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
     rows: list[dict[str, Any]] = []
@@ -142,18 +137,13 @@ def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> No
 
 
 def _print_volumes(name: str, volumes: "VolumeTable", examination: "Examination | None") -> None:
-    from napari_brain_tumor.cli.console import print_table, volume_table
-
     print_table(name, volume_table(volumes))
     if examination is not None:
         _print_lesions(examination)
 
 
 def _print_lesions(examination: "Examination") -> None:
-    from napari_brain_tumor.cli.console import lesion_table, note, print_table, say
-
     print_table("Lesions", lesion_table(examination))
     if examination.rim is not None:
         say(examination.rim.sentence)
-    for text in examination.notes:
-        note(text)
+    note(*examination.notes)

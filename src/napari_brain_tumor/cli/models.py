@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite, Yes, check_free
 from napari_brain_tumor.cli.console import print_table, say
-from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError, SaveError
+from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError
 from napari_brain_tumor.io.table import Table
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def count(
     inputs: Annotated[int, typer.Option("--in", min=1, help="Input channels.")] = 4,
     outputs: Annotated[int, typer.Option("--out", min=1, help="Output channels.")] = 3,
     dims: Annotated[
-        int | None, typer.Option(min=2, max=3, help="Count all as 2D or as 3D; by default both are shown.")
+        int | None, typer.Option(min=2, max=3, help="Count all in 2D or 3D only; by default both are shown.")
     ] = None,
 ) -> None:
     """Count the parameters of every network that can be trained.
@@ -125,7 +126,7 @@ def import_(
     architecture: Annotated[
         str | None, typer.Option(help="Architecture of a state dict: u2net, u2netp, resunet_plus_plus or unet_brain.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name for the model; a zip already has one.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to install the model under; a zip has its own.")] = None,
     roles: Annotated[
         str | None, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
     ] = None,
@@ -138,29 +139,24 @@ def import_(
     ] = None,
     title: Annotated[str, typer.Option(help="Title shown to users.")] = "",
     scaling: Annotated[
-        _Scaling,
-        typer.Option(
-            help="Of intensities: mean 0 and standard deviation 1; 0 to 1; or 0 to 1, then as for photographs."
-        ),
+        _Scaling, typer.Option(help="Scaling: mean 0 and deviation 1; 0 to 1; or 0 to 1, then as for photographs.")
     ] = _Scaling.zscore,
     statistics: Annotated[
         _Statistics,
-        typer.Option(help="Voxels from which scaling is computed: the brain or head, or the whole box around it."),
+        typer.Option(help="Voxels the scaling is computed from: the brain or head, or the whole box around it."),
     ] = _Statistics.foreground,
     clip: Annotated[
         str, typer.Option(metavar="LOW,HIGH", help="Percentiles to which intensities are clipped first.")
     ] = "0.5,99.5",
     plane_spacing: Annotated[
-        float, typer.Option(metavar="MM", min=0.2, help="Pixel size of the network's slices in millimetres.")
+        float, typer.Option(metavar="MM", min=0.2, help="Pixel spacing of the network's slices, in millimetres.")
     ] = 1.0,
-    margin: Annotated[
-        int, typer.Option(metavar="PIXELS", min=0, help="Margin kept around the head within slices.")
-    ] = 8,
+    margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Margin around the head within slices.")] = 8,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of the same name.")] = False,
 ) -> None:
     """Install a model that `models export --format zip` wrote, or weights trained with a network's own code elsewhere.
 
-    Only tensors are read; nothing that a file could do beyond that is done. Names and shapes are checked one by one.
+    Only tensors are read; no code in the file is run. Names and shapes are checked one by one.
     A zip needs no option; weights need --architecture, --name, --roles and --regions.
     """
     if file.suffix.lower() == ".zip":
@@ -201,16 +197,13 @@ def export(
     name: NameArgument,
     kind: Annotated[_Format, typer.Option("--format", help="Format of the file.")] = _Format.onnx,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File; by default NAME.onnx, NAME.pt2 or NAME.zip in the current folder."),
+        Path | None, typer.Option("--output", "-o", help="File; by default NAME.onnx, NAME.pt2 or NAME.zip here.")
     ] = None,
     sides: Annotated[
         str | None,
-        typer.Option(
-            metavar="[Z,]Y,X", help="Fixed size of the images it accepts; by default as many sizes as possible."
-        ),
+        typer.Option(metavar="[Z,]Y,X", help="Fixed size of its images; by default as many sizes as possible."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model as one file: its network for other programs, with its card as JSON beside it, or a zip to hand on.
 
@@ -233,7 +226,7 @@ def export(
 
 
 @models_app.command()
-def remove(name: NameArgument, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def remove(name: NameArgument, yes: Yes = False) -> None:
     """Delete one of your own models; those that ship stay."""
     from napari_brain_tumor.models.cards import find_model
     from napari_brain_tumor.models.checkpoint import remove_checkpoint
@@ -260,9 +253,7 @@ def _export_zip(model: "ModelInfo", output: Path | None, *, overwrite: bool) -> 
     from napari_brain_tumor.models.packages import export_package
 
     path = output or Path(f"{model.name}.zip")
-    if path.exists() and not overwrite:
-        msg = f"{path} already exists. Use --overwrite to replace it, or choose another file with --output."
-        raise SaveError(msg)
+    check_free(path, overwrite=overwrite)
     return export_package(model, path)
 
 

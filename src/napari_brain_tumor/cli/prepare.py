@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite, SkipExisting, check_choice
+from napari_brain_tumor.cli.console import note, print_table, say, say_error
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.prepare import PrepareOptions
 
@@ -36,10 +40,8 @@ def prepare(
             "tables are printed.",
         ),
     ] = None,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip examinations that are already prepared, to resume a batch.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier prepared studies.")] = False,
+    skip_existing: SkipExisting = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Choose the best series of each sequence, register them, extract the brain, and save a study on one grid.
 
@@ -50,8 +52,7 @@ def prepare(
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import listed_examinations
 
-    if overwrite and skip_existing:
-        raise typer.BadParameter("Use only one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+    check_choice(overwrite=overwrite, skip_existing=skip_existing)
     cases = listed_examinations(examinations)
     if output is None:
         _show_choices(cases, options)
@@ -73,8 +74,6 @@ def prepare(
 
 
 def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
-    from napari_brain_tumor.cli.console import say, say_error
-    from napari_brain_tumor.errors import BrainTumorError
     from napari_brain_tumor.preparation import candidates_of, select
 
     refused = []
@@ -90,13 +89,12 @@ def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
     if refused:
         msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared this way: {', '.join(refused)}."
         raise BrainTumorError(msg)
-    say("Nothing was prepared: add -o FOLDER to do so, and --series ROLE=NUMBER to use another series.")
+    say("Nothing was prepared: give -o FOLDER to do so, and --series ROLE=NUMBER to use another series.")
 
 
 def _show_report(task: "PreparationTask", report: "PreparationReport | None", *, parallel: bool) -> "CaseRow":
     """Print what was done, unless several are under way at once."""
     from napari_brain_tumor.batch.case_table import CaseRow
-    from napari_brain_tumor.cli.console import note, say
 
     if report is None:
         say(f"{task.folder} already holds a prepared study and is skipped.")
@@ -104,16 +102,12 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
     if not parallel:
         _show_table(task.case, report.table)
         _show_motions(report)
-        for text in report.notes:
-            note(text)
+        note(*report.notes)
         say(f"Wrote {task.folder}")
     return CaseRow(str(task.case), "done", str(task.folder), notes=report.notes)
 
 
 def _show_motions(report: "PreparationReport") -> None:
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.io.table import Table
-
     numbers = ("Turned", "Moved", "Heads overlap", "Edges agree")
     rows: list[tuple[str, ...]] = [(report.reference, "reference", "", "", "")]
     for role, degrees, distance, overlap, detail in report.motions:
@@ -123,9 +117,6 @@ def _show_motions(report: "PreparationReport") -> None:
 
 
 def _show_table(case: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    from napari_brain_tumor.cli.console import print_table
-    from napari_brain_tumor.io.table import Table
-
     columns = {
         "number": "Number",
         "name": "Series",

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.arguments import Overwrite, open_case
+from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io import open_segmentation, save_segmentation
+from napari_brain_tumor.io.case_names import case_name
+from napari_brain_tumor.label_schemas import schema_named
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 
@@ -50,7 +54,7 @@ def refine(
         bool, typer.Option("--anyway", help="Continue even if the prompts were recorded on other labels.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print voxels and seconds of every prompt as JSON.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Correct a segmentation with recorded prompts and save it on the scan's own grid.
 
@@ -64,21 +68,17 @@ def refine(
         msg = f"Without a model {', '.join(options)} cannot be used. Add --model NAME, or leave them out."
         raise typer.BadParameter(msg, param_hint="--model")
     from napari_brain_tumor.batch.targets import check_inputs_are_kept
-    from napari_brain_tumor.cli.console import note, run_shown
     from napari_brain_tumor.interactive import read_prompts, refine_job
-    from napari_brain_tumor.io import save_segmentation
 
     recorded = read_prompts(prompts)
     target = _target(case, output, segmentation, overwrite=overwrite)
     study = open_case(case, opening)
     check_inputs_are_kept(study, target)
-    for text in study.notes:
-        note(text)
+    note(*study.notes)
     initial, maps = _start(study, segmentation, schema, request)
     job = refine_job(study, initial, recorded, probabilities=maps, anyway=anyway)
     refined = run_shown(job, study.name)
-    for text in refined.provenance["refinement"]["notes"]:
-        note(text)
+    note(*refined.provenance["refinement"]["notes"])
     written_in = _schema(initial, schema)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(refined, target, schema=written_in, overwrite=overwrite)
@@ -90,7 +90,6 @@ def refine(
 
 def _target(case: Path, output: str | None, segmentation: Path | None, *, overwrite: bool) -> Path:
     from napari_brain_tumor.cli.outputs import plan_tasks
-    from napari_brain_tumor.io.case_names import case_name
 
     target = output or f"{case_name(case)}_refined.nii.gz"
     (task,) = plan_tasks([case], target, overwrite=overwrite)
@@ -113,7 +112,6 @@ def _start(
         return None, None
     from napari_brain_tumor import workflow  # loads torch, for seconds
     from napari_brain_tumor.catalogue import find_model
-    from napari_brain_tumor.cli.console import run_shown
 
     model, device, options = request.model, request.device, request.options()
     if find_model(model).is_baseline:
@@ -123,8 +121,6 @@ def _start(
 
 def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
     """The file; of a voxel size that it does not tell, it has that of the study."""
-    from napari_brain_tumor.io import open_segmentation
-
     labels = open_segmentation(path, schema)
     if (labels.grid.unit, study.grid.unit) == ("voxel", "mm"):
         return open_segmentation(path, schema, spacing_mm=study.grid.spacing)
@@ -133,14 +129,11 @@ def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
 
 def _schema(initial: "Segmentation | None", schema: str | None) -> str:
     """In which the result is saved."""
-    from napari_brain_tumor.label_schemas import schema_named
-
     recorded = None if initial is None else initial.provenance.get("schema")
     return schema_named(schema or recorded or "MSD").name
 
 
 def _print(refined: "Segmentation", target: Path) -> None:
-    from napari_brain_tumor.cli.console import print_table, say, volume_table
     from napari_brain_tumor.measure.volumes import measure_volumes
 
     voxels = refined.provenance["refinement"]["voxels"]
@@ -150,8 +143,6 @@ def _print(refined: "Segmentation", target: Path) -> None:
 
 
 def _print_json(refined: "Segmentation", recorded: "PromptFile", target: Path, schema: str) -> None:
-    from napari_brain_tumor.cli.console import say
-
     record = refined.provenance["refinement"]
     steps: list[dict[str, Any]] = [
         {"kind": step.kind, "label": getattr(step, "label", None), "voxels": voxels, "seconds": seconds}

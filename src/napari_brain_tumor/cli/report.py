@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.known_values import known_schema
-from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.cli.arguments import Overwrite, SchemaOption, check_free
+from napari_brain_tumor.cli.console import note, print_table, run_shown, say, say_written
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.followup.document import VisitEntry
     from napari_brain_tumor.followup.followup import FollowUp
     from napari_brain_tumor.followup.visits import Visit
-
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file.")]
 
 
 def report(
@@ -31,18 +29,15 @@ def report(
         ),
     ] = None,
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Date of this examination.")] = None,
-    schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
-    ] = None,
-    overwrite: _Overwrite = False,
+    schema: SchemaOption = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, notes."""
-    from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.followup.document import open_visit
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.reports import report_job
 
-    _check_target(output, overwrite=overwrite)
+    check_free(output, overwrite=overwrite)
     entry = _entry(str(case), str(segmentation), date, request.name, schema, opening.beside(case))
     others = [open_visit(_entry_of(text, schema, opening.spacing_mm)) for text in visit or ()]
     this = open_visit(entry)
@@ -60,10 +55,9 @@ def follow_up(
     visits: Annotated[Path, typer.Argument(metavar="VISITS", help="JSON document of the patient's visits.")],
     request: FollowUpRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("follow-up"),
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
-    from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.followup.document import open_visits
     from napari_brain_tumor.followup.followup import follow_up_job
     from napari_brain_tumor.followup.plot import save_plot
@@ -72,7 +66,7 @@ def follow_up(
 
     targets = [output / name_of_file for name_of_file in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
-        _check_target(target, overwrite=overwrite)
+        check_free(target, overwrite=overwrite)
     result = run_shown(follow_up_job(open_visits(visits), seed=request.seed), "Comparing")
     table, document, plot, page = targets
     save_csv(result, table)
@@ -85,8 +79,7 @@ def follow_up(
     )
     run_shown(job, "Report")
     _print_follow_up(result)
-    for target in targets:
-        say(f"Wrote {target}")
+    say_written(*targets)
 
 
 def _entry(
@@ -119,17 +112,9 @@ def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float]
     return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        msg = f"{target} already exists. Use --overwrite to replace it, or choose another name with -o."
-        raise SaveError(msg)
-
-
 def _print_follow_up(result: "FollowUp") -> None:
-    from napari_brain_tumor.cli.console import note, print_table
     from napari_brain_tumor.reports.tables import response_table, series_table
 
-    for text in result.notes:
-        note(text)
+    note(*result.notes)
     for table in (series_table(result), response_table(result)):
         print_table(table.title, table)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.cli.arguments import Overwrite, check_free
+from napari_brain_tumor.cli.console import run_shown, say
 from napari_brain_tumor.cli.known_values import known_device
-from napari_brain_tumor.errors import SaveError
 
 
 def rerun(
@@ -23,7 +24,7 @@ def rerun(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where to look for scans that are not where they were, by name and hash."),
+        typer.Option(metavar="FOLDER", help="Where to look, by name and hash, for scans that were moved."),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The model, if it is not in the list (see `models`).")
@@ -35,19 +36,17 @@ def rerun(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file at --output.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compute a result again from its record and compare: the exit code is 0 if it is the same, 1 if not.
 
     Scans and model are first verified by their SHA-256. Labels that differ by no more than another processor may change
     count as the same, and are reported.
     """
-    from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.records import rerun_job
 
-    if output is not None and output.exists() and not overwrite:
-        msg = f"{output} already exists. Use --overwrite to replace it, or choose another name with -o."
-        raise SaveError(msg)
+    if output is not None:
+        check_free(output, overwrite=overwrite)
     replay = run_shown(rerun_job(record, output=output, data=data, model=model, device=device), record.name)
     say(json.dumps(replay.as_json(), indent=2, ensure_ascii=False) if as_json else replay.describe())
     if output is not None and not as_json:

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.console import print_table, run_shown
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.segment import ScoreRequest
 
 if TYPE_CHECKING:
@@ -16,19 +18,15 @@ if TYPE_CHECKING:
 def score(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],
     request: ScoreRequest,
-    cases: Annotated[
-        list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids of cases; by default all.")
-    ] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Case ids; by default all.")] = None,
 ) -> None:
     """Segment the cases with a model: its Dice and its uncertainty for each, the most uncertain first.
 
     The scores are kept in the data set's folder, where the Curate panel shows them.
     """
     from napari_brain_tumor.case_scoring import score_dataset_job
-    from napari_brain_tumor.cli.console import print_table, run_shown
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.stored_scores import read_score
-    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.models.cards import find_model
 
     opened, info = CuratedDataset(dataset), find_model(request.model)

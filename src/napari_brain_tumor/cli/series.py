@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_brain_tumor.cli.console import note, print_table, say
+from napari_brain_tumor.io import list_series
+from napari_brain_tumor.io.dicom import size_words, slice_words, time_words
+from napari_brain_tumor.io.table import Table
+
 if TYPE_CHECKING:
     from napari_brain_tumor.io import Series
-    from napari_brain_tumor.io.table import Table
 
 
 def series(
@@ -17,9 +21,6 @@ def series(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the DICOM series of an examination: what each is, and the number with which `--series` picks it."""
-    from napari_brain_tumor.cli.console import note, print_table, say
-    from napari_brain_tumor.io import list_series
-
     listed = list_series(case)
     if as_json:
         say(json.dumps([_plain(entry) for entry in listed], indent=2))
@@ -34,9 +35,6 @@ def series(
 
 
 def _table(listed: "list[Series]") -> "Table":
-    from napari_brain_tumor.io.dicom import size_words, slice_words, time_words
-    from napari_brain_tumor.io.table import Table
-
     titles = ("Number", "Description", "Plane", "Pixels", "Slices", "Agent", "Times", "Type", "Scanned", "Role")
     rows = (
         (

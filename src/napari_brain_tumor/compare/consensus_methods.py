@@ -133,8 +133,7 @@ def consensus_job(
 ) -> Job[Consensus]:
     """Do the same as `find_consensus`, as a job with progress."""
     if method not in METHODS:
-        msg = f"There is no consensus {method!r}. Ask for one of: {', '.join(METHODS)}."
-        raise ComparisonError(msg)
+        raise ComparisonError(f"There is no consensus {method!r}. Ask for one of: {', '.join(METHODS)}.")
     raters = gather(segmentations, resample=resample)
     masks: dict[Region, npt.NDArray[np.bool_]] = {}
     results: dict[Region, _Joined] = {}

@@ -78,6 +78,5 @@ def check_region(raters: Raters, region: Region) -> None:
 
 def _segmentation_named(raters: Raters, name: str) -> Labels:
     if name not in raters.segmentations:
-        msg = f"There is no segmentation {name!r}. Name one of: {', '.join(raters.names)}."
-        raise ComparisonError(msg)
+        raise ComparisonError(f"There is no segmentation {name!r}. Name one of: {', '.join(raters.names)}.")
     return raters.segmentations[name].data

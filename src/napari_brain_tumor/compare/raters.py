@@ -118,11 +118,9 @@ def _check_names(segmentations: Mapping[str, Any], reference: str | None) -> Non
         msg = f"Segmentations to compare: {names}. Two or more of the same case are needed; add another one."
         raise ComparisonError(msg)
     if not all(name.strip() for name in segmentations):
-        msg = f"One of the segmentations has an empty name ({names}). Give each its own name."
-        raise ComparisonError(msg)
+        raise ComparisonError(f"One of the segmentations has an empty name ({names}). Give each its own name.")
     if reference is not None and reference not in segmentations:
-        msg = f"The reference {reference!r} is none of the segmentations. Name one of: {names}."
-        raise ComparisonError(msg)
+        raise ComparisonError(f"The reference {reference!r} is none of the segmentations. Name one of: {names}.")
 
 
 def _placed(name: str, segmentation: Segmentation, first: str, target: Grid, resample: bool) -> Segmentation:
@@ -146,11 +144,10 @@ def _common_regions(segmentations: Mapping[str, Segmentation]) -> tuple[Region, 
         listed = "; ".join(
             f"{name}: {', '.join(segmentation.known_regions) or 'none'}" for name, segmentation in segmentations.items()
         )
-        msg = (
+        raise LabelSchemaError(
             f"There is no region that all segmentations mark ({listed}). Compare those that share one, and name the "
             "schema of files whose numbers were read wrongly."
         )
-        raise LabelSchemaError(msg)
     return common
 
 

@@ -71,8 +71,7 @@ def slice_table(
     check_region(raters, region)
     indices = _indices(raters, names)
     if axis not in AXES:
-        msg = f"There are no {axis!r} slices. Ask for one of: {', '.join(AXES)}."
-        raise ComparisonError(msg)
+        raise ComparisonError(f"There are no {axis!r} slices. Ask for one of: {', '.join(AXES)}.")
     box = raters.box(region)
     if box is None:
         return ()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy.typing as npt
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from napari_brain_tumor.dataset.index import MadeBy
 from napari_brain_tumor.errors import UnreadableFileError
@@ -15,10 +15,8 @@ from napari_brain_tumor.io.packed import read_packed, write_packed
 FOLDER: Final = "drafts"
 
 
-class DraftRecord(BaseModel):
+class DraftRecord(BaseModel, extra="forbid", frozen=True):
     """What is known of a draft besides its labels."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     case: str
     label_sha256: str

@@ -73,11 +73,10 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
     path = path_inside(folder, case.image, named_by="The index")
     volumes = read_nifti(path)
     if len(volumes) != len(case.roles):
-        msg = (
+        raise DatasetError(
             f"{path} holds {len(volumes)} images, the index lists {', '.join(case.roles)}. It was changed by another "
             "program: restore the original, or remove the case and add it again."
         )
-        raise DatasetError(msg)
     _check_grid(volumes[0], case)
     slices = case.slices
     return Study(
@@ -109,11 +108,10 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
     volume = read_nifti(path)[0]
     _check_grid(volume, case)
     if voxels_sha256(volume.array) != case.label.sha256:
-        msg = (
+        raise DatasetError(
             f"{path} is not the label recorded in the index: it was changed by another program. To keep the change, "
             "relabel the case with that file; to undo it, restore the original."
         )
-        raise DatasetError(msg)
     classes, known = decode(volume.array.astype(np.uint8, copy=False))
     slices = case.slices
     segmentation = Segmentation(
@@ -132,8 +130,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
 def _check_grid(volume: Volume, case: CaseRecord) -> None:
     expected = case.grid.grid
     if not volume.grid.same_place(expected):
-        msg = (
+        raise DatasetError(
             f"{volume.path} lies on {volume.grid.describe()}, the index lists {expected.describe()}. It was changed by "
             "another program: restore the original, or remove the case and add it again."
         )
-        raise DatasetError(msg)

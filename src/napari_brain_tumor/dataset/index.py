@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from napari_brain_tumor.dataset.patients import patient_key
 from napari_brain_tumor.geometry import Grid, LengthUnit
@@ -42,16 +42,15 @@ def now() -> datetime:
 def _inside_the_folder(path: str) -> str:
     reason = outside_reason(path) or ("" if path.count("/") == 1 else "it is not one folder and one file")
     if reason:
-        msg = f"{path!r} must be folder/file inside the data set, but {reason}"
-        raise ValueError(msg)
+        raise ValueError(f"{path!r} must be folder/file inside the data set, but {reason}")
     return path
 
 
 RelativeFile = Annotated[str, AfterValidator(_inside_the_folder)]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Document(BaseModel, extra="forbid", frozen=True):
+    """A part of the index; it knows no entries but its own."""
 
 
 class GridRecord(_Document):
@@ -206,17 +205,15 @@ class CaseRecord(_Document):
     def _check(self) -> Self:
         channels = [self.sequences[role].channel for role in self.roles]
         if channels != list(range(len(channels))):
-            msg = (
+            raise ValueError(
                 f"case {self.id}: the channels of {', '.join(self.roles)} are {channels}, not 0 to {len(channels) - 1}"
             )
-            raise ValueError(msg)
         known = self.label.known_slices
         if known is not None and not all(0 <= k < self.grid.shape[known.axis] for k in known.numbers):
-            msg = (
+            raise ValueError(
                 f"case {self.id}: it has {self.grid.shape[known.axis]} slices, the labelled slices are given as "
                 f"{known.numbers}"
             )
-            raise ValueError(msg)
         return self
 
 
@@ -296,8 +293,7 @@ class DatasetIndex(_Document):
             patient = self.patients.get(case.patient_key)
             side = None if patient is None else patient.split
             if side != case.split:
-                msg = f"case {case.id} is on the side {case.split}, its patient {case.patient} on {side}"
-                raise ValueError(msg)
+                raise ValueError(f"case {case.id} is on the side {case.split}, its patient {case.patient} on {side}")
         return self
 
     @property
@@ -319,8 +315,7 @@ class DatasetIndex(_Document):
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
-        msg = f"{what} {repeated[0]} occurs more than once"
-        raise ValueError(msg)
+        raise ValueError(f"{what} {repeated[0]} occurs more than once")
 
 
 def case_id_from(name: str) -> str:

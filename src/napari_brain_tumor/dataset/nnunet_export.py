@@ -119,15 +119,13 @@ def export_nnunet(
     """
     place = named_path(raw) / target.folder
     if place.exists():
-        msg = f"{place} already exists. Remove it, or choose another number or name."
-        raise DatasetError(msg)
+        raise DatasetError(f"{place} already exists. Remove it, or choose another number or name.")
     split_file = _preprocessed_folder(named_path(raw), preprocessed) / target.folder / SPLITS_FILE
     reasons = {case.id: _reason(case, target) for case in dataset.index.cases}
     cases = [case for case in dataset.index.cases if not reasons[case.id]]
     left_out = {case: reason for case, reason in reasons.items() if reason}
     if not any(case.split != "test" for case in cases):
-        msg = f"No case of {dataset.name} can be exported for training: {_summary(left_out)}."
-        raise DatasetError(msg)
+        raise DatasetError(f"No case of {dataset.name} can be exported for training: {_summary(left_out)}.")
     split_text = _json_text(_splits(cases))
     _refuse_other_split(split_file, split_text)
     # A case may be known in part in one data set and fully in another: labels are the same for all cases of one.
@@ -158,11 +156,10 @@ def _preprocessed_folder(raw: Path, folder: str | PathLike[str] | None) -> Path:
 
 def _refuse_other_split(path: Path, text: str) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") != text:
-        msg = (
+        raise DatasetError(
             f"{path} holds another split, which nnU-Net would use for this data set. Remove it if its data set is "
             "gone, or choose another number."
         )
-        raise DatasetError(msg)
 
 
 def _reason(case: CaseRecord, target: NnunetTarget) -> str:

@@ -37,8 +37,7 @@ def patient_key(name: str) -> str:
     """
     plain = _plain(name)
     if not plain:
-        msg = f"{name!r} names no patient: give a name or number with at least one letter or digit."
-        raise DatasetError(msg)
+        raise DatasetError(f"{name!r} names no patient: give a name or number with at least one letter or digit.")
     for pattern in _VISITS:
         if (match := re.match(pattern, plain)) is not None:
             return match["patient"]

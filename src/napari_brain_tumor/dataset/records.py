@@ -28,8 +28,7 @@ def case_of(index: DatasetIndex, case_id: str) -> CaseRecord:
         if case.id == case_id:
             return case
     near = ", ".join(case.id for case in index.cases[:6]) + (" ..." if len(index.cases) > 6 else "")
-    msg = f"{index.name} has no case {case_id!r}. It has {near or 'none yet'}."
-    raise CaseNotFoundError(msg)
+    raise CaseNotFoundError(f"{index.name} has no case {case_id!r}. It has {near or 'none yet'}.")
 
 
 def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
@@ -37,11 +36,10 @@ def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
     used = {case.id.lower() for case in index.cases}
     case_id = requested or case_id_from(name)
     if case_id.lower() in used:
-        msg = (
+        raise DatasetError(
             f"{index.name} already has a case {case_id}. To replace its label, relabel it; for another examination "
             "use another id."
         )
-        raise DatasetError(msg)
     if case_id != case_id_from(case_id):
         msg = f"{case_id!r} cannot be an id: use letters, digits, _ and -, for example {case_id_from(case_id)!r}."
         raise DatasetError(msg)
@@ -56,8 +54,7 @@ def spelling(patient: str, key: str) -> str:
 def new_review(state: ReviewState, note: str, *, decided: bool = False) -> Review:
     """A review of now; raises `DatasetError` if there is no such state."""
     if state not in STATES:
-        msg = f"{state!r} is not a review state. Choose one of {', '.join(STATES)}."
-        raise DatasetError(msg)
+        raise DatasetError(f"{state!r} is not a review state. Choose one of {', '.join(STATES)}.")
     return Review(state=state, note=note, reviewed_at=now() if decided or state != "draft" else None)
 
 

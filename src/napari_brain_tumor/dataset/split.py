@@ -60,8 +60,7 @@ def side_named(text: str) -> Split:
     """The side that a person means by `val`, `validation`, `Train` and the like; raises `SplitError` for others."""
     side = _SIDES.get(text.strip().lower())
     if side is None:
-        msg = f"{text!r} is not a side of a split. Choose train, val or test."
-        raise SplitError(msg)
+        raise SplitError(f"{text!r} is not a side of a split. Choose train, val or test.")
     return side
 
 
@@ -144,10 +143,9 @@ def read_split_table(path: Path) -> tuple[SplitRow, ...]:
         raise SplitError(msg) from error
     if not raw or not set(_COLUMNS) <= set(raw[0]):
         columns = ", ".join(map(str, raw[0])) if raw else "no row"
-        msg = (
+        raise SplitError(
             f"The split {path.name} has {columns}; it needs the columns patient and split, and may have case and grade."
         )
-        raise SplitError(msg)
     rows = tuple(_row(entry, f"row {number} of {path.name}") for number, entry in enumerate(raw, start=2))
     _refuse_torn(rows, path.name)
     return rows
@@ -163,11 +161,10 @@ def given_rows(table: str | PathLike[str] | Sequence[SplitRow] | None) -> Sequen
 def checked_policy(seed: int, val_fraction: float, test_fraction: float) -> SplitPolicy:
     """The rule with these shares; raises `DatasetError` where they leave nothing to train on."""
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
-        msg = (
+        raise DatasetError(
             f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each must lie between 0 "
             "and 1, and together they must leave something to train on, for example 0.2 and 0."
         )
-        raise DatasetError(msg)
     return SplitPolicy(seed=seed, val_fraction=val_fraction, test_fraction=test_fraction)
 
 
@@ -219,23 +216,21 @@ def _refuse_contradiction(patients: Patients, newcomer: Newcomer, twins: Mapping
         other = patients[key].split
         side = other if side is None else side
         if other != side:
-            msg = (
+            raise SplitError(
                 f"{newcomer.case} shows the same examination as {case} of {key}, who is in {_SIDE_NAMES[other]}, but "
                 f"it would go to {_SIDE_NAMES[side]}. One examination on two sides makes every score too optimistic: "
                 f"give it the patient {key}; or, if they are different people, add it with not_same_as=[{case!r}]."
             )
-            raise SplitError(msg)
 
 
 def _refuse_move(patients: Patients, key: str, side: Split, who: str) -> None:
     patient = patients.get(key)
     if patient is not None and patient.split != side:
-        msg = (
+        raise SplitError(
             f"{key} is in {_SIDE_NAMES[patient.split]} since {patient.decided_at:%Y-%m-%d}, and {who} in "
             f"{_SIDE_NAMES[side]}. A patient's side is frozen, also after its cases were removed: models were trained "
             "and scored with it. Leave the side out, or begin a new data set for a new split."
         )
-        raise SplitError(msg)
 
 
 def _joined(patient: PatientRecord, other: str) -> PatientRecord:
@@ -264,5 +259,4 @@ def _refuse_torn(rows: Sequence[SplitRow], name: str) -> None:
         sides.setdefault(patient_key(row.patient), set()).add(row.split)
     torn = sorted(key for key, sides_of_patient in sides.items() if len(sides_of_patient) > 1)
     if torn:
-        msg = f"In {name} these patients are on two sides: {', '.join(torn[:8])}. Put each on one side."
-        raise SplitError(msg)
+        raise SplitError(f"In {name} these patients are on two sides: {', '.join(torn[:8])}. Put each on one side.")

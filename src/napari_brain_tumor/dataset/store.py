@@ -146,8 +146,9 @@ class CuratedDataset(StoredCases):
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"{place} cannot be created: {error.strerror or error}. Choose another place."
-            raise DatasetError(msg) from error
+            raise DatasetError(
+                f"{place} cannot be created: {error.strerror or error}. Choose another place."
+            ) from error
         _refuse_content(place)
         with locked(place, DEFAULT_TIMEOUT_S):
             _refuse_content(place)
@@ -294,12 +295,11 @@ class CuratedDataset(StoredCases):
             case = case_of(index, case_id)
             check_same_grid(case.id, segmentation, case.grid.grid)
             if based_on is not None and based_on != case.label.sha256:
-                msg = (
+                raise LabelChangedError(
                     f"The label of {case.id} was replaced since it was opened (version {case.label.version}, "
                     f"{case.label.made_at:%Y-%m-%d %H:%M} UTC). Nothing was changed: save yours to a file, open the "
                     "case again and compare."
                 )
-                raise LabelChangedError(msg)
             label = label_record(case.id, case.label.version + 1, truth, made_by)
             review = new_review(state, case.review.note if note is None else note)
             record = case.model_copy(update={"label": label, "review": review})
@@ -385,8 +385,7 @@ class CuratedDataset(StoredCases):
 def _refuse_content(folder: Path) -> None:
     """A folder may hold what an unfinished `create` left, nothing else."""
     if (folder / INDEX_FILE).exists():
-        msg = f"{folder} is a curated data set already. Open it, or choose another folder."
-        raise DatasetError(msg)
+        raise DatasetError(f"{folder} is a curated data set already. Open it, or choose another folder.")
     own = {*FOLDERS, LOCK_FILE, "dataset.json"}
     there = [p for p in folder.iterdir() if p.name not in own and not re.match(r"^\.[0-9a-f]{12}\.", p.name)]
     there += [p for name in FOLDERS if (folder / name).is_dir() for p in (folder / name).iterdir()]

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from napari_brain_tumor.dataset.index import CaseRecord
 from napari_brain_tumor.errors import UnreadableFileError
@@ -23,14 +23,12 @@ from napari_brain_tumor.study import Segmentation
 FOLDER: Final = "opinions"
 
 
-class StoredScore(BaseModel):
+class StoredScore(BaseModel, extra="forbid", frozen=True):
     """A model's labels for a case in numbers.
 
     `dice` is whole-volume, over the voxels whose truth is known; `uncertainty` is the mean entropy in bits, 0 to 1, of
     the whole tumour's probability along the tumour's border.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     case: str
     model: str

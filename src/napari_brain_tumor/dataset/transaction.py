@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from napari_brain_tumor.dataset.decathlon import dataset_text
 from napari_brain_tumor.dataset.index import DatasetIndex, RelativeFile
@@ -38,10 +38,8 @@ _OWN_DOCUMENTS: Final = (INDEX_FILE, DATASET_FILE, JOURNAL_FILE)
 Write = Callable[[Path], Any]
 
 
-class _Journal(BaseModel):
+class _Journal(BaseModel, extra="forbid"):
     """Relative paths of the files that the change under way adds and drops."""
-
-    model_config = ConfigDict(extra="forbid")
 
     files: tuple[RelativeFile, ...]
 
@@ -59,18 +57,16 @@ def read_index(folder: Path) -> DatasetIndex:
         content = read_regular(path)
     except UnreadableFileError as error:
         hint = "Create one there, or give the folder that holds index.json."
-        msg = f"{folder} is not a curated data set. {error} {hint}"
-        raise DatasetError(msg) from error
+        raise DatasetError(f"{folder} is not a curated data set. {error} {hint}") from error
     try:
         return DatasetIndex.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        msg = (
+        raise DatasetError(
             f"{path} does not describe a valid data set, {where}: {first['msg']}. Undo what was changed in it by hand, "
             "or open it with the version of this program that wrote it."
-        )
-        raise DatasetError(msg) from error
+        ) from error
 
 
 @contextmanager
@@ -88,11 +84,10 @@ def locked(folder: Path, timeout_s: float) -> Iterator[None]:
         lock = FileLock(folder / LOCK_FILE)
         lock.acquire(timeout=timeout_s)
     except Timeout as error:
-        msg = (
+        raise DatasetBusyError(
             f"Another process has been writing to {folder} for {timeout_s:g} seconds. Nothing was changed: wait until "
             "it is done, or close the other program."
-        )
-        raise DatasetBusyError(msg) from error
+        ) from error
     except OSError as error:
         msg = f"{folder} cannot be written to ({error.strerror or error}). Check that it exists, and its permissions."
         raise DatasetError(msg) from error
@@ -188,11 +183,10 @@ def _remove_temporaries(folder: Path, names: Iterable[str]) -> None:
 def _refuse_strangers(folder: Path, files: Iterable[str]) -> None:
     there = sorted(file for file in files if (folder / file).exists())
     if there:
-        msg = (
+        raise DatasetError(
             f"{folder / there[0]} already exists, but is not part of the data set. It is left unchanged: move it "
             "away, or give the case another id."
         )
-        raise DatasetError(msg)
 
 
 def _read_journal(folder: Path) -> _Journal | None:

@@ -41,11 +41,10 @@ class Truth:
 
     def __post_init__(self) -> None:
         if self.known.shape != self.segmentation.data.shape or self.known.dtype != np.bool_:
-            msg = (
+            raise DimensionError(
                 f"The known voxels are {self.known.dtype} of shape {self.known.shape}; expected a bool array of the "
                 f"labels' shape {self.segmentation.data.shape}."
             )
-            raise DimensionError(msg)
 
     @property
     def is_complete(self) -> bool:
@@ -110,11 +109,10 @@ def truth_of(
 def check_same_grid(study_name: str, segmentation: Segmentation, grid: Grid) -> None:
     """Raise `GridMismatchError` if a label does not lie on the grid of its scan."""
     if not segmentation.grid.same_place(grid):
-        msg = (
+        raise GridMismatchError(
             f"The label of {study_name} lies on {segmentation.grid.describe()}, the scan on {grid.describe()}. "
             "A label lies on the grid of its scan: save or resample it there first."
         )
-        raise GridMismatchError(msg)
 
 
 def encode(truth: Truth) -> Labels:
@@ -165,11 +163,10 @@ def _is_present(label: LabelRecord, region: Region) -> bool:
 def _check_classes(segmentation: Segmentation) -> None:
     unknown = sorted(label_values(segmentation.data) - {0, 1, 2, 3, RESECTION_CAVITY})
     if unknown:
-        msg = (
+        raise LabelSchemaError(
             f"{segmentation.name} holds {unknown}; a data set uses the classes 1 edema, 2 non-enhancing, 3 enhancing, "
             "4 resection cavity. Open the file with its schema: open_segmentation(path, schema=...)."
         )
-        raise LabelSchemaError(msg)
 
 
 def _slices_mask(shape: tuple[int, ...], known: Sequence[int] | KnownSlices) -> Mask:
@@ -177,11 +174,10 @@ def _slices_mask(shape: tuple[int, ...], known: Sequence[int] | KnownSlices) -> 
     count = shape[slices.axis]
     wrong = [k for k in slices.numbers if not 0 <= k < count]
     if wrong:
-        msg = (
+        raise DimensionError(
             f"The labels have slices 0 to {count - 1} along axis {slices.axis}; the labelled slices are given as "
             f"{wrong}."
         )
-        raise DimensionError(msg)
     mask = np.zeros(shape, dtype=bool)
     mask[(slice(None),) * slices.axis + (list(slices.numbers),)] = True
     return mask

@@ -159,11 +159,10 @@ def _truth(case: Case, settings: ScoringSettings) -> Segmentation:
         return _prediction_of(case, case.truth, settings.schema or case.schema, settings)
     truth = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
     if truth is None:
-        msg = (
+        raise UnreadableFileError(
             f"No truth was found for {case.name}. Put its segmentation beside its scans (<case>_seg.nii.gz), "
             "or name the file or folder that holds it: truth=, in the shell --truth."
         )
-        raise UnreadableFileError(msg)
     return truth
 
 
@@ -172,8 +171,7 @@ def _prediction_of(case: Case, place: Path, schema: str | None, settings: Scorin
     path = _matching(case, place)
     if path is None:
         expected = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
-        msg = f"{place} holds no segmentation of {case.name}. It should be called {expected}."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{place} holds no segmentation of {case.name}. It should be called {expected}.")
     return _opened(lambda spacing: open_segmentation(path, schema, spacing_mm=spacing), settings)
 
 

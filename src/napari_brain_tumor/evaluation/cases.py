@@ -129,8 +129,9 @@ def match_by_name(folder: Path, name: str) -> Path | None:
     exact = [path for path in fitting if short_name(path) == name]
     if len(exact or fitting) > 1:
         names = ", ".join(path.name for path in fitting)
-        msg = f"Several segmentations of {name} lie in {folder}: {names}. Keep only one of them there."
-        raise LabelSchemaError(msg)
+        raise LabelSchemaError(
+            f"Several segmentations of {name} lie in {folder}: {names}. Keep only one of them there."
+        )
     if fitting:
         return (exact or fitting)[0]
     return folder if [p.patient for p in slices_in(folder) if p.masks] == [name] else None
@@ -182,11 +183,10 @@ def is_curated(place: Path) -> bool:
 
 def _on_side(cases: Sequence[Case], side: str) -> tuple[Case, ...]:
     if not any(case.side for case in cases):
-        msg = (
+        raise UnreadableFileError(
             f"side={side!r} selects from a split, and these cases have none. Give a table, split=FILE, or a "
             "curated data set."
         )
-        raise UnreadableFileError(msg)
     wanted_side = side_named(side)
     selected = tuple(case for case in cases if case.side == wanted_side)
     if not selected:
@@ -227,11 +227,10 @@ def _cases_at(place: Path) -> list[Case]:
         return [Case(place, short_name(place), dataset)]
     cases = [Case(found.path, found.name, found.dataset) for found in case_folders(place)]
     if not cases:
-        msg = (
+        raise UnreadableFileError(
             f"{place} holds no case. Give case folders or files, a folder of case folders, or one with imagesTr and "
             "labelsTr."
         )
-        raise UnreadableFileError(msg)
     return cases
 
 
@@ -241,11 +240,10 @@ def _with_patients(cases: Sequence[Case], patients: Patients, side: str | None, 
         sides = sorted({row.side for rows in patients.values() for row in rows if row.side})
         listed = [(case, row) for case, row in listed if row is not None and row.side == side]
         if not listed:
-            msg = (
+            raise UnreadableFileError(
                 f"None of the {len(cases)} cases is on the side {side!r} of {table}, whose column split has "
                 f"{', '.join(sides) or 'nothing'}. Check the names of the cases and of the side."
             )
-            raise UnreadableFileError(msg)
     return tuple(
         case if row is None else replace(case, dataset=row.dataset or case.dataset, patient=row.patient)
         for case, row in listed
@@ -255,10 +253,9 @@ def _with_patients(cases: Sequence[Case], patients: Patients, side: str | None, 
 def _row(case: Case, rows: Sequence[_Listed], table: str) -> _Listed | None:
     fitting = [row for row in rows if row.dataset == case.dataset] or list(rows)
     if len({row.patient for row in fitting}) > 1 or len({row.side for row in fitting}) > 1:
-        msg = (
+        raise UnreadableFileError(
             f"{table} has {len(fitting)} rows for {case.name} that differ. Keep one, or name its dataset as its folder."
         )
-        raise UnreadableFileError(msg)
     return fitting[0] if fitting else None
 
 
@@ -274,8 +271,7 @@ def _check_names(cases: Sequence[Case]) -> None:
     for (dataset, name), count in Counter((case.dataset, case.name) for case in cases).items():
         if count > 1:
             places = ", ".join(str(case.path) for case in cases if (case.dataset, case.name) == (dataset, name))
-            msg = f"{count} cases are called {name}: {places}. Give their folders different names."
-            raise UnreadableFileError(msg)
+            raise UnreadableFileError(f"{count} cases are called {name}: {places}. Give their folders different names.")
 
 
 def _with_truth(cases: Sequence[Case], truth: Path) -> tuple[Case, ...]:

@@ -36,8 +36,7 @@ def compared_methods(models: Models, predictions: Mapping[str, AnyPath]) -> tupl
         weights_of(method)  # raises now where a model is missing, not after the first case
     names = [method.name for method in methods]
     if not methods:
-        msg = "There is nothing to evaluate. Name models, or folders of predictions."
-        raise ModelNotFoundError(msg)
+        raise ModelNotFoundError("There is nothing to evaluate. Name models, or folders of predictions.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         msg = f"Several models are called {', '.join(twice)}. Give them names of their own, for example new=FOLDER."
@@ -50,8 +49,7 @@ def check_fits(methods: Sequence[ComparedMethod], request: SegmentRequest) -> No
     for name in ("seeds", "thresholds"):
         value = getattr(request, name)
         if value and not any(getattr(fitting_request(method, request), name) for method in methods if method.model):
-            msg = f"None of {', '.join(method.name for method in methods)} takes {name}. Leave them out."
-            raise OptionError(msg)
+            raise OptionError(f"None of {', '.join(method.name for method in methods)} takes {name}. Leave them out.")
 
 
 def fitting_request(method: ComparedMethod, request: SegmentRequest) -> SegmentRequest:

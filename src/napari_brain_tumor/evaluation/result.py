@@ -176,8 +176,7 @@ class Evaluation:
 def check_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise `SaveError` if results are in the folder already and may not be replaced, or it is a file."""
     if folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file; results go to a folder. Give another name."
-        raise SaveError(msg)
+        raise SaveError(f"{folder} is a file; results go to a folder. Give another name.")
     # Segmentations beside unfinished cases are those of the evaluation that goes on.
     results = FILES if (folder / UNFINISHED).exists() else (*FILES, PREDICTIONS)
     there = [name for name in results if (folder / name).exists()]

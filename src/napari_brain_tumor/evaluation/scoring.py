@@ -222,8 +222,7 @@ def _raise_if_nothing(finished: Sequence[FinishedCase], refused: Sequence[Refuse
     if len(refused) == 1:
         raise refused[0].error
     reasons = "\n".join(f"{refusal.what}: {refusal.reason}" for refusal in refused)
-    msg = f"Nothing could be scored.\n{reasons}"
-    raise BrainTumorError(msg)
+    raise BrainTumorError(f"Nothing could be scored.\n{reasons}")
 
 
 def _about(

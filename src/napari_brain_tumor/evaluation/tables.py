@@ -48,8 +48,7 @@ def rows_of(text: str) -> tuple[CaseScores, ...]:
     """The rows of `scores_csv`'s text; raises `ValueError` for any other text."""
     columns, rows = read_csv_text(text)
     if columns != COLUMNS:
-        msg = f"its columns are {', '.join(columns) or 'none'}"
-        raise ValueError(msg)
+        raise ValueError(f"its columns are {', '.join(columns) or 'none'}")
     return tuple(map(_row, rows))
 
 

@@ -40,19 +40,17 @@ def connect(address: str, timeout_s: float = 10.0) -> "Client":
     try:
         from distributed import Client
     except ImportError as error:
-        msg = (
+        raise ClusterError(
             "Working on several machines needs dask.distributed, which is not installed. "
             'Install it with: pip install "napari-brain-tumor[cluster]"'
-        )
-        raise ClusterError(msg) from error
+        ) from error
     try:
         return Client(address, timeout=timeout_s, name=_PACKAGE)
     except (OSError, TimeoutError, ValueError) as error:
-        msg = (
+        raise ClusterError(
             f"No scheduler answers at {address} within {timeout_s:g} s ({error}). Start one with `dask scheduler`; it "
             "prints its address, such as tcp://10.0.0.5:8786."
-        )
-        raise ClusterError(msg) from error
+        ) from error
 
 
 class ClusterExecutor:
@@ -156,11 +154,10 @@ class _Run:
         if time.monotonic() - self._looked < _REFRESH_SECONDS:
             return
         if self._client.status != "running":
-            msg = (
+            raise ClusterError(
                 "The connection to the scheduler was lost. Start it again, then run the same command with "
                 "--skip-existing: finished cases are skipped."
             )
-            raise ClusterError(msg)
         self._threads = dict(self._client.nthreads())
         fresh = set(self._threads) - self._checked
         if fresh:
@@ -222,16 +219,14 @@ def _check(client: "Client", workers: set[str], place: str) -> None:
             raise ClusterError(msg)
         if isinstance(installed, str) and installed != own_version:
             versions_differ = f"has {_PACKAGE} {installed}, here it is {own_version}"
-            msg = f"The worker {address} {versions_differ}. Install the same version there."
-            raise ClusterError(msg)
+            raise ClusterError(f"The worker {address} {versions_differ}. Install the same version there.")
     sees = client.run(os.path.exists, place, workers=addresses, on_error="return")
     blind = [address for address, installed in sees.items() if installed is False]
     if blind and os.path.exists(place):
-        msg = (
+        raise ClusterError(
             f"{place} is not there on the worker {blind[0]}. Workers read and write the files themselves: put them in "
             "a folder that every machine has under the same path."
         )
-        raise ClusterError(msg)
 
 
 # On the worker --------------------------------------------------------------------------------------------------------

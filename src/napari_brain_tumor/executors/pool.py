@@ -124,8 +124,7 @@ class _Run:
                 return self._followed(job, number)
             except WorkerDiedError as error:
                 if attempt == ATTEMPTS:
-                    msg = f"The case was tried {ATTEMPTS} times. {error}"
-                    raise WorkerDiedError(msg) from error
+                    raise WorkerDiedError(f"The case was tried {ATTEMPTS} times. {error}") from error
         raise AssertionError
 
     def _followed(self, job: Job[Any], number: int) -> Any:

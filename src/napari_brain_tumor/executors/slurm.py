@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import ClusterError
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-class SlurmProfile(BaseModel):
+class SlurmProfile(BaseModel, extra="forbid", frozen=True):
     """What one Slurm job of workers asks for, and how many such jobs there are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     jobs: Annotated[int, Field(ge=1, description="Maximum number of Slurm jobs.")] = 1
     cores: Annotated[int, Field(ge=1, description="Cores per job.")]
@@ -71,8 +69,7 @@ def read_profile(path: Path) -> SlurmProfile:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
         known = ", ".join(SlurmProfile.model_fields)
-        msg = f"The Slurm profile {path} is not right: {wrong}. Its entries are {known}."
-        raise ClusterError(msg) from error
+        raise ClusterError(f"The Slurm profile {path} is not right: {wrong}. Its entries are {known}.") from error
 
 
 @contextmanager
@@ -89,11 +86,10 @@ def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
         from dask_jobqueue import SLURMCluster
         from distributed import Client
     except ImportError as error:
-        msg = (
+        raise ClusterError(
             "Workers through Slurm need dask-jobqueue, which is not installed. "
             'Install it with: pip install "napari-brain-tumor[cluster]"'
-        )
-        raise ClusterError(msg) from error
+        ) from error
     finally:
         # To import dask-jobqueue makes Ctrl-C a SystemExit, which nobody here waits for.
         if threading.current_thread() is threading.main_thread():
@@ -101,8 +97,7 @@ def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
     try:
         cluster = SLURMCluster(**profile.options())
     except (OSError, ValueError, TypeError, RuntimeError) as error:
-        msg = f"The scheduler for Slurm's workers could not be started: {error}"
-        raise ClusterError(msg) from error
+        raise ClusterError(f"The scheduler for Slurm's workers could not be started: {error}") from error
     with cluster, Client(cluster) as client:
         _submit(cluster, profile.jobs)
         yield client
@@ -113,8 +108,7 @@ def _submit(cluster: Any, jobs: int) -> None:
         cluster.scale(jobs=jobs)
         cluster.sync(cluster._correct_state)
     except (OSError, RuntimeError) as error:
-        msg = (
+        raise ClusterError(
             f"Slurm did not take the job: {error}. The script that was handed to sbatch:\n{cluster.job_script()}"
             "Check partition, account, memory and walltime in the profile."
-        )
-        raise ClusterError(msg) from error
+        ) from error

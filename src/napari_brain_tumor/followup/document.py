@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import UnreadableFileError, VisitError
 from napari_brain_tumor.followup.facts import VisitFacts
@@ -22,10 +22,8 @@ USER = "the user"
 """What told a date that stands in the document."""
 
 
-class VisitEntry(BaseModel):
+class VisitEntry(BaseModel, extra="forbid", frozen=True):
     """One examination: paths are relative to the document's folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     case: str = Field(min_length=1)
     """Folder or file of the scans, as `open_study` takes it."""
@@ -49,10 +47,8 @@ class VisitEntry(BaseModel):
     """What images cannot tell."""
 
 
-class VisitsDocument(BaseModel):
+class VisitsDocument(BaseModel, extra="forbid", frozen=True):
     """The visits of one patient, in order where dates are not known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
     visits: tuple[VisitEntry, ...] = Field(min_length=1)
@@ -64,8 +60,7 @@ def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
     try:
         content = read_regular(place).decode("utf-8")
     except (UnreadableFileError, UnicodeDecodeError) as error:
-        msg = f"{place.name} is not a JSON document of visits: {error}"
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(f"{place.name} is not a JSON document of visits: {error}") from error
     try:
         return VisitsDocument.model_validate_json(content)
     except ValidationError as error:
@@ -117,11 +112,10 @@ def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
     study = open_study(folder / entry.case, entry.roles, series=entry.series, resample=entry.resample)
     segmentation = open_segmentation(folder / entry.segmentation, entry.label_schema)
     if not study.grid.same_place(segmentation.grid):
-        msg = (
+        raise VisitError(
             f"{entry.segmentation} lies on {segmentation.grid.describe()}, the scans of {entry.case} on "
             f"{study.grid.describe()}. Give the scans on which the labels were drawn."
         )
-        raise VisitError(msg)
     date = date_of(study) if entry.date is None else FoundDate(entry.date, USER)
     name = entry.name or study.name or short_name(Path(entry.case))
     visit = Visit(name, segmentation, replace(study, name=name), date, entry.facts)

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 Steroids = Literal["none", "reduced", "stable", "increased"]
 ClinicalStatus = Literal["stable or improved", "worse"]
@@ -22,10 +22,8 @@ CLINICAL: Final[dict[ClinicalStatus, str]] = {
 """How the patient is, in words."""
 
 
-class VisitFacts(BaseModel):
+class VisitFacts(BaseModel, extra="forbid", frozen=True):
     """Facts of one visit; whatever is left out counts as not known, and nothing is guessed in its stead."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     baseline: bool = False
     """Whether this is the visit to compare with: the first after radiotherapy, or the last before a new treatment."""

@@ -97,8 +97,7 @@ class FollowUp:
         for series in self.series:
             if series.key == key:
                 return series
-        msg = f"There is no series {key!r}; there are {[series.key for series in self.series]}."
-        raise KeyError(msg)
+        raise KeyError(f"There is no series {key!r}; there are {[series.key for series in self.series]}.")
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Every size of every visit, as a `pandas.DataFrame`; the columns are those of the CSV."""

@@ -47,12 +47,11 @@ class MatchSettings:
 
     def __post_init__(self) -> None:
         if self.tolerance_mm < 0 or not 0 < self.least_overlap <= 1 or not self.changed > 0:
-            msg = (
+            raise VisitError(
                 f"A tolerance of {self.tolerance_mm} mm, an overlap of {self.least_overlap} and a change of "
                 f"{self.changed} are not valid: give a tolerance of at least 0, an overlap above 0 and up to 1, and a "
                 "change above 0."
             )
-            raise VisitError(msg)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -175,8 +175,7 @@ def _executed(method: Any, images: list[Any], start: RigidTransform) -> tuple[fl
     except RuntimeError as error:
         if "samples" in str(error).lower() or "overlap" in str(error).lower():
             return np.inf, start
-        msg = f"The scans could not be registered: {str(error).strip().splitlines()[-1]}"
-        raise RegistrationError(msg) from error
+        raise RegistrationError(f"The scans could not be registered: {str(error).strip().splitlines()[-1]}") from error
     return float(method.GetMetricValue()), _from_itk(transform)
 
 

@@ -48,8 +48,7 @@ def save_plot(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
 
     target = Path(path)
     if target.suffix.lower() not in (".png", ".svg"):
-        msg = f"The plot cannot be written as {target.name}. End it with .png or .svg."
-        raise SaveError(msg)
+        raise SaveError(f"The plot cannot be written as {target.name}. End it with .png or .svg.")
     figure = Figure(figsize=(7, 5), dpi=120, layout="constrained", facecolor="white")
     draw_follow_up(figure, follow_up)
     # Without a date two runs give the same bytes.

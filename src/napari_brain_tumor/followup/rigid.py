@@ -23,8 +23,7 @@ class RigidTransform:
         rotation = matrix[:3, :3]
         proper = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) and np.linalg.det(rotation) > 0
         if matrix.shape != (4, 4) or not proper:
-            msg = f"A rigid transform is a 4x4 matrix with a proper rotation, got {matrix.tolist()}."
-            raise RegistrationError(msg)
+            raise RegistrationError(f"A rigid transform is a 4x4 matrix with a proper rotation, got {matrix.tolist()}.")
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
 

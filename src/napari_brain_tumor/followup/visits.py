@@ -77,27 +77,23 @@ def in_order(visits: Sequence[Visit]) -> tuple[Visit, ...]:
         return tuple(sorted(visits, key=lambda visit: visit.day or datetime.date.min))  # stable within a day
     if known != sorted(known):
         undated = ", ".join(visit.name for visit in visits if visit.day is None)
-        msg = (
+        raise VisitError(
             f"The dates that are known contradict the order of the visits, and {undated} has none. Give its date, or "
             "put the visits in order."
         )
-        raise VisitError(msg)
     return tuple(visits)
 
 
 def _check(visits: Sequence[Visit]) -> None:
     if not visits:
-        msg = "No visit was given. Give at least one examination with its segmentation."
-        raise VisitError(msg)
+        raise VisitError("No visit was given. Give at least one examination with its segmentation.")
     names = [visit.name for visit in visits]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        msg = f"Two visits are called {', '.join(twice)}. Give each visit its own name."
-        raise VisitError(msg)
+        raise VisitError(f"Two visits are called {', '.join(twice)}. Give each visit its own name.")
     baselines = [visit.name for visit in visits if visit.facts.baseline]
     if len(baselines) > 1:
-        msg = f"{' and '.join(baselines)} are all called the baseline. Only one visit can be it."
-        raise VisitError(msg)
+        raise VisitError(f"{' and '.join(baselines)} are all called the baseline. Only one visit can be it.")
 
 
 def baseline_index(visits: Sequence[Visit]) -> int:
@@ -134,8 +130,7 @@ def parse_date(text: str) -> datetime.date:
     """A date from `2025-01-31` or `20250131`; raises `VisitError` for anything else."""
     parsed = _date_in(text)
     if parsed is None:
-        msg = f"{text!r} is not a date. Give year, month and day: 2025-01-31."
-        raise VisitError(msg)
+        raise VisitError(f"{text!r} is not a date. Give year, month and day: 2025-01-31.")
     return parsed
 
 

@@ -10,16 +10,6 @@ import torch
 from napari_brain_tumor.errors import DeviceError
 from napari_brain_tumor.inference.memory import free_host_bytes
 
-__all__ = [
-    "DeviceInfo",
-    "available_devices",
-    "check_bfloat16",
-    "cpu_has_bfloat16",
-    "fast_dtype",
-    "free_bytes",
-    "resolve_device",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
@@ -81,8 +71,7 @@ def check_bfloat16(device: torch.device) -> None:
     """Raise `DeviceError` if the hardware does not compute in bfloat16 itself, which would be slower than float32."""
     has = cpu_has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
     if not has:
-        msg = f"The device {device} does not support bfloat16 in hardware. Leave the precision at 'auto'."
-        raise DeviceError(msg)
+        raise DeviceError(f"The device {device} does not support bfloat16 in hardware. Leave the precision at 'auto'.")
 
 
 _BFLOAT16_FLAGS: Final = {"avx512_bf16", "amx_bf16", "bf16"}

@@ -4,8 +4,6 @@ from importlib import import_module
 
 from napari_brain_tumor.inference.memory import DeviceMemory
 
-__all__ = ["list_devices", "list_memory"]
-
 
 def list_devices() -> list[tuple[str, str, str]]:
     """Name, label and reason of each device that is present, the one that `"auto"` takes first.

@@ -26,8 +26,6 @@ from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.neighbours import neighbours_of
 from napari_brain_tumor.progress import Job, Progress, part_of
 
-__all__ = ["Engine", "fold_batch_norms"]
-
 logger = logging.getLogger(__name__)
 
 _SLICES_PER_BATCH: Final = {"cpu": 4, "mps": 32, "cuda": 64}
@@ -135,11 +133,10 @@ class Engine:
             cpu = torch.device("cpu")
             dtype = fast_dtype(cpu)
             return Engine(_copy_on_cpu(self.network, dtype), self.dims, cpu, dtype, self.window), 1, "the CPU"
-        msg = (
+        raise OutOfMemoryError(
             "Memory ran out on the CPU with one slice or window at a time. Close other programs, "
             "or choose a smaller model."
         )
-        raise OutOfMemoryError(msg)
 
     @torch.inference_mode()
     def _infer(self, network: nn.Module, batch: torch.Tensor, *, flips: bool) -> torch.Tensor:

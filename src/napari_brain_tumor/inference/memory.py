@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["DeviceMemory", "free_host_bytes", "freed_memory_kept", "return_freed_memory"]
-
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Options of mallopt."""
 _LARGEST_FROM_HEAP: Final = 32 * 2**20

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import nn
 
 from napari_brain_tumor.errors import SaveError
@@ -26,8 +26,6 @@ from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.models.cards import Card
 from napari_brain_tumor.progress import run_job
 
-__all__ = ["ForwardTimes", "engine_in", "forward_times"]
-
 logger = logging.getLogger(__name__)
 
 _CPU: Final = torch.device("cpu")
@@ -37,10 +35,8 @@ _ROUNDS: Final = 3
 _MOST_KEPT: Final = 200
 
 
-class ForwardTimes(BaseModel):
+class ForwardTimes(BaseModel, extra="forbid", frozen=True):
     """What a small input took on one core of a processor, in seconds, in both precisions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     processor: str
     torch: str
@@ -50,9 +46,7 @@ class ForwardTimes(BaseModel):
     bfloat16: float = Field(gt=0)
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Document(BaseModel, extra="forbid", frozen=True):
     format: Literal[1] = 1
     times: tuple[ForwardTimes, ...]
 

@@ -16,8 +16,6 @@ import torch
 
 from napari_brain_tumor.models.neighbours import stacked_slices
 
-__all__ = ["SliceVolume", "every_second", "slice_blocks", "suspect_slices"]
-
 _MARGIN: Final = 4
 _WIDE_MARGIN: Final = 8
 """Pixels that are kept around the head or brain; the wider one where every slice is computed as a whole."""

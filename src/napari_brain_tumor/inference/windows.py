@@ -5,8 +5,6 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blending_weights", "plan_windows"]
-
 
 def plan_windows(shape: tuple[int, ...], window: tuple[int, ...], overlap: float = 0.5) -> list[tuple[slice, ...]]:
     """Index of every window: they cover the whole shape, evenly spread, the first and last at its borders.

@@ -218,8 +218,7 @@ class _TaskFailedError(Exception):  # never leaves this file
 
 def _raise_if_cancelled(job: WorkerJob) -> None:
     if job.cancelled:
-        msg = "Cancelled. Nothing was changed."
-        raise CancelledError(msg)
+        raise CancelledError("Cancelled. Nothing was changed.")
 
 
 class _Child:

@@ -68,8 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
     def check(temporary: Path) -> None:
         if temporary.read_bytes() != content:
-            msg = "it did not read back the same"
-            raise SaveError(msg)
+            raise SaveError("it did not read back the same")
 
     write_atomically(path, lambda temporary: temporary.write_bytes(content), check)
 
@@ -136,11 +135,10 @@ def _flush_folders(parts: Sequence[Part]) -> None:
         except OSError as error:
             if error.errno in _CANNOT_FLUSH:
                 continue
-            msg = (
+            raise SaveError(
                 f"{parts[0].path} was written, but the disk did not confirm it: {error.strerror or error}. Check the "
                 "disk, then save again."
-            )
-            raise SaveError(msg) from error
+            ) from error
 
 
 class _CompleteError(Exception):
@@ -239,8 +237,7 @@ def _take_back(moved: Sequence[tuple[Path, Path]], error: BaseException | None) 
             left.append(target.name)
     if left and isinstance(error, Exception):
         reason = getattr(error, "strerror", None) or error
-        msg = (
+        raise _CompleteError(
             f"Saving stopped halfway: {reason}. New already: {', '.join(left)}; what belongs to it is still the "
             "earlier one. Save again, to another place if need be."
-        )
-        raise _CompleteError(msg) from error
+        ) from error

@@ -37,8 +37,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separ
     lines: list[list[Any]] = [list(columns)]
     for row in rows:
         if unknown := [key for key in row if key not in columns]:
-            msg = f"{unknown} are not columns of the table"
-            raise ValueError(msg)
+            raise ValueError(f"{unknown} are not columns of the table")
         lines.append([row.get(column) for column in columns])
     return "".join(f"{separator.join(map(_cell, line)) or _EMPTY_LINE}\n" for line in lines)
 
@@ -56,8 +55,7 @@ def read_csv_text(text: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
         columns = tuple(map(plain_text, reader.fieldnames or ()))
         rows = [{plain_text(key): plain_text(value or "") for key, value in row.items() if key} for row in reader]
     except csv.Error as error:
-        msg = f"it is not CSV text: {error}"
-        raise ValueError(msg) from error
+        raise ValueError(f"it is not CSV text: {error}") from error
     return columns, rows
 
 

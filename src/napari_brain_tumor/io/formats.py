@@ -170,8 +170,7 @@ def format_named(name: str) -> FileFormat:
         if entry.name == key:
             return entry
     known = ", ".join(entry.name for entry in saved_formats())
-    msg = f"No file format is called {name!r}. Segmentations are saved as {known}."
-    raise SaveError(msg)
+    raise SaveError(f"No file format is called {name!r}. Segmentations are saved as {known}.")
 
 
 def format_to_write(path: Path, name: str | None = None) -> FileFormat:
@@ -192,11 +191,10 @@ def format_to_write(path: Path, name: str | None = None) -> FileFormat:
     for entry in saved_formats():
         if suffix in (*entry.saved, *entry.also):
             return entry
-    msg = (
+    raise SaveError(
         f"{path.name} has a suffix that cannot be written. Use one of {', '.join(saved_suffixes())}, or a folder for "
         "<patient>_<k>_mask.tif files."
     )
-    raise SaveError(msg)
 
 
 def split_suffix(path: Path) -> tuple[str, str]:

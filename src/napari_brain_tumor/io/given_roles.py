@@ -41,21 +41,18 @@ def ordered_roles(
     ordered = _from_numbers(roles, count, what) if isinstance(roles, Mapping) else _from_order(roles, count, what)
     present = [role for role in ordered if role is not None]
     if not present:
-        msg = f"No role is given for any volume of {what}. Give the order: {HOW_TO_ORDER}."
-        raise RoleError(msg)
+        raise RoleError(f"No role is given for any volume of {what}. Give the order: {HOW_TO_ORDER}.")
     if len(set(present)) != len(present):
-        msg = f"{what}: a role is given twice in {', '.join(present)}. A study has one of each."
-        raise DuplicateRoleError(msg)
+        raise DuplicateRoleError(f"{what}: a role is given twice in {', '.join(present)}. A study has one of each.")
     return ordered
 
 
 def _from_order(roles: Sequence[str | None], count: int, what: str) -> tuple[Role | None, ...]:
     texts = [roles] if isinstance(roles, str) else list(roles)
     if len(texts) != count:
-        msg = (
+        raise RoleError(
             f"{what} holds {count} volumes, but {len(texts)} roles are given. Give one for each, None to leave it out."
         )
-        raise RoleError(msg)
     return tuple(None if text is None else role_named(text) for text in texts)
 
 
@@ -63,10 +60,8 @@ def _from_numbers(roles: Mapping[str, AnyPath | int], count: int, what: str) -> 
     ordered: list[Role | None] = [None] * count
     for text, number in roles.items():
         if not isinstance(number, int) or not 0 <= number < count:
-            msg = f"{what} holds volumes 0 to {count - 1}; roles names {number!r} for {text}."
-            raise RoleError(msg)
+            raise RoleError(f"{what} holds volumes 0 to {count - 1}; roles names {number!r} for {text}.")
         if ordered[number] is not None:
-            msg = f"{what}: volume {number} is given to {ordered[number]} and to {text}."
-            raise DuplicateRoleError(msg)
+            raise DuplicateRoleError(f"{what}: volume {number} is given to {ordered[number]} and to {text}.")
         ordered[number] = role_named(text)
     return tuple(ordered)

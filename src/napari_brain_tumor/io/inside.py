@@ -85,11 +85,10 @@ def path_inside(folder: Path, text: str, *, named_by: str, links: bool = False) 
     if not reason and not links and _leaves(folder, path):
         reason = "a link on the way leads out of the folder"
     if reason:
-        msg = (
+        raise OutsideFolderError(
             f"{named_by} names the file {text!r}, which is not inside {folder}: {reason}. Nothing was opened or "
             "changed. Correct the name if the file is yours; otherwise do not trust where it came from."
         )
-        raise OutsideFolderError(msg)
     return path
 
 
@@ -97,11 +96,10 @@ def refuse_links_outside(folder: Path, paths: tuple[Path, ...] | list[Path]) -> 
     """Raise `OutsideFolderError` where one of the paths below a folder leads out of it through a link."""
     for path in paths:
         if _leaves(folder, path):
-            msg = (
+            raise OutsideFolderError(
                 f"{path} is a link that leads out of {folder}. Nothing was opened or changed: copy what it leads to "
                 "into the folder, or remove the link."
             )
-            raise OutsideFolderError(msg)
 
 
 def _leaves(folder: Path, path: Path) -> bool:

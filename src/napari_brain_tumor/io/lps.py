@@ -29,8 +29,7 @@ def grid_of_header(
     try:
         return Grid(shape, affine, unit)
     except BrainTumorError as error:
-        msg = f"{name} has a damaged header: {error} Convert it again from its source."
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(f"{name} has a damaged header: {error} Convert it again from its source.") from error
 
 
 def matrix_in_lps(grid: Grid) -> tuple[Matrix, Matrix]:
@@ -49,6 +48,5 @@ def right_angled(directions: Matrix) -> Matrix:
         If they are not, which not every format can express.
     """
     if not np.allclose(directions.T @ directions, np.eye(3), atol=1e-4):
-        msg = "The axes of this grid are not at right angles, which MHA cannot store. Save as .nii.gz."
-        raise DimensionError(msg)
+        raise DimensionError("The axes of this grid are not at right angles, which MHA cannot store. Save as .nii.gz.")
     return directions

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tifffile
 
 from napari_brain_tumor.errors import LabelSchemaError, SaveError
-from napari_brain_tumor.io import nifti, tiff
+from napari_brain_tumor.io.formats import NIFTI, TIFF
 from napari_brain_tumor.label_schemas import LabelSchema, schema_named
 from napari_brain_tumor.labels import REGIONS, Region, labels_sha256
 from napari_brain_tumor.study import Segmentation
@@ -138,8 +138,7 @@ def require_meaning(path: Path, meaning: Meaning) -> None:
     """Raise `SaveError` if a file that was written does not say what its labels mean."""
     read = meaning_inside(path)
     if read is None or read.document != meaning.document:
-        msg = "it did not read back as it was written, the meaning of its labels differs"
-        raise SaveError(msg)
+        raise SaveError("it did not read back as it was written, the meaning of its labels differs")
 
 
 def _common(meanings: Sequence[Meaning | None]) -> Meaning | None:
@@ -160,9 +159,9 @@ def _entry(text: str | None) -> Any:
 
 def _text_inside(path: Path) -> str | None:
     try:
-        if nifti.is_nifti(path):
+        if NIFTI.fits(path):
             return _text_in_nifti(path)
-        if tiff.is_tif(path):
+        if TIFF.fits(path):
             return _text_in_tif(path)
         return _text_in_lines(path)
     except (OSError, EOFError, ValueError, zlib.error, struct.error, tifffile.TiffFileError):

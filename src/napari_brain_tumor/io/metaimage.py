@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
-from napari_brain_tumor.io.formats import METAIMAGE
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps, right_angled
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
@@ -64,11 +63,6 @@ class MetaImageHeader:
     data_file: Path | None
     grid: Grid
     notes: tuple[str, ...]
-
-
-def is_metaimage(path: Path) -> bool:
-    """Whether the file name ends in `.mha` or `.mhd`, in any case."""
-    return METAIMAGE.fits(path)
 
 
 def read_metaimage_header(path: Path) -> MetaImageHeader:
@@ -194,8 +188,7 @@ def _header(file: BinaryIO, path: Path) -> MetaImageHeader:
     fields = _Fields(_entries(file, path), path)
     dims = fields.whole("NDims")
     if dims not in (3, 4):
-        msg = f"{path.name} has {dims} dimensions; a sequence or segmentation has three."
-        raise DimensionError(msg)
+        raise DimensionError(f"{path.name} has {dims} dimensions; a sequence or segmentation has three.")
     sizes, channels = fields.wholes("DimSize", dims), fields.whole("ElementNumberOfChannels", "1")
     if dims == 4 and channels > 1 and sizes[3] > 1:
         msg = f"{path.name} has {channels} channels at each of {sizes[3]} times. Split it into single volumes first."
@@ -222,8 +215,7 @@ def _entries(file: BinaryIO, path: Path) -> dict[str, str]:
             what = "is empty. Copy or download it again." if file.tell() == 0 else (
                 "is not a MetaImage file: its header does not end with ElementDataFile. Convert it from its source."
             )  # fmt: skip
-            msg = f"{path.name} {what}"
-            raise UnreadableFileError(msg)
+            raise UnreadableFileError(f"{path.name} {what}")
         key, equals, value = line.decode("latin-1").partition("=")
         key = key.strip().lower()
         key = _SYNONYMS.get(key, key)

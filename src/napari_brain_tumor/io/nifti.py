@@ -62,11 +62,6 @@ class NiftiHeader:
     notes: tuple[str, ...]
 
 
-def is_nifti(path: Path) -> bool:
-    """Whether the file name ends in `.nii` or `.nii.gz`, in any case."""
-    return NIFTI.fits(path)
-
-
 def is_pair(path: Path) -> bool:
     """Whether the name is that of a header or of the voxels of a pair, and both files are there."""
     return any(_other(path, *ends) is not None for pair in _PAIRS for ends in (pair, pair[::-1]))
@@ -139,7 +134,7 @@ def _header(file: BinaryIO, path: Path) -> NiftiHeader:
         content = stream.read(_HEADER_BYTES)
     file.seek(0)
     data_file = None
-    if not is_nifti(path):
+    if not NIFTI.fits(path):
         data_file = voxels_of_pair(path)
         if data_file is None:
             msg = f"{path.name} is a header without voxels: the file .img of the same name is not beside it."
@@ -167,8 +162,7 @@ def _packing(file: BinaryIO) -> Packing:
 def _raw_header(content: bytes, path: Path, *, pair: bool) -> tuple[Any, bool]:
     """The header as nibabel mends it, and whether all three voxel sizes were there before."""
     if not content:
-        msg = f"{path.name} is empty. Copy or download it again."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{path.name} is empty. Copy or download it again.")
     size = int.from_bytes(content[:4], "little")
     is_second = 540 in (size, int.from_bytes(content[:4], "big"))
     kinds: Any = (nib.Nifti1Pair, nib.Nifti2Pair) if pair else (nib.Nifti1Image, nib.Nifti2Image)
@@ -212,11 +206,10 @@ def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (3, 4):
-        msg = (
+        raise DimensionError(
             f"{path.name} has {len(full)} dimensions {full}. A study is made of 3-D images, or of one 4-D file "
             "with a sequence per volume. Choose or convert the file that holds the scan itself."
         )
-        raise DimensionError(msg)
     return shape
 
 
@@ -238,8 +231,7 @@ def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str,
     if qform is not None:
         return forms, qform, ()
     if qform_code > 0:
-        msg = "its only matrix, the qform, is not that of a rotation."
-        raise ValueError(msg)
+        raise ValueError("its only matrix, the qform, is not that of a rotation.")
     note = "The header states no orientation (sform and qform codes are 0): left/right and the position are a guess."
     return forms, scale @ np.asarray(raw.get_base_affine(), dtype=np.float64), (note,)
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, UnreadableFileError, translated
 from napari_brain_tumor.geometry import Grid, LengthUnit
-from napari_brain_tumor.io.formats import NRRD
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
@@ -72,11 +71,6 @@ class NrrdHeader:
     data_file: Path | None
     grid: Grid
     notes: tuple[str, ...]
-
-
-def is_nrrd(path: Path) -> bool:
-    """Whether the file name ends in `.nrrd` or `.nhdr`, in any case."""
-    return NRRD.fits(path)
 
 
 def read_nrrd_header(path: Path) -> NrrdHeader:
@@ -154,8 +148,7 @@ def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:
             values = np.fromstring(content, np.float64, sep=" ")
     if len(values) != count:
         there = "other text" if odd else f"{len(values)} that can be read"
-        msg = f"{path.name} promises {count} numbers as text and holds {there}. Copy it again."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{path.name} promises {count} numbers as text and holds {there}. Copy it again.")
     with np.errstate(all="ignore"):
         typed = values.astype(header.dtype)
     if header.dtype.kind != "f" and not np.array_equal(typed, values):
@@ -197,8 +190,7 @@ def _lines(file: BinaryIO, path: Path) -> list[str]:
     first = file.readline(64)
     if not re.fullmatch(rb"NRRD000[1-5]\s*", first):
         what = "is empty. Copy or download it again." if not first else "is not a NRRD file of version 1 to 5."
-        msg = f"{path.name} {what}"
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{path.name} {what}")
     lines, left = [first.decode("ascii")], _HEADER_BYTES
     while True:
         line = file.readline(left)
@@ -249,11 +241,10 @@ def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -
         return None
     (axis,) = apart
     if kinds[axis] not in _STEPS and sizes[axis] > 1:
-        msg = (
+        raise DimensionError(
             f"{path.name} holds a {kinds[axis]} in each voxel; a sequence or segmentation holds one number. Convert it "
             "to single volumes first."
         )
-        raise DimensionError(msg)
     return axis
 
 

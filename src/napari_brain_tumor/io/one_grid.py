@@ -157,17 +157,15 @@ def _resampling_note(moved: tuple[Role, ...], reference: Role | None, target: Gr
 def _check_units(grids: Mapping[Role, Grid], target: Grid) -> None:
     other = [role for role, grid in grids.items() if grid.unit != target.unit]
     if other:
-        msg = (
+        raise GridMismatchError(
             f"{', '.join(other)} and the others do not all state the voxel size, so they cannot be brought onto one "
             "grid. Give it (spacing_mm), or open only those that state it."
         )
-        raise GridMismatchError(msg)
 
 
 def _check_covered(role: Role, covered: float, source: Grid, target: Grid) -> None:
     if covered == 0:
-        msg = (
+        raise GridMismatchError(
             f"{role} ({source.describe()}) lies nowhere on the grid that it was to be resampled onto "
             f"({target.describe()}). Are they from the same examination? Register it first, or leave it out."
         )
-        raise GridMismatchError(msg)

@@ -49,8 +49,7 @@ def write_packed(path: Path, labels: LayerLabels, document: str, *, private: boo
 
     def check(written: Path) -> None:
         if not np.array_equal(read_packed(written).labels, labels):
-            msg = "reading it back gives other labels"
-            raise SaveError(msg)
+            raise SaveError("reading it back gives other labels")
 
     def write(temporary: Path) -> None:
         if private:
@@ -76,8 +75,7 @@ def read_packed(path: Path) -> PackedLabels:
     """Labels and document; raises `UnreadableFileError` if the file is missing or damaged."""
     parts = _parts(path, "values", "start", "shape", "document")
     if parts is None:
-        msg = f"{path} is not there."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{path} is not there.")
     values, start, shape = parts["values"], parts["start"], parts["shape"]
     stop = start + values.shape if len(start) == values.ndim else start - 1
     if shape.shape != (3,) or start.shape != (3,) or (start < 0).any() or (stop > shape).any() or (stop < start).any():

@@ -12,6 +12,7 @@ from napari_brain_tumor.errors import DimensionError, LabelSchemaError, Unreadab
 from napari_brain_tumor.io import dicom, tiff
 from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.io.dicom.read_seg import meaning_of_segments, read_seg
+from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.meaning import Meaning, meaning_inside
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
 from napari_brain_tumor.io.sidecar import notes_in, read_sidecar
@@ -118,11 +119,10 @@ def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
     patients = [p for p in slices_in(folder) if p.masks]
     if len(patients) != 1:
         listed = ", ".join(p.patient for p in patients[:4]) or "none"
-        msg = (
+        raise UnreadableFileError(
             f"{folder.name} should hold <patient>_<k>_mask.tif files of one patient; patients found: {listed}. "
             "Open a label file, or the folder of one patient."
         )
-        raise UnreadableFileError(msg)
     return tiff.read_mask_slices(patients[0], spacing_mm)
 
 
@@ -172,8 +172,7 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
             return SCHEMAS["MSD"], ()  # nothing is marked, so every schema says the same
         if not doubt:
             raise
-        msg = f"{doubt} {error}"
-        raise LabelSchemaError(msg) from error
+        raise LabelSchemaError(f"{doubt} {error}") from error
     if dataset is not None or names_maker(name):
         return schema, ()
     what = ", ".join(map(str, sorted(present - {0})))
@@ -209,8 +208,7 @@ def _truth_path(place: Path) -> Path | None:
         return _truth_beside(place)
     if len(candidates) > 1:
         names = ", ".join(p.name for p in candidates)
-        msg = f"{place.name} has several segmentations: {names}. Open the right one by its path."
-        raise LabelSchemaError(msg)
+        raise LabelSchemaError(f"{place.name} has several segmentations: {names}. Open the right one by its path.")
     return candidates[0] if candidates else None
 
 
@@ -222,7 +220,7 @@ def _twins(place: Path) -> list[Path]:
 
 def _truth_beside(place: Path) -> Path | None:
     twin = place.with_name(f"{short_name(place)}_mask{place.suffix}")
-    if tiff.is_tif(place):
+    if TIFF.fits(place):
         return twin if twin.is_file() else None
     prefix = re.split(r"[_-](?=[^_-]*$)", short_name(place))[0]
     beside = [p for p in images_in(place.parent) if names_segmentation(p) and p.name.startswith(prefix)]

@@ -8,6 +8,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import dicom, tiff
 from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.io.case_names import folder_name, study_name
+from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, Roles, files_by_role
 from napari_brain_tumor.io.reading import (
     AnyPath,
@@ -213,8 +214,7 @@ def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequ
     if len(scans) == 1:
         return _open_file(scans[0], roles, spacing_mm)
     if roles is not None:
-        msg = f"{folder.name} is a folder of files, so roles must name a file each: {HOW_TO_NAME_FILES}."
-        raise RoleError(msg)
+        raise RoleError(f"{folder.name} is a folder of files, so roles must name a file each: {HOW_TO_NAME_FILES}.")
     return _open_named_files(folder, find_sequences(images), spacing_mm)
 
 
@@ -226,11 +226,10 @@ def _are_slices(slices: tiff.SliceFiles) -> bool:
 def _open_named_files(folder: Path, recognised: FoundSequences, spacing_mm: Spacing | None) -> Sequences:
     if not recognised.sequences:
         names = ", ".join(p.name for p in (*recognised.unrecognised, *recognised.segmentations)[:8])
-        msg = (
+        raise RoleError(
             f"No file in {folder.name} names its sequence: {names}. Names need a word such as t1, t1c, t2 or "
             f"flair; or state it: {HOW_TO_NAME_FILES}."
         )
-        raise RoleError(msg)
     notes = map(why_unrecognised, recognised.unrecognised)
     by_folder = (note for role, path in recognised.sequences.items() for note in _folder_notes(role, path))
     files = list(recognised.sequences.values())
@@ -251,7 +250,8 @@ def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: 
     if not contents.series:
         msg = (
             f"{place.name} holds no image of a supported format (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM "
-            f"series). Open the folder of one case. {' '.join(contents.notes)}"
+            "series). "
+            f"Open the folder of one case. {' '.join(contents.notes)}"
         )
         raise UnreadableFileError(msg.rstrip())
     series_by_role, notes = dicom.pick(contents, picks, place) if picks else dicom.candidates(contents, place)
@@ -278,7 +278,7 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
     if roles is None and not is_image(path) and dicom.is_dicom(path):
         return _open_dicom(path, None, spacing_mm)
     volumes = read_volumes(path, spacing_mm)
-    if tiff.is_tif(path):
+    if TIFF.fits(path):
         return sequences_of_channels(volumes, roles, short_name(path), study_name([path], path))
     if len(volumes) > 1:
         return sequences_of_volumes(volumes, roles, path)
@@ -287,7 +287,6 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
         doubt = roles_in(short_name(path)).doubt
         unclear = f"does not determine its sequence: {doubt}" if doubt else "does not say which sequence it is"
         what = "names a segmentation" if names_segmentation(path) else unclear
-        msg = f'The name {path.name} {what}. State it, for example roles={{"T1c": "{path.name}"}}.'
-        raise RoleError(msg)
+        raise RoleError(f'The name {path.name} {what}. State it, for example roles={{"T1c": "{path.name}"}}.')
     notes = _folder_notes(role, path) if roles is None else ()
     return named_sequences({role: volumes[0]}, study_name([path], path), notes)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import dicom, nifti, tiff
-from napari_brain_tumor.io.formats import DICOM, FORMATS, NIFTI_PAIR, image_suffixes, load
+from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd, tiff
+from napari_brain_tumor.io.formats import DICOM, FORMATS, METAIMAGE, NIFTI, NIFTI_PAIR, NRRD, TIFF, image_suffixes, load
 from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
@@ -41,8 +41,7 @@ def open_volumes(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[Vo
 def existing(path: AnyPath) -> Path:
     place = nifti.header_of_pair(named_path(path))
     if not place.exists():
-        msg = f"{place} does not exist. Check the spelling of the path."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{place} does not exist. Check the spelling of the path.")
     return place
 
 
@@ -77,6 +76,15 @@ def folders_within(folder: Path, depth: int = 3) -> list[Path]:
     return [folder, *(f for p in inner for f in folders_within(p, depth - 1))]
 
 
+def grid_of(path: Path) -> Grid | None:
+    """The grid of an image by its header alone; None of a format whose images have to be read for that."""
+    if NIFTI.fits(path) or nifti.is_pair(path):
+        return nifti.read_nifti_header(nifti.header_of_pair(path)).grid
+    if NRRD.fits(path):
+        return nrrd.read_nrrd_header(path).grid
+    return metaimage.read_metaimage_header(path).grid if METAIMAGE.fits(path) else None
+
+
 def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
     return tiff.find_slices([p for p in visible(folder) if p.is_file()])
 
@@ -91,7 +99,7 @@ def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
 
 
 def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
-    if tiff.is_tif(path):
+    if TIFF.fits(path):
         return tiff.read_tif(path, spacing_mm)
     file_format = next(
         (candidate for candidate in FORMATS if candidate.reader and candidate.fits(path)),
@@ -107,11 +115,10 @@ def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
     if spacing_mm is None:
         return volume
     if volume.grid.unit == "mm":
-        msg = (
+        raise GridMismatchError(
             f"{volume.name} has its own geometry ({volume.grid.describe()}), so spacing_mm={spacing_mm} is not "
             "used. Leave it out; if the header is wrong, correct the header first."
         )
-        raise GridMismatchError(msg)
     affine = volume.grid.affine @ np.diag([*tiff.checked_spacing(spacing_mm), 1.0])
     return replace(volume, grid=Grid(volume.grid.shape, affine, "mm"), layout=None)
 
@@ -128,11 +135,10 @@ def _single(path: Path, spacing_mm: Spacing | None) -> Volume:
         return with_spacing(_only_series(path), spacing_mm)
     volumes = read_volumes(path, spacing_mm)
     if len(volumes) > 1:
-        msg = (
+        raise DimensionError(
             f"{path.name} holds {len(volumes)} images, where one sequence was expected. Open it alone, with the roles "
             "of its volumes in order."
         )
-        raise DimensionError(msg)
     return volumes[0]
 
 

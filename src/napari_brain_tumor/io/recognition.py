@@ -6,6 +6,7 @@ from typing import Literal
 from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError, UnreadableFileError
 from napari_brain_tumor.io import dicom, nifti, tiff
 from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.io.formats import NIFTI, TIFF
 from napari_brain_tumor.io.reading import AnyPath, images_in, is_image, slices_in, visible
 from napari_brain_tumor.io.study_folder import (
     dataset_json,
@@ -50,7 +51,7 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
 
 def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
     path = nifti.header_of_pair(path)
-    if tiff.is_tif(path):
+    if TIFF.fits(path):
         match = tiff.find_slices([path])
         return None if not match else "segmentation" if match[0].masks else "study"
     if not is_image(path):
@@ -59,7 +60,7 @@ def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
         return "segmentation"
     if role_of_file(path, images_in(path.parent)) is not None:
         return "study"
-    return "study" if nifti.is_nifti(path) and _is_four_d_with_order(path) else None
+    return "study" if NIFTI.fits(path) and _is_four_d_with_order(path) else None
 
 
 def _is_four_d_with_order(path: Path) -> bool:

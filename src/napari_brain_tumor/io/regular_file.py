@@ -48,8 +48,7 @@ def open_regular(path: Path) -> BufferedReader:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        msg = f"{path} cannot be read: {reason}. Check the path and the permissions."
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(f"{path} cannot be read: {reason}. Check the path and the permissions.") from error
 
 
 def read_regular(path: Path, limit: int | None = None) -> bytes:
@@ -98,11 +97,10 @@ def file_beside(header: Path, name: str) -> Path:
     """
     name = name.removeprefix("./")  # as some programs write it
     if not is_plain_name(name):
-        msg = (
+        raise UnreadableFileError(
             f"{header.name} names {name[:100]!r} as the file of its voxels. Only a file that lies in the same folder "
             "is read: put it there and give its plain name in the header."
         )
-        raise UnreadableFileError(msg)
     place = header.parent / name
     try:
         target = place.resolve(strict=True)
@@ -122,5 +120,4 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
     kind = next((words for is_kind, words in _KINDS if is_kind(status.st_mode)), "not a file")
-    msg = f"{path} is {kind}, not an ordinary file. Give the file itself."
-    raise UnreadableFileError(msg)
+    raise UnreadableFileError(f"{path} is {kind}, not an ordinary file. Give the file itself.")

@@ -91,11 +91,10 @@ def role_named(text: str) -> Role:
     if assumed.role is not None and assumed.only_words and any(p.kind in _AGENT_KINDS for p in parts_of(str(text))):
         return assumed.role
     why = f" ({words.doubt})" if words.doubt else ""
-    msg = (
+    raise RoleError(
         f"{text!r} is not the name of a sequence{why}. Use T1 (also t1w, t1n), T1c (t1ce, t1gd, t1post), "
         "T2 (t2w) or FLAIR (t2f, t2-flair)."
     )
-    raise RoleError(msg)
 
 
 def role_of_description(

@@ -78,9 +78,8 @@ def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
     if len(distinct) < 2:
         return
     lines = "; ".join(f"{', '.join(members)}: {grid.describe()}" for members, grid in distinct)
-    msg = (
+    raise GridMismatchError(
         f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: prepare(PATH) "
         f'registers them and brings them onto one, resample="{FINEST}" does the latter alone; or open the '
         f"sequences of one grid by naming them, {HOW_TO_NAME_FILES}."
     )
-    raise GridMismatchError(msg)

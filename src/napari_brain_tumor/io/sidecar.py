@@ -162,11 +162,9 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
-    msg = f"a {type(value).__name__}"
-    raise TypeError(msg)
+    raise TypeError(f"a {type(value).__name__}")
 
 
 def _check_json(path: Path) -> None:
     if not _is_ours(_content(path)):
-        msg = "what was written does not read back"
-        raise SaveError(msg)
+        raise SaveError("what was written does not read back")

@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd
+from napari_brain_tumor.io.formats import METAIMAGE, NRRD
 from napari_brain_tumor.io.reading import slices_in
 from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.io.volume import file_stamp
@@ -102,9 +103,9 @@ def combined_sha256(hashes: Iterable[str]) -> str:
 def _voxel_files(header: Path) -> tuple[Path, ...]:
     if (voxels := nifti.voxels_of_pair(header)) is not None:
         return (voxels,)
-    if not (nrrd.is_nrrd(header) or metaimage.is_metaimage(header)):
+    if not (NRRD.fits(header) or METAIMAGE.fits(header)):
         return ()
-    read = nrrd.read_nrrd_header if nrrd.is_nrrd(header) else metaimage.read_metaimage_header
+    read = nrrd.read_nrrd_header if NRRD.fits(header) else metaimage.read_metaimage_header
     try:
         data_file = read(header).data_file
     except BrainTumorError:

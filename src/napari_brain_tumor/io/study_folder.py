@@ -12,18 +12,7 @@ from napari_brain_tumor.io.sequence_words import role_in_name, role_named, roles
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import ROLES, Role
 
-__all__ = [
-    "FoundSequences",
-    "dataset_json",
-    "dataset_labels",
-    "dataset_roles",
-    "find_sequences",
-    "names_segmentation",
-    "role_in_name",
-    "role_named",
-    "role_of_file",
-    "why_unrecognised",
-]
+__all__ = ["role_in_name", "role_named"]
 
 
 @dataclass(frozen=True, slots=True)

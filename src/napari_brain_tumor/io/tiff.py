@@ -21,7 +21,6 @@ import tifffile
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, UnreadableFileError, translated
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
 from napari_brain_tumor.study import Role, TifSlices
 from napari_brain_tumor.types import Array
@@ -63,11 +62,6 @@ class SliceFiles:
     masks: dict[int, Path]
 
 
-def is_tif(path: Path) -> bool:
-    """Whether the file name ends in `.tif` or `.tiff`, in any case."""
-    return TIFF.fits(path)
-
-
 def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
     """The patients whose `<patient>_<k>.tif` and `<patient>_<k>_mask.tif` files are among the paths.
 
@@ -85,11 +79,10 @@ def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
         files = slices.masks if match["mask"] else slices.images
         number = int(match["number"])
         if number in files:
-            msg = (
+            raise UnreadableFileError(
                 f"Two files claim to be slice {number} of {match['patient']}: {files[number].name} and {path.name}. "
                 "Remove one of them from the folder."
             )
-            raise UnreadableFileError(msg)
         files[number] = path
     return tuple(
         SliceFiles(s.patient, dict(sorted(s.images.items())), dict(sorted(s.masks.items())))
@@ -127,16 +120,14 @@ def read_mask_slices(slices: SliceFiles, spacing_mm: Spacing | None = None) -> V
     numbers = tuple(slices.images) or tuple(slices.masks)
     missing = [k for k in numbers if k not in slices.masks]
     if missing:
-        msg = (
+        raise UnreadableFileError(
             f"{slices.patient} has no mask for slice {', '.join(map(str, missing[:8]))}"
             f"{' ...' if len(missing) > 8 else ''}: {len(numbers)} slices, {len(slices.masks)} masks. "
             f"Add {slices.patient}_{missing[0]}_mask.tif, or open the slices alone."
         )
-        raise UnreadableFileError(msg)
     stack = _stack({k: slices.masks[k] for k in numbers})
     if stack.ndim != 3:
-        msg = f"The masks of {slices.patient} have {stack.shape[-1]} channels; a mask has one."
-        raise DimensionError(msg)
+        raise DimensionError(f"The masks of {slices.patient} have {stack.shape[-1]} channels; a mask has one.")
     if slices.images:
         _check_same_size(stack, next(iter(slices.images.values())), slices.patient)
     folder = next(iter(slices.masks.values())).parent
@@ -202,11 +193,10 @@ def _stack(files: dict[int, Path]) -> Array:
             raise DimensionError(msg)
         if pages and page[0].shape != pages[0].shape:
             first = next(iter(files.values())).name
-            msg = (
+            raise GridMismatchError(
                 f"{path.name} is {_size(page[0])}, {first} is {_size(pages[0])}. "
                 "The slices of one patient have one size: remove or export the odd one again."
             )
-            raise GridMismatchError(msg)
         pages.append(page[0])
     return np.stack(pages)
 
@@ -214,11 +204,10 @@ def _stack(files: dict[int, Path]) -> Array:
 def _check_same_size(masks: Array, image: Path, patient: str) -> None:
     rows, columns = _read_page_stack(image).shape[1:3]
     if masks.shape[1:3] != (rows, columns):
-        msg = (
+        raise GridMismatchError(
             f"The masks of {patient} have {masks.shape[2]}x{masks.shape[1]} pixels, its slices {columns}x{rows}. "
             "A mask lies on its slice: export it again at the slice's size."
         )
-        raise GridMismatchError(msg)
 
 
 def _channels(
@@ -292,11 +281,10 @@ def _as_stack(values: Array, axes: str, path: Path) -> Array:
         return values[np.newaxis]
     if plain == 3 and not (axes.startswith("S") or axes[0] in "C"):
         return values
-    msg = (
+    raise DimensionError(
         f"{path.name} has axes {axes} with shape {values.shape}. Expected a slice (Y, X), a colour slice "
         "(Y, X, 3) or a stack of such slices (Z first)."
     )
-    raise DimensionError(msg)
 
 
 def _checked_bytes(path: Path) -> bytes:

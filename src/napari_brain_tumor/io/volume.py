@@ -111,8 +111,7 @@ def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
         For NaN, fractions, negative values or values above 255.
     """
     if array.size == 0:
-        msg = f"{what} holds no voxel at all."
-        raise DimensionError(msg)
+        raise DimensionError(f"{what} holds no voxel at all.")
     if array.dtype == np.uint8:
         return array
     if not np.isfinite(array).all():
@@ -133,11 +132,10 @@ def _rounded(array: Array, what: str) -> Array:
     away = np.abs(array - values)
     count = int(np.count_nonzero(away > LABEL_TOLERANCE))
     if count:
-        msg = (
+        raise LabelSchemaError(
             f"{what} holds {count} values that are not whole numbers, such as {array.flat[int(away.argmax())]:.6g}, so "
             "it is an image or a probability map, not labels. Open it as an image, or threshold it first."
         )
-        raise LabelSchemaError(msg)
     return values
 
 
@@ -145,6 +143,5 @@ def file_bytes(path: Path) -> bytes:
     """What is in a file; raises `UnreadableFileError` where it cannot be read or is empty."""
     content = read_regular(path)
     if not content:
-        msg = f"{path.name} is empty (0 bytes). Copy or download it again."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{path.name} is empty (0 bytes). Copy or download it again.")
     return content

@@ -23,16 +23,14 @@ def sequences_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) ->
     """The volumes of a 4-D file by the roles that are given, else by the `dataset.json` beside it."""
     volume_roles = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
     if volume_roles is None:
-        msg = (
+        raise RoleError(
             f"{path.name} holds {len(volumes)} volumes and no dataset.json gives their order. Give it: {HOW_TO_ORDER}."
         )
-        raise RoleError(msg)
     if len(volume_roles) != len(volumes):
-        msg = (
+        raise RoleError(
             f"{path.name} holds {len(volumes)} volumes, its dataset.json names {len(volume_roles)}. "
             f"Give the order: {HOW_TO_ORDER}."
         )
-        raise RoleError(msg)
     by_role = {role: volume for role, volume in zip(volume_roles, volumes, strict=True) if role is not None}
     if len(by_role) != sum(role is not None for role in volume_roles):
         msg = f"{path.name}: a role is given to two volumes in {volume_roles}. A study has one of each."
@@ -57,12 +55,11 @@ def sequences_of_channels(channels: Sequence[Volume], roles: Roles, name: str, c
         channel_roles = (role_in_name(name),) if len(channels) == 1 else ()
     by_role = {role: channel for role, channel in zip(channel_roles, channels, strict=False) if role is not None}
     if not by_role:
-        msg = (
+        raise RoleError(
             f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not say which "
             "sequence it is. "
             'State it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
         )
-        raise RoleError(msg)
     distinct, dropped = _without_repeats(by_role)
     return named_sequences(distinct, case, (*notes, *dropped))
 

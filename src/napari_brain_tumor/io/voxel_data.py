@@ -184,11 +184,10 @@ def _check_possible(path: Path, packing: Packing, promised: int, skip: int, avai
         raise UnreadableFileError(_cut_short(path, promised, max(0, most * available - skip), most > 1))
     memory = _installed_memory()
     if memory is not None and promised > memory:
-        msg = (
+        raise UnreadableFileError(
             f"{path.name} promises {promised / 1e9:.0f} GB of voxels, more than the {memory / 1e9:.0f} GB of memory of "
             "this computer. Is its header correct? Crop or resample the image elsewhere first."
         )
-        raise UnreadableFileError(msg)
 
 
 def _installed_memory() -> int | None:

@@ -99,11 +99,10 @@ def _case_of(segmentation: Segmentation, record: Record, options: SaveOptions) -
     named = {"sub": _label(options.subject, "sub"), "ses": _label(options.session, "ses")}
     subject, session = named["sub"] or known.get("sub"), named["ses"] or known.get("ses")
     if not subject:
-        msg = (
+        raise SaveError(
             f"{segmentation.name} is not from a BIDS data set, so its subject is not known. Name it: "
             "--subject 01 in the shell, subject='01' in Python; --session and session where there are several."
         )
-        raise SaveError(msg)
     entities = {"sub": subject} | ({"ses": session} if session else {})
     entities |= {key: known[key] for key in _OF_SCAN if key in known}
     return _Case(entities, first, scans, None if first is None else data_set_root(first))

@@ -38,11 +38,10 @@ def _output(
 ) -> Output:
     grid = segmentation.grid
     if grid.unit != "mm":
-        msg = (
+        raise SpacingUnknownError(
             f"{target.suffix} files always state millimetres, but the voxel size of this study is not known. Save as "
             ".nii.gz or .tif, or open the study with spacing_mm=(x, y, z)."
         )
-        raise SpacingUnknownError(msg)
     values = options.schema.encode(segmentation.data)
     meaning = Meaning.of(segmentation, options.schema)
     content = as_bytes(values, grid, {KEY: meaning.text})

@@ -99,8 +99,7 @@ def nifti_output(segmentation: Segmentation, target: Path, options: SaveOptions)
 def require(condition: bool, problem: str) -> None:
     """Raise `SaveError` with the problem if a file did not read back as it was meant."""
     if not condition:
-        msg = f"it did not read back as it was written, {problem}"
-        raise SaveError(msg)
+        raise SaveError(f"it did not read back as it was written, {problem}")
 
 
 def _header(values: Array, grid: Grid, layout: FileLayout) -> Any:

@@ -77,11 +77,10 @@ def region_surface(segmentation: Segmentation, region: Region, axes: Axes = "RAS
     """
     grid = segmentation.grid
     if grid.unit != "mm":
-        msg = (
+        raise SpacingUnknownError(
             "Surfaces are written in millimetres, but the voxel size of this study is not known. Open the study with "
             "spacing_mm=(x, y, z)."
         )
-        raise SpacingUnknownError(msg)
     mesh = mask_mesh(region_mask(segmentation.data, region), grid.spacing)
     return None if mesh is None else _in_world(mesh.vertices, mesh.faces, grid, axes)
 
@@ -108,8 +107,7 @@ def _output(
     }
     if not surfaces:
         missing = ", ".join(options.regions or segmentation.known_regions)
-        msg = f"{target.name} was not saved: the labels of {segmentation.name} contain no {missing}."
-        raise SaveError(msg)
+        raise SaveError(f"{target.name} was not saved: the labels of {segmentation.name} contain no {missing}.")
     places = _places(target, tuple(surfaces), alone=len(options.regions) == 1)
     parts = []
     for region, surface in surfaces.items():

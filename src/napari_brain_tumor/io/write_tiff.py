@@ -69,21 +69,19 @@ def _refuse_to_replace_truth(folder: Path, names: Sequence[str]) -> None:
     """Masks of the same names that say nothing of us are somebody's annotation: the patient's folder was chosen."""
     there = [name for name in names if (folder / name).exists()]
     if there and not read_sidecar(folder) and meaning_inside(folder) is None:
-        msg = (
+        raise SaveError(
             f"{folder} holds {len(there)} masks that were not written by this program, such as {there[0]}. They are "
             "left as they are: choose another folder, or move them away first."
         )
-        raise SaveError(msg)
     patient = names[0].rsplit("_", 2)[0]
     others = [
         path.name for path in sorted(folder.glob(f"{glob.escape(patient)}_*_mask.tif*")) if path.name not in names
     ]
     if others:
-        msg = (
+        raise SaveError(
             f"{folder} holds {len(others)} masks of other slices of {patient}, such as {others[0]}: together with the "
             "new ones they would be a mixture. Choose another folder, or move them away first."
         )
-        raise SaveError(msg)
 
 
 def _mask_names(segmentation: Segmentation) -> list[str]:

@@ -60,11 +60,10 @@ def require_one_grid(study: Study, segmentation: Segmentation, what: str) -> Non
         That is to show them, such as `"A figure"`.
     """
     if not study.grid.same_place(segmentation.grid):
-        msg = (
+        raise GridMismatchError(
             f"The study lies on {study.grid.describe()}, the segmentation on {segmentation.grid.describe()}. "
             f"{what} needs both on one grid: open the scans that were segmented."
         )
-        raise GridMismatchError(msg)
 
 
 def view_of(study: Study, segmentation: Segmentation, roles: Iterable[Role]) -> View:

@@ -87,8 +87,7 @@ class VolumeTable:
             if row.key == key:
                 return row
         reason = "The labels do not mark" if key in self.undetermined else "This table has no row"
-        msg = f"{reason} {key!r}; known are {[row.key for row in self.rows]}."
-        raise KeyError(msg)
+        raise KeyError(f"{reason} {key!r}; known are {[row.key for row in self.rows]}.")
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """One row for each class and each region, as a `pandas.DataFrame`."""

@@ -87,8 +87,7 @@ class LogitCounts:
             If there are no voxels.
         """
         if not self.voxels:
-            msg = "Reliability needs voxels, but none were counted. Count those of at least one case."
-            raise ValueError(msg)
+            raise ValueError("Reliability needs voxels, but none were counted. Count those of at least one case.")
         probabilities = 1 / (1 + np.exp(-_CENTRES / temperature))
         bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
         total = self.counts.sum(axis=0)

@@ -29,11 +29,10 @@ def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans")
     _require_same_unit(segmentation, grid, whose)
     own, other = to_ras(segmentation.grid), to_ras(grid)
     if not own.target.same_place(other.target):
-        msg = (
+        raise GridMismatchError(
             f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. They can only "
             f"be compared on the same grid: resample the segmentation onto {whose}."
         )
-        raise GridMismatchError(msg)
     turned = np.ascontiguousarray(other.undo(own.apply(segmentation.data)))
     return replace(segmentation, data=turned, grid=grid)
 
@@ -58,18 +57,16 @@ def resampled_onto(segmentation: Segmentation, grid: Grid, *, whose: str = "the 
     except GridMismatchError:
         moved = resample(segmentation.data, segmentation.grid, grid, nearest=True)
     if segmentation.data.any() and not moved.any():
-        msg = (
+        raise GridMismatchError(
             f"No label of {segmentation.name} ({segmentation.grid.describe()}) lies on the grid of {whose} "
             f"({grid.describe()}). Are they from the same examination? Register it first, or leave it out."
         )
-        raise GridMismatchError(msg)
     return replace(segmentation, data=moved, grid=grid)
 
 
 def _require_same_unit(segmentation: Segmentation, grid: Grid, whose: str) -> None:
     if segmentation.grid.unit != grid.unit:
-        msg = (
+        raise SpacingUnknownError(
             f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. Give the "
             "voxel size of the cases that do not state it: spacing_mm=(x, y, z)."
         )
-        raise SpacingUnknownError(msg)

@@ -137,21 +137,19 @@ def region_dice(truth: Segmentation, predicted: Segmentation) -> dict[Region, fl
 def require_same_grid(truth: Segmentation, predicted: Segmentation) -> None:
     """Raise `GridMismatchError` where two segmentations differ by more than a fraction of a voxel in place."""
     if not truth.grid.same_place(predicted.grid):
-        msg = (
+        raise GridMismatchError(
             f"{truth.name} lies on {truth.grid.describe()}; {predicted.name} on {predicted.grid.describe()}. "
             "They can only be compared on the same grid: resample one of them onto the other's."
         )
-        raise GridMismatchError(msg)
 
 
 def require_same_shape(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
     """Raise `GridMismatchError` where two masks differ in shape."""
     if truth.shape != predicted.shape:
-        msg = (
+        raise GridMismatchError(
             f"The truth has shape {truth.shape}, the prediction {predicted.shape}. "
             "Masks of one shape are needed: resample one of them onto the other's grid."
         )
-        raise GridMismatchError(msg)
 
 
 def _fraction(part: int, whole: int) -> float | None:

@@ -11,8 +11,6 @@ from torch.nn import functional
 
 from napari_brain_tumor.models.blocks import Dims
 
-__all__ = ["SteadyBatchNorm2d", "SteadyBatchNorm3d", "steady_batch_norm"]
-
 _MOMENTUM = 0.1
 
 

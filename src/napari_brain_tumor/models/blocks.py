@@ -9,23 +9,7 @@ from torch.nn import functional
 
 from napari_brain_tumor.models.configurations import Dims
 
-__all__ = [
-    "Dims",
-    "Norm",
-    "context_of",
-    "convolution",
-    "double_convolution",
-    "folded",
-    "max_pooling",
-    "normalisation",
-    "normed_convolution",
-    "padded_to",
-    "preactivated_convolution",
-    "resized",
-    "through_skips",
-    "unfolded",
-    "up_convolution",
-]
+__all__ = ["Dims"]
 
 Norm = Literal["batch", "instance"] | None
 

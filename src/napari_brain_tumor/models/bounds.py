@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["LARGEST_CARD_BYTES", "LARGEST_WEIGHTS_BYTES", "MOST_PARAMETERS", "MOST_ROLES", "arguments_beyond_bounds"]
-
 LARGEST_CARD_BYTES: Final = 4 * 2**20
 LARGEST_WEIGHTS_BYTES: Final = 8 * 2**30
 MOST_PARAMETERS: Final = 1_000_000_000

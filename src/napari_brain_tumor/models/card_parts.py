@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.bounds import arguments_beyond_bounds
@@ -12,8 +12,7 @@ from napari_brain_tumor.study import Role
 
 def _within_bounds(arguments: dict[str, Any]) -> dict[str, Any]:
     if beyond := arguments_beyond_bounds(arguments):
-        msg = f"asks for {beyond}"
-        raise ValueError(msg)
+        raise ValueError(f"asks for {beyond}")
     return arguments
 
 
@@ -21,10 +20,8 @@ Arguments = Annotated[dict[str, Any], AfterValidator(_within_bounds)]
 """Keywords of an architecture."""
 
 
-class Metrics(BaseModel):
+class Metrics(BaseModel, extra="forbid"):
     """Results on a validation set, for one subset of roles."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dataset: str
     roles: list[Role]
@@ -50,10 +47,8 @@ class Metrics(BaseModel):
         return own is other if own is None or other is None else max(own, other) <= 2 * min(own, other)
 
 
-class TrainingRecord(BaseModel):
+class TrainingRecord(BaseModel, extra="forbid"):
     """What a network was trained on, and how."""
-
-    model_config = ConfigDict(extra="forbid")
 
     datasets: list[str]
     cases: int
@@ -66,10 +61,8 @@ class TrainingRecord(BaseModel):
     went on with the patients of both sides. Empty where they are of these weights."""
 
 
-class Calibration(BaseModel):
+class Calibration(BaseModel, extra="forbid"):
     """How far the probabilities of one region could be believed on validation cases, before and after calibration."""
-
-    model_config = ConfigDict(extra="forbid")
 
     temperature: float = Field(gt=0)
     """The region's logits are divided by it (Guo 2017, arXiv:1706.04599): above 1 the network was too sure."""
@@ -80,10 +73,8 @@ class Calibration(BaseModel):
     """That it was fitted on."""
 
 
-class PrecisionCheck(BaseModel):
+class PrecisionCheck(BaseModel, extra="forbid"):
     """What computing in fewer bits changes beside float32, on validation cases."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cases: int = Field(gt=0)
     dice_change: dict[Region, float]
@@ -97,10 +88,8 @@ class PrecisionCheck(BaseModel):
         return self.agreement >= 0.995 and all(abs(change) <= 0.002 for change in self.dice_change.values())
 
 
-class Member(BaseModel):
+class Member(BaseModel, extra="forbid"):
     """One network of an ensemble: what its own card said of it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     architecture: str

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.home import home_folder
@@ -28,10 +28,8 @@ _FIRST_LISTED = ("ensemble", "unet")
 """Lists begin with the default and with the quickest of the best."""
 
 
-class Card(BaseModel):
+class Card(BaseModel, extra="forbid"):
     """Everything but the weights: the card alone rebuilds the network and its preprocessing."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: Literal[1] = 1
     name: str
@@ -175,10 +173,8 @@ class Card(BaseModel):
         return "the model may find less"
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(BaseModel, frozen=True):
     """An installed model: its name, the folder of its checkpoint, its card."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     folder: Path
@@ -243,20 +239,17 @@ def read_card(folder: Path) -> Card:
     """The card of a checkpoint folder; raises `CheckpointError` where it is missing or not valid."""
     path = folder / CARD_FILE
     if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
-        msg = f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}.")
     try:
         if (size := path.stat().st_size) > LARGEST_CARD_BYTES:
             msg = f"The card {path} has {size:,} bytes, more than any card: it is not read. Get the model again."
             raise CheckpointError(msg)
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"The card {path} cannot be read: {error}. Install the model again."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"The card {path} cannot be read: {error}. Install the model again.") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        msg = f"The card {path} does not describe a checkpoint of this version: {problems}."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"The card {path} does not describe a checkpoint of this version: {problems}.") from error
 
 
 def list_models() -> list[ModelInfo]:

@@ -22,8 +22,6 @@ from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE, ShippedFil
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor.models.tensor_shapes import check_shapes, largest_file, read_shapes
 
-__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "shapes_of", "write_card"]
-
 
 def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
     """The network of a checkpoint, in float32 on the CPU, ready to infer.
@@ -69,12 +67,11 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
     file = ShippedFile.of(content)
     digest = file.sha256
     if digest != model.card.weights_sha256:
-        msg = (
+        raise CheckpointError(
             f"The weights of {model.name} are not the ones its card was written for (SHA-256 {digest[:12]}..., "
             f"the card says {model.card.weights_sha256[:12]}...). The file was changed or damaged: install the model "
             "again."
         )
-        raise CheckpointError(msg)
     if model.bundled:
         read_manifest().check(model.name, file)
     try:
@@ -99,12 +96,11 @@ def _shipped_model(card: Card, member: Member) -> ModelInfo:
     folder = BUNDLED / member.shipped
     model = ModelInfo(name=member.shipped, folder=folder, card=read_card(folder), bundled=True)
     if model.card.weights_sha256 != member.weights_sha256:
-        msg = (
+        raise CheckpointError(
             f"{card.name} was made with other weights of {member.shipped} (SHA-256 {member.weights_sha256[:12]}...) "
             f"than are installed ({model.card.weights_sha256[:12]}...). Install the package again, or build the "
             "ensemble again."
         )
-        raise CheckpointError(msg)
     return model
 
 
@@ -128,11 +124,10 @@ def shapes_of(card: Card) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         network = _network(card)
     if sum(parameter.numel() for parameter in network.parameters()) > MOST_PARAMETERS:
-        msg = (
+        raise CheckpointError(
             f"The card of {card.name} describes a network with more than {MOST_PARAMETERS:,} parameters: it is not "
             "built. Get the model again."
         )
-        raise CheckpointError(msg)
     elsewhere = tuple(f"members.{number}." for number, member in enumerate(card.members) if member.shipped)
     state = network.state_dict()
     return {name: tuple(t.shape) for name, t in state.items() if not elsewhere or not name.startswith(elsewhere)}
@@ -207,16 +202,14 @@ def write_card(model: ModelInfo, card: Card) -> ModelInfo:
         If it cannot be written; the earlier card is then still there.
     """
     if card.weights_sha256 != model.card.weights_sha256:
-        msg = (
+        raise CheckpointError(
             f"The new card of {model.name} is of other weights (SHA-256 {card.weights_sha256[:12]}... instead of "
             f"{model.card.weights_sha256[:12]}...). Save weights and card together: save_checkpoint."
         )
-        raise CheckpointError(msg)
 
     def check(part: Path) -> None:
         if Card.model_validate_json(part.read_text(encoding="utf-8")) != card:
-            msg = "the card did not read back the same"
-            raise SaveError(msg)
+            raise SaveError("the card did not read back the same")
 
     write_atomically(model.folder / CARD_FILE, lambda part: part.write_text(_card_text(card), encoding="utf-8"), check)
     return model.model_copy(update={"card": card})
@@ -236,10 +229,9 @@ def remove_checkpoint(model: ModelInfo) -> None:
     """
     if model.bundled or model.folder.parent != models_folder():
         where = "ships with the package" if model.bundled else f"lies in {model.folder}, not in {models_folder()}"
-        msg = (
+        raise CheckpointError(
             f"{model.name} {where} and is not removed. Only models that were trained or imported into that folder are."
         )
-        raise CheckpointError(msg)
     if model.folder.is_symlink():
         model.folder.unlink()
         return

@@ -15,8 +15,6 @@ from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.blocks import context_of
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices, with_neighbours
 
-__all__ = ["Calibrated", "Ensemble", "SliceBySlice"]
-
 _SLICES_AT_ONCE = 8
 
 
@@ -109,11 +107,10 @@ class Ensemble(nn.Module):
         """Sides of the input that no member has to pad, where all members tell theirs."""
         neighbours = {neighbours_of(member) for member in members}
         if len(neighbours) > 1:
-            msg = (
+            raise CheckpointError(
                 f"The members see {sorted(neighbours)} neighbouring slices; those of an ensemble for slices must "
                 "see as many."
             )
-            raise CheckpointError(msg)
         with_neighbours(self, neighbours.pop())
         weights = torch.tensor(shares if shares is not None else [[1.0]] * len(members), dtype=torch.float32)
         self.register_buffer("log_shares", (weights / weights.sum(0)).log(), persistent=False)

@@ -4,18 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = [
-    "CONFIGURATIONS",
-    "NEIGHBOURS",
-    "ORIGINS",
-    "Configuration",
-    "Dims",
-    "Origin",
-    "current_name",
-    "origin_of",
-    "size_of",
-]
-
 NEIGHBOURS: Final = "neighbours"
 """Name of the argument in cards and recipes."""
 

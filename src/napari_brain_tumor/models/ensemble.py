@@ -13,8 +13,6 @@ from napari_brain_tumor.models.card_parts import Member, Metrics
 from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 
-__all__ = ["save_ensemble"]
-
 _KEPT = ("architecture", "arguments", "calibration", "training", "metrics", "weights_sha256")
 _SHARED = ("roles", "optional_roles", "regions", "preprocessing", "thresholds")
 """What the cards of the members must agree in: what goes into the networks and what comes out."""
@@ -63,8 +61,7 @@ def save_ensemble(
         cannot be read, or a cascade has a network for volumes.
     """
     if len(models) < 2:
-        msg = f"An ensemble needs two models or more; {len(models)} was given. Name the others too."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"An ensemble needs two models or more; {len(models)} was given. Name the others too.")
     dims = max(model.card.dims for model in models)
     first = next(model for model in models if model.card.dims == dims)
     for other in models:
@@ -146,11 +143,10 @@ def _check_shares(model: ModelInfo, members: Sequence[Member]) -> None:
     for region in model.regions:
         shares = [member.shares.get(region, 1.0) for member in members]
         if min(shares) < 0 or sum(shares) <= 0:
-            msg = (
+            raise CheckpointError(
                 f"The shares of {region} are {', '.join(f'{share:g}' for share in shares)}. Give none below 0, and one "
                 "member at least a share of each region."
             )
-            raise CheckpointError(msg)
 
 
 def _check_alike(first: ModelInfo, second: ModelInfo) -> None:
@@ -159,12 +155,11 @@ def _check_alike(first: ModelInfo, second: ModelInfo) -> None:
         differences = "; ".join(
             f"{entry}: {_described(first.card, entry)} and {_described(second.card, entry)}" for entry in different
         )
-        msg = (
+        raise CheckpointError(
             f"{first.name} and {second.name} cannot be members of one ensemble: they differ in {differences}. "
             "Choose models that "
             "take the same input and predict the same regions."
         )
-        raise CheckpointError(msg)
 
 
 def _compared(model: ModelInfo, other: ModelInfo, entry: str) -> Any:

@@ -23,8 +23,6 @@ from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_channels
 
-__all__ = ["SUFFIXES", "export_onnx", "export_torch"]
-
 Format = Literal["onnx", "torch-export"]
 Runner = Callable[[torch.Tensor], torch.Tensor]
 
@@ -136,8 +134,7 @@ def _export(
 
     def check(written: Path) -> None:
         if written.read_bytes() != content:
-            msg = "what was written does not read back"
-            raise SaveError(msg)
+            raise SaveError("what was written does not read back")
         # The network takes its name last: it never stands there without its card.
         write_text(document_path, document)
 
@@ -148,13 +145,11 @@ def _export(
 def _free_place(path: Path, suffix: str, *, overwrite: bool) -> Path:
     """The JSON's path, if that and the network's can be written."""
     if path.suffix.lower() != suffix:
-        msg = f"The network would be written as {path.name}; its name has to end with {suffix}."
-        raise SaveError(msg)
+        raise SaveError(f"The network would be written as {path.name}; its name has to end with {suffix}.")
     document = path.with_suffix(".json")
     existing = [place for place in (path, document) if place.exists()]
     if existing and not overwrite:
-        msg = f"{existing[0]} already exists. Choose another name, or ask to overwrite it."
-        raise SaveError(msg)
+        raise SaveError(f"{existing[0]} already exists. Choose another name, or ask to overwrite it.")
     return document
 
 
@@ -163,24 +158,21 @@ def _check_onnx_is_possible(card: Card) -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
-        msg = (
+        raise BrainTumorError(
             f"Writing ONNX needs the package {error.name}, which is not installed. "
             'Install it with: pip install "napari-brain-tumor[onnx]"'
-        )
-        raise BrainTumorError(msg) from error
+        ) from error
     if 4 * card.parameters > _LARGEST_ONNX_BYTES:
-        msg = (
+        raise CheckpointError(
             f"{card.name} has {card.parameters:,} parameters, more than one ONNX file can hold (about 500 million). "
             "Export it in the format torch-export."
         )
-        raise CheckpointError(msg)
 
 
 def _shapes(network: nn.Module, dims: int, sides: Sequence[int] | None) -> _Shapes:
     if sides is not None:
         if len(sides) != dims or min(sides) < 1:
-            msg = f"A {dims}D network takes images of {dims} sides above zero, got {tuple(sides)}."
-            raise DimensionError(msg)
+            raise DimensionError(f"A {dims}D network takes images of {dims} sides above zero, got {tuple(sides)}.")
         return _Shapes(1, tuple(sides))
     multiple = getattr(network, "multiple", None)
     return _Shapes(multiple, ()) if isinstance(multiple, int) else _Shapes(1, _SIDES[dims])
@@ -229,11 +221,10 @@ def _largest_difference(network: nn.Module, run: Runner, images: Sequence[torch.
         difference = float((actual - expected).abs().max()) if actual.shape == expected.shape else float("inf")
         # Written so that NaN is refused too.
         if not difference <= _TOLERANCE * scale:
-            msg = (
+            raise CheckpointError(
                 f"The exported {name} does not agree with the model: logits differ by up to {difference:.2g}, "
                 f"at most {_TOLERANCE * scale:.2g} is expected. Nothing was written; try the other format."
             )
-            raise CheckpointError(msg)
         worst = max(worst, difference)
     return worst
 

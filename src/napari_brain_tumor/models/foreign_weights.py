@@ -23,8 +23,6 @@ from napari_brain_tumor.models.upstream import UPSTREAM, Upstream, tensor_names
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Role
 
-__all__ = ["Translated", "import_weights", "translate"]
-
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _COUNTER: Final = "num_batches_tracked"
 """Tensors that files of before 2018 lack, and that inference does not use."""
@@ -222,8 +220,7 @@ def _count(translated: Translated, upstream: Upstream) -> int:
 
 def _upstream(architecture: str) -> Upstream:
     if architecture not in UPSTREAM:
-        msg = f"Weights of {architecture!r} cannot be imported. Choose one of: {', '.join(UPSTREAM)}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"Weights of {architecture!r} cannot be imported. Choose one of: {', '.join(UPSTREAM)}.")
     return UPSTREAM[architecture]
 
 
@@ -234,8 +231,7 @@ def _free_folder(name: str, *, replace: bool) -> Path:
     folder = models_folder() / name
     existing = next((model for model in list_models() if model.name == name), None)
     if existing is not None and existing.bundled:
-        msg = f"A model that ships with this package is called {name!r}. Choose another name."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"A model that ships with this package is called {name!r}. Choose another name.")
     if (existing is not None or folder.exists()) and not replace:
         msg = f"A model called {name!r} is installed already. Choose another name, or ask to replace it."
         raise CheckpointError(msg)
@@ -251,11 +247,10 @@ def _check_told(**texts: str) -> None:
 
 def _roles(roles: Sequence[str], channels: int) -> list[Role]:
     if len(roles) != channels:
-        msg = (
+        raise CheckpointError(
             f"The network takes {channels} channels, but {len(roles)} roles are given ({', '.join(roles) or 'none'}). "
             "Give one for each channel, in order, such as T1,FLAIR,T1c; one that fills several is given several times."
         )
-        raise CheckpointError(msg)
     return [role_named(role) for role in roles]
 
 
@@ -263,11 +258,10 @@ def _regions(regions: Sequence[str], channels: int) -> list[Region]:
     known: dict[str, Region] = {region.lower(): region for region in REGIONS}
     recognised = [known[text.strip().lower()] for text in regions if text.strip().lower() in known]
     if len(recognised) != len(regions) or len(set(recognised)) != len(recognised) or len(recognised) != channels:
-        msg = (
+        raise CheckpointError(
             f"The network predicts {channels} regions, but given are {', '.join(regions) or 'none'}. "
             f"Give a different one of {', '.join(REGIONS)} for each output channel, in order."
         )
-        raise CheckpointError(msg)
     return recognised
 
 

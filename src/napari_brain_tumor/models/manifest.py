@@ -5,11 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError
-
-__all__ = ["BUNDLED", "Manifest", "ShippedFile", "manifest_of", "read_manifest"]
 
 BUNDLED: Final = Path(__file__).parent.parent / "checkpoints"
 """Folder of the checkpoints that ship with the package."""
@@ -17,10 +15,8 @@ MANIFEST_FILE: Final = "manifest.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 
 
-class ShippedFile(BaseModel):
+class ShippedFile(BaseModel, extra="forbid", frozen=True):
     """What the weights of a shipped model must be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(gt=0)
@@ -32,10 +28,8 @@ class ShippedFile(BaseModel):
         return cls(sha256=hashlib.sha256(content).hexdigest(), size=max(1, len(content)))
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, extra="forbid", frozen=True):
     """The shipped models by name, in the order of their names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
     weights: dict[str, ShippedFile]
@@ -52,12 +46,11 @@ class Manifest(BaseModel):
         if actual == expected:
             return
         statement = "does not know that model" if expected is None else f"says {_described(expected)}"
-        msg = (
+        raise CheckpointError(
             f"The weights of the shipped model {name} are {_described(actual)}; the package's manifest "
             f"{statement}. The file was "
             "changed or damaged: install napari-brain-tumor again."
         )
-        raise CheckpointError(msg)
 
 
 @lru_cache(maxsize=1)

@@ -13,14 +13,7 @@ from torch import nn
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.configurations import NEIGHBOURS
 
-__all__ = [
-    "NEIGHBOURS",
-    "checked_neighbours",
-    "neighbours_of",
-    "stacked_channels",
-    "stacked_slices",
-    "with_neighbours",
-]
+__all__ = ["NEIGHBOURS"]
 
 _MOST: Final = 8
 
@@ -35,11 +28,10 @@ def checked_neighbours(arguments: Mapping[str, Any], dims: int) -> int:
     """
     neighbours = arguments.get(NEIGHBOURS, 0)
     if type(neighbours) is not int or not 0 <= neighbours <= _MOST or (neighbours and dims == 3):
-        msg = (
+        raise CheckpointError(
             f"{NEIGHBOURS} = {neighbours!r} with dims = {dims}: a network for slices takes 0 to {_MOST}, "
             "one for volumes none."
         )
-        raise CheckpointError(msg)
     return neighbours
 
 

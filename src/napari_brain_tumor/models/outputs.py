@@ -11,8 +11,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-__all__ = ["HasSides", "supervised_outputs"]
-
 
 @runtime_checkable
 class HasSides(Protocol):

@@ -18,8 +18,6 @@ from napari_brain_tumor.models.checkpoint import load_network, shapes_of
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE
 from napari_brain_tumor.models.tensor_shapes import largest_file
 
-__all__ = ["export_package", "import_package"]
-
 HASHES_FILE: Final = "SHA256SUMS"
 _FILES: Final = (CARD_FILE, WEIGHTS_FILE)
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -60,8 +58,7 @@ def export_package(model: ModelInfo, path: Path) -> Path:
         If the file cannot be written, or its name does not end in `.zip`.
     """
     if path.suffix.lower() != ".zip":
-        msg = f"{path.name} does not end in .zip, which a package of a model needs: choose {path.stem}.zip."
-        raise SaveError(msg)
+        raise SaveError(f"{path.name} does not end in .zip, which a package of a model needs: choose {path.stem}.zip.")
     load_network(model)
     hashes = {name: _file_sha256(model.folder / name) for name in _FILES}
     write_atomically(path, lambda part: _write(part, model, hashes), _check_whole)
@@ -105,11 +102,10 @@ def import_package(path: Path, *, name: str | None = None, replace: bool = False
     except OSError as error:
         if isinstance(error, SaveError):
             raise
-        msg = (
+        raise SaveError(
             f"{path.name} was not installed in {home}: {error.strerror or error}. Free some space or check the "
             "permissions."
-        )
-        raise SaveError(msg) from error
+        ) from error
     return model.model_copy(update={"folder": target})
 
 
@@ -141,15 +137,13 @@ def _check_whole(path: Path) -> None:
                 while piece := file.read(_PIECE):
                     digest.update(piece)
             if digest.hexdigest() != hashes[name]:
-                msg = f"{name} was not written correctly."
-                raise SaveError(msg)
+                raise SaveError(f"{name} was not written correctly.")
 
 
 def _unpack(path: Path, folder: Path) -> None:
     """Write the files that a package has, and no other, into the folder; refuse those whose hashes are wrong."""
     if path.exists() and not path.is_file():
-        msg = f"{path} is not an ordinary file. Give the zip that `models export` wrote."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"{path} is not an ordinary file. Give the zip that `models export` wrote.")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_entries(archive, path.name)
@@ -159,11 +153,9 @@ def _unpack(path: Path, folder: Path) -> None:
             _check_size(archive, read_card(folder), path.name)
             _unpack_entry(archive, WEIGHTS_FILE, folder, hashes, path.name)
     except FileNotFoundError as error:
-        msg = f"There is no file {path}. Give the zip that `models export` wrote."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"There is no file {path}. Give the zip that `models export` wrote.") from error
     except _NO_ZIP as error:
-        msg = f"{path.name} cannot be read as a zip: {error}. Get the file again."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"{path.name} cannot be read as a zip: {error}. Get the file again.") from error
 
 
 def _unpack_entry(archive: zipfile.ZipFile, name: str, folder: Path, hashes: dict[str, str], package: str) -> None:
@@ -171,22 +163,20 @@ def _unpack_entry(archive: zipfile.ZipFile, name: str, folder: Path, hashes: dic
         shutil.copyfileobj(source, target, _PIECE)
     digest = _file_sha256(folder / name)
     if digest != hashes[name]:
-        msg = (
+        raise CheckpointError(
             f"{name} in {package} is not what was packed (SHA-256 {digest[:12]}..., {HASHES_FILE} says "
             f"{hashes[name][:12]}...). The file was changed or damaged: get it again."
         )
-        raise CheckpointError(msg)
 
 
 def _check_size(archive: zipfile.ZipFile, card: Card, name: str) -> None:
     """Refuse weights that are larger than the network of the card, before they are unpacked."""
     size, most = archive.getinfo(WEIGHTS_FILE).file_size, largest_file(shapes_of(card))
     if size > most:
-        msg = (
+        raise CheckpointError(
             f"{WEIGHTS_FILE} in {name} claims to have {size:,} bytes; the network that its card describes has {most:,} "
             "at most. It is not unpacked: get the file again."
         )
-        raise CheckpointError(msg)
 
 
 def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
@@ -205,11 +195,10 @@ def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
         raise CheckpointError(msg)
     weights = archive.getinfo(WEIGHTS_FILE)
     if weights.file_size > _LARGEST_RATIO * weights.compress_size + _PIECE:
-        msg = (
+        raise CheckpointError(
             f"{WEIGHTS_FILE} in {name} takes {weights.compress_size:,} bytes and claims to unpack to "
             f"{weights.file_size:,}: no weights do, so it is not unpacked."
         )
-        raise CheckpointError(msg)
     if any(info.compress_type not in _METHODS for info in archive.infolist()):
         msg = f"{name} is not packed as model packages are: write it with `models export --format zip`."
         raise CheckpointError(msg)
@@ -235,8 +224,7 @@ def _free_name(name: str, *, replace: bool) -> str:
         msg = f"{name} is the name of a model that comes with the package. Choose another name for yours."
         raise CheckpointError(msg)
     if (existing or (models_folder() / name).exists()) and not replace:
-        msg = f"A model called {name} is installed. Choose another name, or replace it."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"A model called {name} is installed. Choose another name, or replace it.")
     if existing and existing[0].folder != models_folder() / name:
         msg = f"The installed model {name} is in {existing[0].folder.name}. Remove it first, or choose another name."
         raise CheckpointError(msg)

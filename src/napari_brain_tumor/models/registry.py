@@ -17,15 +17,7 @@ from napari_brain_tumor.models.u2net import U2Net, U2NetP
 from napari_brain_tumor.models.unet import UNet
 from napari_brain_tumor.models.unet3d_cicek import CicekUNet
 
-__all__ = [
-    "ARCHITECTURES",
-    "CONFIGURATIONS",
-    "Configuration",
-    "build_configuration",
-    "build_network",
-    "count_parameters",
-    "count_statistics",
-]
+__all__ = ["CONFIGURATIONS", "Configuration"]
 
 ARCHITECTURES: Final[dict[str, type[nn.Module]]] = {
     "unet": UNet,
@@ -63,8 +55,7 @@ def build_network(
         For an unknown architecture or arguments that it does not take.
     """
     if architecture not in ARCHITECTURES:
-        msg = f"No architecture is called {architecture!r}. Choose one of: {', '.join(ARCHITECTURES)}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"No architecture is called {architecture!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
     keywords = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
     neighbours = checked_neighbours(arguments, dims)
     try:
@@ -72,8 +63,7 @@ def build_network(
             stacked_channels(in_channels, neighbours), out_channels, dims=dims, **keywords
         )
     except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
-        msg = f"{architecture} does not take the arguments {dict(arguments)}: {error}."
-        raise CheckpointError(msg) from error
+        raise CheckpointError(f"{architecture} does not take the arguments {dict(arguments)}: {error}.") from error
     return with_neighbours(network, neighbours)
 
 
@@ -87,8 +77,7 @@ def build_configuration(name: str, in_channels: int, out_channels: int, dims: Di
     """
     configuration = CONFIGURATIONS.get(current_name(name))
     if configuration is None:
-        msg = f"No configuration is called {name!r}. Choose one of: {', '.join(CONFIGURATIONS)}."
-        raise CheckpointError(msg)
+        raise CheckpointError(f"No configuration is called {name!r}. Choose one of: {', '.join(CONFIGURATIONS)}.")
     return build_network(
         configuration.architecture, in_channels, out_channels, dims or configuration.dims, configuration.arguments
     )

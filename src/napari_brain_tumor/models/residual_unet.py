@@ -22,8 +22,6 @@ from napari_brain_tumor.models.blocks import (
     up_convolution,
 )
 
-__all__ = ["ResidualUNet"]
-
 
 class _Halving(nn.Module):
     """Means of 2x2(x2) voxels, by interpolation: average pooling in 3D has no bfloat16 on the CPU."""

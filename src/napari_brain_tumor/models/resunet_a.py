@@ -17,8 +17,6 @@ from napari_brain_tumor.models.blocks import (
     resized,
 )
 
-__all__ = ["ResUNetA", "ResUNetAMultitask", "TaskLogits"]
-
 _WIDE, _MIDDLE, _NARROW, _SINGLE = (1, 3, 15, 31), (1, 3, 15), (1, 3, 5), (1,)
 _ENCODER: Final = (_WIDE, _WIDE, _MIDDLE, _NARROW, _SINGLE, _SINGLE, _SINGLE)
 _DECODER: Final = {

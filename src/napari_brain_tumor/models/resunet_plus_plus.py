@@ -13,8 +13,6 @@ from napari_brain_tumor.models.blocks import (
     resized,
 )
 
-__all__ = ["ResUNetPlusPlus"]
-
 _RATES = (1, 6, 12, 18)
 _RATIO = 8
 

@@ -14,8 +14,6 @@ from safetensors.torch import load_file
 
 from napari_brain_tumor.errors import CheckpointError, UnreadableFileError
 
-__all__ = ["SUFFIXES", "check_archive", "few", "read_tensors"]
-
 SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".tar", ".ckpt")
 _WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
 """Entries under which training scripts put the state dict."""
@@ -44,13 +42,11 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         If it holds objects, or no state dict.
     """
     if not file.is_file():
-        msg = f"There is no file {file}. Give a file of weights: {', '.join(SUFFIXES)}."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"There is no file {file}. Give a file of weights: {', '.join(SUFFIXES)}.")
     if file.suffix.lower() not in SUFFIXES:
-        msg = (
+        raise UnreadableFileError(
             f"{file.name} is not one of {', '.join(SUFFIXES)}. Save the weights with torch.save(net.state_dict(), ...)."
         )
-        raise UnreadableFileError(msg)
     loaded = _safetensors(file) if file.suffix.lower() == ".safetensors" else _torch_file(file)
     return _without_prefix(_checked(_unwrapped(loaded), file))
 
@@ -143,11 +139,10 @@ def _checked(loaded: Any, file: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(msg)
     other = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if other:
-        msg = (
+        raise CheckpointError(
             f"{file.name} holds {len(other)} entries that are not tensors ({few(other)}), and no state dict under "
             f"{', '.join(_WRAPPERS)}. Save the state dict alone with torch.save(net.state_dict(), 'weights.pth')."
         )
-        raise CheckpointError(msg)
     return {str(name): tensor.detach() for name, tensor in loaded.items()}
 
 

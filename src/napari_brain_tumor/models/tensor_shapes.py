@@ -9,8 +9,6 @@ from typing import Final
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.bounds import LARGEST_WEIGHTS_BYTES
 
-__all__ = ["Shapes", "check_shapes", "largest_file", "read_shapes"]
-
 Shapes = Mapping[str, tuple[int, ...]]
 
 _LARGEST_HEAD: Final = 16 * 2**20
@@ -36,8 +34,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(_LARGEST_HEAD, path.stat().st_size - 8):
-                msg = f"its head says to be {length:,} bytes long"
-                raise ValueError(msg)
+                raise ValueError(f"its head says to be {length:,} bytes long")
             head = json.loads(file.read(length))
         entries = {name: entry for name, entry in head.items() if name != "__metadata__"}
         return {name: _shape(entry) for name, entry in entries.items()}
@@ -49,8 +46,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _shape(entry: Mapping[str, object]) -> tuple[int, ...]:
     sides = entry["shape"]
     if entry["dtype"] not in _TYPES or not isinstance(sides, list):
-        msg = f"a tensor of type {entry['dtype']}"
-        raise ValueError(msg)
+        raise ValueError(f"a tensor of type {entry['dtype']}")
     return tuple(int(side) for side in sides)
 
 

@@ -7,8 +7,6 @@ from torch import nn
 
 from napari_brain_tumor.models.blocks import Dims, convolution, max_pooling, normed_convolution, resized
 
-__all__ = ["U2Net", "U2NetP"]
-
 
 class _Stage(NamedTuple):
     """One residual U-block: its height, its features inside and at its end (for width 64), dilated or pooling."""

@@ -17,8 +17,6 @@ from napari_brain_tumor.models.blocks import (
     up_convolution,
 )
 
-__all__ = ["UNet"]
-
 _CONTEXT: Final = 16
 """Pixels of surroundings with which a part of a slice gets nearly what it gets within the whole slice."""
 

@@ -13,8 +13,6 @@ from napari_brain_tumor.models.blocks import (
     up_convolution,
 )
 
-__all__ = ["CicekUNet"]
-
 
 class CicekUNet(nn.Module):
     """3D U-Net: four resolutions, features doubled before each pooling, batch norm before each ReLU.

@@ -8,8 +8,6 @@ import torch
 
 from napari_brain_tumor.models.u2net import U2Net
 
-__all__ = ["UPSTREAM", "Upstream", "tensor_names"]
-
 Modules = tuple[tuple[str, str], ...]
 
 

@@ -87,6 +87,7 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
     resampled = bring_onto_one_grid(intensities_of_all(views), onto)
     tags = {role: layer_view.tag for role, layer_view in views.items() if isinstance(layer_view.tag, SequenceTag)}
     reference = tags.get(resampled.reference) if resampled.reference is not None else None
+    before = {role for role, tag in tags.items() if tag.resampled}
     study = Study(
         resampled.arrays,
         resampled.grid,
@@ -94,13 +95,9 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=reference.layout if reference is not None else None,
         notes=(*notes_of(views), *resampled.notes),
-        resampled=tuple(role for role in views if role in resampled.resampled or _was_resampled(tags.get(role))),
+        resampled=tuple(role for role in views if role in {*resampled.resampled, *before}),
     )
     return study_to_layers(study)
-
-
-def _was_resampled(tag: SequenceTag | None) -> bool:
-    return tag is not None and tag.resampled
 
 
 def _common_name(tags: Sequence[SequenceTag]) -> str:
@@ -137,14 +134,8 @@ def _grid_of_other(layer_view: LayerView, beside: Iterable[LayerView]) -> Grid:
 
 def _ours_there(layer_view: LayerView, beside: Iterable[LayerView]) -> LayerView | None:
     """What lies there and tells which way the world runs: the layer itself, or another one."""
-    return next(
-        (
-            candidate
-            for candidate in (layer_view, *beside)
-            if candidate.world is not None and candidate.grid.same_place(layer_view.grid)
-        ),
-        None,
-    )
+    known = (candidate for candidate in (layer_view, *beside) if candidate.world is not None)
+    return next((candidate for candidate in known if candidate.grid.same_place(layer_view.grid)), None)
 
 
 def _require_one_grid(grids: Mapping[str, Grid]) -> None:
@@ -268,10 +259,6 @@ def _holds(reference: LayerView, labels_view: LayerView) -> bool:
     return bool((at >= -0.51).all() and (at <= np.array(reference.grid.shape) - 0.49).all())
 
 
-def _doubts_of(reference: LayerView) -> tuple[str, ...]:
-    return () if reference.world is not None else (f"{reference.name}: {_ORIENTATION_OF_OTHERS}",)
-
-
 def _inputs_of(tag: SequenceTag | SegmentationTag | None) -> dict[str, Any]:
     """The DICOM series that labels were painted on, so that what is made of them can refer to it."""
     source = tag.source if isinstance(tag, SequenceTag) and not tag.resampled else None
@@ -290,11 +277,12 @@ def _on_reference(labels_view: LayerView, reference: LayerView) -> Segmentation:
         data = Display.of(source).restore_labels(_classes(labels_view), None)
     else:
         data = np.ascontiguousarray(_classes(labels_view).T)
+    doubts = () if reference.world is not None else (f"{reference.name}: {_ORIENTATION_OF_OTHERS}",)
     return Segmentation(
         data,
         source,
         tag.case if tag is not None else reference.name,
         layout=tag.layout if tag is not None else None,
         provenance={"method": "painted by hand", **_inputs_of(tag)},
-        notes=tag.notes if tag is not None else _doubts_of(reference),
+        notes=tag.notes if tag is not None else doubts,
     )

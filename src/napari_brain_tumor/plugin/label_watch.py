@@ -17,7 +17,7 @@ from napari_brain_tumor.autosave.mirror import Mirror, Step, combine
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
-from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
+from napari_brain_tumor.plugin.layers import KEY, LayerData
 from napari_brain_tumor.types import LayerLabels
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def automatic_labels(layer: Any) -> LayerLabels:
     Labels of ours that are still as they were first shown hold nothing by hand. Where that is not certain, every label
     that is there counts as a hand's work: a result must not destroy it.
     """
-    volume, is_ours = volume_of(layer), isinstance(layer.metadata.get(KEY), SegmentationTag)
+    volume, is_ours = volume_of(layer), layers.segmentation_tag(layer) is not None
     return volume if is_ours and not layers.is_edited(layer) else np.zeros_like(volume)
 
 
@@ -140,8 +140,8 @@ class LabelWatch:
         return Applied(changed, preserved)
 
     def _check_place(self, result: LayerData) -> None:
-        tag = self.layer.metadata.get(KEY)
-        if isinstance(tag, SegmentationTag) and not tag.understood:
+        tag = layers.segmentation_tag(self.layer)
+        if tag is not None and not tag.understood:
             msg = f"What the labels in {self.layer.name!r} mean is not known. Add the result as a new layer."
             raise LabelSchemaError(msg)
         here, there = layers.view(self.layer).grid, layers.view(layers.layer_of(result)).grid

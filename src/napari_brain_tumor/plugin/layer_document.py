@@ -178,21 +178,19 @@ class LayerDocument(_Document):
 
 def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
     """What must be written down of a labels layer over these scans."""
-    tag = layer.metadata.get(KEY)
+    tag = layers.segmentation_tag(layer)
     tags = list(scans)
-    case = tag.case if isinstance(tag, SegmentationTag) else next((scan.case for scan in tags), "")
+    case = tag.case if tag is not None else next((scan.case for scan in tags), "")
     sliced = next((scan.grid for scan in tags if isinstance(scan.layout, TifSlices) and scan.grid.unit == "mm"), None)
     return LayerDocument(
         name=layer.name,
         ndim=layer.ndim,
         attributes=_attributes(layer),
         colors=_colors(layer.colormap),
-        tag=TagDocument.of(tag) if isinstance(tag, SegmentationTag) else None,
+        tag=TagDocument.of(tag) if tag is not None else None,
         case=case,
         sources={
-            scan.role: SourceDocument(
-                path=scan.source.path.absolute(), channel=scan.source.channel, series=scan.source.series
-            )
+            scan.role: SourceDocument.of(scan.source)
             for scan in tags
             if scan.role is not None and scan.source is not None
         },

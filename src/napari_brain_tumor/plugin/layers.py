@@ -171,10 +171,28 @@ def millimetres_of(layer: Layer) -> tuple[float, LengthUnit]:
     return (float(unit.to("mm").magnitude), "mm") if unit.check("[length]") else (1.0, "voxel")
 
 
+def sequence_tag(layer: Layer | None) -> SequenceTag | None:
+    """What an image layer of ours remembers."""
+    tag = layer.metadata.get(KEY) if layer is not None else None
+    return tag if isinstance(tag, SequenceTag) else None
+
+
+def segmentation_tag(layer: Layer | None) -> SegmentationTag | None:
+    """What a labels layer of ours remembers."""
+    tag = layer.metadata.get(KEY) if layer is not None else None
+    return tag if isinstance(tag, SegmentationTag) else None
+
+
+def case_of(layer: Layer) -> str:
+    """The name of a layer's case; its own where it is none of ours."""
+    tag = sequence_tag(layer) or segmentation_tag(layer)
+    return tag.case if tag is not None else str(layer.name)
+
+
 def is_edited(layer: Layer) -> bool:
     """Whether the labels of a layer of ours are not those that it was first shown with."""
-    tag = layer.metadata.get(KEY)
-    return isinstance(tag, SegmentationTag) and digest_of(layer.data).hex() != tag.digest
+    tag = segmentation_tag(layer)
+    return tag is not None and digest_of(layer.data).hex() != tag.digest
 
 
 def is_prompt_layer(layer: Layer | None) -> bool:

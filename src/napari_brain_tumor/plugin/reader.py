@@ -128,8 +128,4 @@ def _as_paths(path: Paths) -> list[Path]:
 
 def _is_ours(path: str | PathLike[str]) -> bool:
     place = Path(path)
-    return (place.is_file() and _has_our_suffix(place)) or io.recognise(place) is not None
-
-
-def _has_our_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(offered_suffixes())
+    return (place.is_file() and place.name.lower().endswith(offered_suffixes())) or io.recognise(place) is not None

@@ -85,16 +85,8 @@ def segmentation_to_layer(
         digest=digest_of(displayed).hex(),
         notes=segmentation.notes,
     )
-    attributes = {
-        **_placement(display),
-        "name": _name(name or f"{segmentation.name} segmentation", display),
-        "metadata": {KEY: tag},
-        "colormap": _class_colormap(),
-        "features": _features(segmentation.class_names),
-        "opacity": opacity,
-        "visible": visible,
-    }
-    return displayed, attributes, "labels"
+    look = {"colormap": _colormap(CLASS_COLORS), "opacity": opacity, "visible": visible}
+    return _labels_layer(displayed, name or f"{segmentation.name} segmentation", tag, **look)
 
 
 def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[str, ...] = ()) -> LayerData:
@@ -102,14 +94,7 @@ def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[st
     display = Display.of(grid)
     names = {value: f"{value} (meaning not known)" for value in sorted(label_values(values) - {0})}
     tag = SegmentationTag(name, grid, class_names=names, known_regions=(), understood=False, notes=notes)
-    attributes = {
-        **_placement(display),
-        "name": _name(name, display),
-        "metadata": {KEY: tag},
-        "features": _features(names),
-        "opacity": 0.6,
-    }
-    return np.array(display.show(values, nearest=True), order="C"), attributes, "labels"
+    return _labels_layer(np.array(display.show(values, nearest=True), order="C"), name, tag)
 
 
 def coded_labels_to_layer(
@@ -130,14 +115,21 @@ def coded_labels_to_layer(
     display = Display.of(grid)
     displayed = np.array(display.show(values, nearest=True), order="C")
     tag = SegmentationTag(name, grid, class_names=dict(names), known_regions=(), understood=False)
-    shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
+    layer_data = _labels_layer(displayed, name, tag, colormap=_colormap(colors))
+    layer_data[1]["metadata"][CODES_KEY] = of
+    return layer_data
+
+
+def _labels_layer(displayed: Array, name: str, tag: SegmentationTag, **look: Any) -> LayerData:
+    display = Display.of(tag.grid)
+    rows = {0: "background"} | dict(tag.class_names)
     attributes = {
         **_placement(display),
         "name": _name(name, display),
-        "metadata": {KEY: tag, CODES_KEY: of},
-        "colormap": DirectLabelColormap(color_dict=shades | dict(colors)),
-        "features": _features(names),
+        "metadata": {KEY: tag},
+        "features": {"index": list(rows), "class": list(rows.values())},
         "opacity": 0.6,
+        **look,
     }
     return displayed, attributes, "labels"
 
@@ -214,12 +206,7 @@ def _contrast_limits(array: Array) -> tuple[float, float]:
     return float(low), float(high if high > low else low + 1)
 
 
-def _class_colormap() -> DirectLabelColormap:
+def _colormap(colors: Mapping[int, Any]) -> DirectLabelColormap:
     # An integer that is no class shows white instead of hiding: painted by mistake, it should be seen.
-    colors: dict[int | None, str] = {None: "white", 0: "transparent"}
-    return DirectLabelColormap(color_dict=colors | dict(CLASS_COLORS.items()))
-
-
-def _features(names: Mapping[int, str]) -> dict[str, list[Any]]:
-    rows = {0: "background"} | dict(names)
-    return {"index": list(rows), "class": list(rows.values())}
+    shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
+    return DirectLabelColormap(color_dict=shades | dict(colors))

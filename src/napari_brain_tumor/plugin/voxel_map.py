@@ -62,16 +62,10 @@ class VoxelMap:
         return self.display.turn.axes[2 - layer_axis]
 
     def file_slice(self, layer_axis: int, index: int) -> int:
-        """Number in the scan's file of a slice of the layer; only where voxels have partners."""
-        return self._mirrored(layer_axis, index)
+        """Number in the scan's file of a slice of the layer, and back; only where voxels have partners."""
+        return self.display.shape[layer_axis] - 1 - index if self.runs_back(layer_axis) else index
 
-    def layer_slice(self, layer_axis: int, index: int) -> int:
-        """The inverse of `file_slice`."""
-        return self._mirrored(layer_axis, index)
-
-    def _mirrored(self, layer_axis: int, index: int) -> int:
-        turn = self.display.turn
-        return self.display.shape[layer_axis] - 1 - index if turn.flips[2 - layer_axis] else index
+    layer_slice = file_slice
 
     def runs_back(self, layer_axis: int) -> bool:
         """Whether the file counts its slices the other way than the layer does."""

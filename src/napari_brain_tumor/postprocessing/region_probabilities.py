@@ -184,8 +184,7 @@ class RegionProbabilities:
             If the model does not tell that region.
         """
         if region not in self.regions:
-            msg = f"The model predicts no {region}; it predicts {', '.join(self.regions)}."
-            raise ProbabilityError(msg)
+            raise ProbabilityError(f"The model predicts no {region}; it predicts {', '.join(self.regions)}.")
         # SciPy resamples no float16.
         return self._on_scan(self.values[self.regions.index(region)].astype(np.float32)).astype(np.float16)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from napari_brain_tumor import catalogue
 from napari_brain_tumor.catalogue import Method, ModelInfo
@@ -36,13 +36,11 @@ _BYTES_PER_VOXEL: Final = 40
 """Of arrays: four sequences and three probabilities in float32, the labels and what sorting them out needs."""
 
 
-class MeasuredCost(BaseModel):
+class MeasuredCost(BaseModel, extra="forbid", frozen=True):
     """What one run took, without loading the model and without mirrored copies.
 
     `voxels` are those of the network's own grid within the box of the brain or head.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
     """As `key_of` tells it."""
@@ -60,9 +58,7 @@ class MeasuredCost(BaseModel):
     """The most that the process held beyond what it holds when nothing is open, in MiB; of the host."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Document(BaseModel, extra="forbid", frozen=True):
     format: Literal[1] = 1
     costs: tuple[MeasuredCost, ...]
 

@@ -142,8 +142,7 @@ class Facts:
     def grid(self) -> Grid:
         """The finest grid."""
         if self.reference is None:
-            msg = "There is no sequence, so there is no grid."
-            raise ValueError(msg)
+            raise ValueError("There is no sequence, so there is no grid.")
         return self.scans.grids[self.reference]
 
     @property

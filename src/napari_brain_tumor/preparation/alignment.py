@@ -142,9 +142,8 @@ def _preferred(registration: Registration, moving: Study, fixed: Study) -> Regis
 def _refuse(direct: Registration, moving: Study, fixed: Study, detours: Sequence[Role]) -> NoReturn:
     names = f"{direct.moving_role} ({moving.name}) and {direct.fixed_role} ({fixed.name})"
     neither = f" It was not possible via {' or '.join(detours)} either." if detours else ""
-    msg = (
+    raise RegistrationError(
         f"{names} could not be brought onto one another: {'; '.join(direct.problems)}.{neither} Pick another series "
         f"for {direct.moving_role}, or leave it out: --series {direct.moving_role}=- "
         f'(series={{"{direct.moving_role}": "-"}}); if {direct.fixed_role} is the wrong one, choose another reference.'
     )
-    raise RegistrationError(msg)

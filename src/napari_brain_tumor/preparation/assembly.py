@@ -94,10 +94,9 @@ def _on(array: Array, own: Grid, target: Grid, scanned: Mask) -> tuple[Array, fl
         return array, 1.0
     values, covered = resample_within(array, own, target, scanned)
     if covered == 0:
-        msg = (
+        raise RegistrationError(
             "A sequence lies nowhere near the reference after registration. Leave it out, or choose another reference."
         )
-        raise RegistrationError(msg)
     high = float(np.abs(array).max())
     if array.dtype.kind in "iu" and _WHOLE_NUMBERS_FROM <= high <= np.iinfo(np.int16).max:
         return np.rint(values).astype(np.int16), covered
@@ -150,11 +149,10 @@ def given_mask(brain: BrainChoice, home: Volume, target: Grid) -> tuple[BrainCho
     else:
         mask = np.asarray(brain)
     if mask.shape != home.grid.shape:
-        msg = (
+        raise BrainMaskError(
             f"The brain mask has shape {mask.shape}, the reference {home.name} has {home.grid.shape}. Give a mask on "
             "the reference's own grid."
         )
-        raise BrainMaskError(msg)
     if home.grid.same_place(target):
         return mask, record
     return resample((mask != 0).astype(np.float32), home.grid, target) >= 0.5, record

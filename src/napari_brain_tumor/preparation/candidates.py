@@ -10,14 +10,16 @@ import numpy as np
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid, to_ras
-from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd
+from napari_brain_tumor.io import dicom, nifti
 from napari_brain_tumor.io.bids import anatomy_of
+from napari_brain_tumor.io.formats import NIFTI
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.read_study import open_sequences
 from napari_brain_tumor.io.reading import (
     AnyPath,
     Spacing,
     existing,
+    grid_of,
     images_in,
     is_image,
     read_volumes,
@@ -256,14 +258,8 @@ def _slices_last(grid: Grid) -> tuple[int, tuple[int, int, int], tuple[float, fl
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], Grid]:
-    if nifti.is_nifti(path):
+    if NIFTI.fits(path):
         header = nifti.read_nifti_header(path)
         return header.shape, header.grid
-    if nrrd.is_nrrd(path):
-        grid = nrrd.read_nrrd_header(path).grid
-        return grid.shape, grid
-    if metaimage.is_metaimage(path):
-        grid = metaimage.read_metaimage_header(path).grid
-        return grid.shape, grid
-    volume = read_volumes(path, None)[0]
-    return volume.grid.shape, volume.grid
+    grid = grid_of(path) or read_volumes(path, None)[0].grid
+    return grid.shape, grid

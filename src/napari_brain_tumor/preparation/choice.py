@@ -179,13 +179,11 @@ def _picked_roles(candidates: Sequence[Candidate], picks: Mapping[str, str | int
     for text, name in picks.items():
         role = role_named(text)
         if role in picked:
-            msg = f"The role {role} is given twice. A study has one of each."
-            raise DuplicateRoleError(msg)
+            raise DuplicateRoleError(f"The role {role} is given twice. A study has one of each.")
         picked[role] = None if str(name).strip() == LEAVE_OUT else _picked(candidates, str(name), role)
     used = [id(candidate) for candidate in picked.values() if candidate is not None]
     if len(set(used)) < len(used):
-        msg = "One series is picked for two roles. Pick another one for one of them."
-        raise RoleError(msg)
+        raise RoleError("One series is picked for two roles. Pick another one for one of them.")
     return picked
 
 
@@ -203,12 +201,10 @@ def _picked(candidates: Sequence[Candidate], name: str, role: Role) -> Candidate
             msg = f"{name!r} fits {len(fitting)} of them for {role}: pick one by its number, {numbers}."
             raise DuplicateRoleError(f"{msg}\n{listing(candidates)}")
         if fitting and fitting[0].problem:
-            msg = f"{fitting[0].title} was picked for {role} but cannot be used: {fitting[0].problem}"
-            raise RoleError(msg)
+            raise RoleError(f"{fitting[0].title} was picked for {role} but cannot be used: {fitting[0].problem}")
         if fitting:
             return fitting[0]
-    msg = f"There is no series or file {name!r} for {role}. There are:\n{listing(candidates)}"
-    raise RoleError(msg)
+    raise RoleError(f"There is no series or file {name!r} for {role}. There are:\n{listing(candidates)}")
 
 
 def _plain(text: str) -> str:

@@ -46,16 +46,14 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
     """
     place = named_path(folder)
     if place.is_file():
-        msg = f"{place} is a file; a prepared study is a folder. Choose another name."
-        raise SaveError(msg)
+        raise SaveError(f"{place} is a file; a prepared study is a folder. Choose another name.")
     if not place.is_dir() or not any(place.iterdir()):
         return
     if not is_prepared(place):
         msg = f"{place} is a folder with other files in it. They are left as they are: choose another folder."
         raise SaveError(msg)
     if not overwrite:
-        msg = f"{place} already holds a prepared study. Use --overwrite (overwrite=True) to replace it."
-        raise SaveError(msg)
+        raise SaveError(f"{place} already holds a prepared study. Use --overwrite (overwrite=True) to replace it.")
 
 
 def save_prepared(prepared: PreparedStudy, path: str | PathLike[str], *, overwrite: bool = False) -> Path:

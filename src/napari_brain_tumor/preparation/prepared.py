@@ -191,11 +191,10 @@ class PreparedStudy:
             msg = f"There is no {role} to put the labels onto; the series are {', '.join(self.places)}. Name one."
             raise RoleError(msg)
         if not segmentation.grid.same_place(self.study.grid):
-            msg = (
+            raise RegistrationError(
                 f"The labels lie on {segmentation.grid.describe()}, the prepared study on "
                 f"{self.study.grid.describe()}. Segment the prepared study."
             )
-            raise RegistrationError(msg)
         restored = restore_labels(segmentation, self.places[role])
         source = self._dicom_source(role)
         if source is None:
@@ -300,11 +299,10 @@ def _checked(segmentation: Segmentation, data: Labels, target: Grid, role: Role)
         centre_mm=round(_apart(data > 0, target, tumour_scanned, grid), 3),
     )
     if check.centre_mm > np.linalg.norm(target.spacing) + np.linalg.norm(source.spacing):
-        msg = (
+        raise RegistrationError(
             f"The labels on the grid of {role} lie {check.centre_mm:.0f} mm from where they were segmented, so they "
             "are withheld. This is a bug: please report it, with the transforms."
         )
-        raise RegistrationError(msg)
     return check
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.dataset.index import GridRecord
@@ -26,10 +26,8 @@ def _rows(matrix: Any) -> Matrix:
     return a, b, c, d  # type: ignore[return-value]
 
 
-class _Record(BaseModel):
+class _Record(BaseModel, extra="ignore", frozen=True):
     """What later versions add is not needed to read what is here."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class FormsRecord(_Record):

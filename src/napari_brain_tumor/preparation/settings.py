@@ -2,17 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from napari_brain_tumor.study import Role
 
 OutputGrid = Literal["1mm", "reference"]
 
 
-class PreparationSettings(BaseModel):
+class PreparationSettings(BaseModel, extra="forbid", frozen=True):
     """The choices of `prepare`, apart from which series are used and a brain mask of the user's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reference: Role | None = None
     """The sequence that the others are registered to; None: T1c, else the finest."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.preprocessing.grid import WorkingGrid, working_grid
@@ -21,10 +21,8 @@ _FINEST_MM: Final = 0.2
 """A head in finer voxels is larger than any memory."""
 
 
-class PreprocessingSpec(BaseModel):
+class PreprocessingSpec(BaseModel, extra="forbid", frozen=True):
     """How intensities and grids were prepared for a network; part of its card."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     plane_spacing_mm: float = Field(default=1.0, ge=_FINEST_MM)
     """Spacing of the axial slices along x and y."""

@@ -27,8 +27,7 @@ def check_box(box: Sequence[float], grid: Grid) -> WorldBox:
     """
     ends = np.asarray(box, dtype=np.float64)
     if ends.shape != (6,) or not np.isfinite(ends).all():
-        msg = f"A box is six world coordinates x0, x1, y0, y1, z0, z1; got {box}."
-        raise BoxError(msg)
+        raise BoxError(f"A box is six world coordinates x0, x1, y0, y1, z0, z1; got {box}.")
     ordered = cast("WorldBox", tuple(float(end) for end in np.sort(ends.reshape(3, 2), axis=1).ravel()))
     if not inside_box(grid, ordered).any():
         raise BoxError(_outside(ordered, grid))

@@ -27,11 +27,10 @@ def brain_choice(recorded: SegmentRecord, places: Places) -> Literal["auto", "ke
         return _mask_file(brain, places)
     present = brain_model().card.weights_sha256
     if brain.weights_sha256 not in (None, present):
-        msg = (
+        raise RecordError(
             f"The brain was found by a network with weights {(brain.weights_sha256 or '')[:12]}; this version has "
             f"{present[:12]}. Install that version, or segment the case again."
         )
-        raise RecordError(msg)
     return "auto"
 
 
@@ -45,9 +44,8 @@ def changed_brain(recorded: SegmentRecord, segmentation: Segmentation) -> list[s
 
 def _mask_file(brain: BrainRecord, places: Places) -> Path:
     if brain.path is None:
-        msg = (
+        raise RecordError(
             "The result was made within a brain mask that was only in memory, so it cannot be computed again. Save "
             "the mask as a file, and segment the case with that: brain=FILE."
         )
-        raise RecordError(msg)
     return places.labels(brain.path, brain.sha256, "The brain mask")

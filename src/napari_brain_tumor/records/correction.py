@@ -81,8 +81,7 @@ def find_start(provenance: CorrectionRecord, study: Study, places: Places) -> Se
         if recorded in (None, labels_sha256(labels.data)) and labels.grid.same_place(study.grid):
             return labels
     what = f"{there[0]} holds other labels than then" if there else f"{path} is not there"
-    msg = (
+    raise RecordError(
         f"The segmentation of {provenance.case} that was corrected is needed to do the correction again: {what}. "
         "Restore it, or name the folder that holds it: --data FOLDER (data=FOLDER)."
     )
-    raise RecordError(msg)

@@ -80,11 +80,10 @@ def _folder(method: EvaluatedMethod, places: Places) -> Path:
     assert method.folder is not None
     there = [place for place in places.candidates(method.folder) if place.is_dir()]
     if not there:
-        msg = (
+        raise RecordError(
             f"The segmentations of {method.name} are missing: {method.folder} is not there. Restore the folder, or "
             "name one that holds it: --data FOLDER (data=FOLDER)."
         )
-        raise RecordError(msg)
     return there[0]
 
 

@@ -71,8 +71,7 @@ class Places:
         if self.data is None:
             return ()
         if not self.data.is_dir():
-            msg = f"{self.data} is not a folder. Name the folder that holds the scans now."
-            raise RecordError(msg)
+            raise RecordError(f"{self.data} is not a folder. Name the folder that holds the scans now.")
         return sorted(filter(_can_hold, self.data.rglob("*")))
 
 
@@ -90,11 +89,10 @@ def find_sources(inputs: Mapping[Role, InputRecord], places: Places, case: str) 
         If the record names no files, or a file is missing or was changed; the message tells which.
     """
     if not inputs:
-        msg = (
+        raise RecordError(
             f"The scans of {case} came from memory, not from files, so they cannot be opened again. Save them as files "
             "and segment those."
         )
-        raise RecordError(msg)
     listed = {(recorded.path, recorded.series): recorded.files for recorded in inputs.values() if recorded.files}
     places_of_files: dict[tuple[Path, str | None], Path] = {}
     for role, recorded in inputs.items():

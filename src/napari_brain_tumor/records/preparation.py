@@ -107,11 +107,10 @@ def _brain(record: PreparationRecord, places: Places) -> BrainChoice:
     if record.settings.brain != "mask":
         return record.settings.brain
     if record.brain is None or record.brain.path is None:
-        msg = (
+        raise RecordError(
             f"{record.case} was prepared with a brain mask that was only in memory, so it cannot be prepared again. "
             "Save the mask as a file, and prepare the examination with that: brain=FILE."
         )
-        raise RecordError(msg)
     return places.labels(record.brain.path, record.brain.sha256, "The brain mask")
 
 

@@ -4,7 +4,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from napari_brain_tumor.dataset.index import GridRecord
 from napari_brain_tumor.errors import RecordError
@@ -22,10 +22,8 @@ from napari_brain_tumor.study import Role, Source
 SCORES_FILE: Final = "scores.json"
 
 
-class _Record(BaseModel):
+class _Record(BaseModel, extra="ignore", frozen=True):
     """What later versions add is not needed to read what is here."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class InputRecord(_Record):
@@ -194,10 +192,8 @@ def _roles(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class EvaluationSettings(_Record):
+class EvaluationSettings(_Record, extra="allow", frozen=True):
     """What was done alike with every case; the options of `segment` stand beside the others."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     label_schema: str | None = Field(default=None, alias="schema")
     predictions_schema: str | None = None
@@ -266,11 +262,10 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord |
         return SidecarRecord.model_validate({**content, "path": place})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
-        msg = (
+        raise RecordError(
             f"{place} does not hold enough to compute the result again: {problems}. Records of segmentations made by "
             "`brain-tumor segment`, in Python or in the window do; compute it again."
-        )
-        raise RecordError(msg) from error
+        ) from error
 
 
 def _document_of(place: Path) -> Path:
@@ -281,11 +276,10 @@ def _document_of(place: Path) -> Path:
         return place
     beside = sidecar_path(place)
     if beside is None:
-        msg = (
+        raise RecordError(
             f"{place} has no record of how it was made: {short_name(place)}.json is not beside it or is not of this "
             "program. Name the JSON file itself if it lies elsewhere."
         )
-        raise RecordError(msg)
     return beside
 
 
@@ -310,9 +304,8 @@ def _kind(content: dict[str, Any], place: Path) -> Literal["segment", "evaluate"
     task = provenance.get("task") if isinstance(provenance, dict) else None
     if task not in ("segment", "refine"):
         how = provenance.get("method") if isinstance(provenance, dict) else None
-        msg = (
+        raise RecordError(
             f"{place} describes a segmentation that was not made by a model ({how or task or 'it does not say how'}), "
             "so there is nothing to compute again."
         )
-        raise RecordError(msg)
     return "segment"

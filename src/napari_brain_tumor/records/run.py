@@ -87,16 +87,14 @@ rerun_job = rerun.job
 def _checked_output(record: SidecarRecord, target: Path) -> Path:
     """The target; raises `SaveError` where the new result would replace what it is to be compared with."""
     if target.resolve() in (record.result.resolve(), record.path.resolve()):
-        msg = f"{target} is the recorded result and is not replaced. Choose another name for the new one."
-        raise SaveError(msg)
+        raise SaveError(f"{target} is the recorded result and is not replaced. Choose another name for the new one.")
     return target
 
 
 def _refuse_for_others(what: str, output: AnyPath | None, model: AnyPath | None) -> None:
     given = [name for name, value in (("output", output), ("model", model)) if value is not None]
     if given:
-        msg = (
+        raise RecordError(
             f"{' and '.join(given)} is for a recorded segmentation; this is the record of {what}. Leave it out: "
             "models are found by the hashes of their weights."
         )
-        raise RecordError(msg)

@@ -201,11 +201,10 @@ def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str,
         if key in others and isinstance(method, ModelInfo):
             _check_card(key, others.pop(key), method)
     if others:
-        msg = (
+        raise RecordError(
             f"The record has settings that this version does not know: {', '.join(sorted(others))}. "
             f"Install the version that made it: {recorded.versions.get('napari-brain-tumor', 'a newer one')}."
         )
-        raise RecordError(msg)
     request = SegmentRequest.recorded_in(recorded.settings)
     return request.with_options(precision=_precision(request.precision, device, notes))
 
@@ -225,11 +224,10 @@ def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
     # Where everything was to be kept, or a sequence was not given, the card's share was not used.
     unused = key in {"min_lesion_share", "min_sure_enhancing", "min_sure_tumor"} and not recorded
     if now != recorded and not unused:
-        msg = (
+        raise RecordError(
             f"The card of {model.name} has {key} {now}; the record {recorded}. The weights are the same but the card "
             "was changed: put that back, or segment the case again."
         )
-        raise RecordError(msg)
 
 
 def _precision(recorded: str, device: str, notes: list[str]) -> str:
@@ -252,11 +250,10 @@ def _study(recorded: SegmentRecord | CorrectionRecord, sources: Mapping[Role, So
         x, y, z = np.divide(grid.spacing, study.grid.spacing).tolist()
         study = open_sources(sources, recorded.case, spacing_mm=(x, y, z))
     if not study.grid.same_place(grid):
-        msg = (
+        raise RecordError(
             f"The scans of {recorded.case} lie on {study.grid.describe()}; the record says {grid.describe()}. They "
             "were moved or resampled before they were segmented: save them so, and segment the saved files."
         )
-        raise RecordError(msg)
     return replace(study, name=recorded.case)
 
 
@@ -309,11 +306,10 @@ def _compared(
         return None, exact, notes
     as_saved = schema.decode(schema.encode(result.data))  # what is left of the classes in that schema
     if not recorded.file.grid.same_place(result.grid):
-        msg = (
+        raise RecordError(
             f"{record.result} lies on {recorded.file.grid.describe()}; the new result on {result.grid.describe()}. "
             "The saved file was moved or resampled: restore the original."
         )
-        raise RecordError(msg)
     names = schema.class_names if len(schema.known_regions) == 1 else class_names_of(result.known_regions)
     return agreement_of(recorded.file.data, as_saved, names, tolerance), exact, notes
 

@@ -111,8 +111,7 @@ def save_figure(
     """
     target = Path(path)
     if target.suffix.lower() not in FIGURE_SUFFIXES:
-        msg = f"A figure cannot be written as {target.name}. End its name with {', '.join(FIGURE_SUFFIXES)}."
-        raise SaveError(msg)
+        raise SaveError(f"A figure cannot be written as {target.name}. End its name with {', '.join(FIGURE_SUFFIXES)}.")
     figure = draw_figure(study, segmentation, role=role, at=at)
     # Without a date two runs give the same bytes.
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix.lower(), {})
@@ -154,8 +153,7 @@ def shown_in(study: Study, segmentation: Segmentation, role: Role | None) -> tup
     require_one_grid(study, segmentation, "A figure")
     shown = role or next(role for role in _SHOWN if role in study.roles)
     if shown not in study.roles:
-        msg = f"{study.name} has no {shown}. Choose one of {', '.join(study.roles)}."
-        raise RoleError(msg)
+        raise RoleError(f"{study.name} has no {shown}. Choose one of {', '.join(study.roles)}.")
     return shown, view_of(study, segmentation, (shown,))
 
 
@@ -168,8 +166,7 @@ def scale_bar_length(most: float) -> float:
 def _voxel(grid: Grid, at: Sequence[float]) -> tuple[int, int, int]:
     point = np.asarray(at, dtype=float)
     if point.shape != (3,) or not np.isfinite(point).all():
-        msg = f"{at!r} is not a point. Give three world coordinates x, y, z in millimetres."
-        raise OptionError(msg)
+        raise OptionError(f"{at!r} is not a point. Give three world coordinates x, y, z in millimetres.")
     index = np.rint(grid.voxels(point[None])[0]).astype(int)
     if (index < 0).any() or (index >= grid.shape).any():
         corners = grid.world(np.array([[0, 0, 0], np.array(grid.shape) - 1]))

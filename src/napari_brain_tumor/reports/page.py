@@ -96,8 +96,7 @@ def report(
     """
     target = Path(path)
     if target.suffix.lower() not in (".html", ".htm"):
-        msg = f"A report is an HTML file, got {target.name}. End its name with .html."
-        raise SaveError(msg)
+        raise SaveError(f"A report is an HTML file, got {target.name}. End its name with .html.")
     require_one_grid(study, segmentation, "A report")
     examination = yield from part_of(measure_study_job(segmentation, study, settings), 0, 0.3, "measuring")
     yield Progress(0.3, 1, "drawing slices")

@@ -85,11 +85,9 @@ def save_slice_through(
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in FILM_SUFFIXES:
-        msg = f"A film cannot be written as {target.name}. End its name with {' or '.join(FILM_SUFFIXES)}."
-        raise SaveError(msg)
+        raise SaveError(f"A film cannot be written as {target.name}. End its name with {' or '.join(FILM_SUFFIXES)}.")
     if not 1 <= frames_per_second <= 50:
-        msg = f"{frames_per_second:g} slices per second cannot be shown. Give 1 to 50."
-        raise OptionError(msg)
+        raise OptionError(f"{frames_per_second:g} slices per second cannot be shown. Give 1 to 50.")
     way = _plane(plane)
     ffmpeg = _ffmpeg() if suffix == ".mp4" else None
     shown, view = shown_in(study, segmentation, role)
@@ -116,8 +114,7 @@ save_slice_through_job = save_slice_through.job
 def _plane(name: str) -> Plane:
     plane = next((plane for plane in PLANES if plane.name == name.strip().lower()), None)
     if plane is None:
-        msg = f"{name!r} is not a plane. Choose one of {', '.join(plane.name for plane in PLANES)}."
-        raise OptionError(msg)
+        raise OptionError(f"{name!r} is not a plane. Choose one of {', '.join(plane.name for plane in PLANES)}.")
     return plane
 
 

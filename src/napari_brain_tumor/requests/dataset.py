@@ -33,8 +33,7 @@ def _numbers(text: Any) -> Any:
     for part in text:
         first, _, last = str(part).partition("-")
         if int(last or first) < int(first):
-            msg = f"{part!r} ends before it begins"
-            raise ValueError(msg)
+            raise ValueError(f"{part!r} ends before it begins")
         numbers.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(numbers))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import dicom, find_sequences, metaimage, nifti, nrrd, tiff
-from napari_brain_tumor.io.reading import images_in, is_image, slices_in
+from napari_brain_tumor.io import dicom, find_sequences
+from napari_brain_tumor.io.formats import TIFF
+from napari_brain_tumor.io.reading import grid_of, images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
 from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.study import ROLES, Role, Source
@@ -16,7 +17,7 @@ from napari_brain_tumor.study import ROLES, Role, Source
 def is_tif(path: Path) -> bool:
     """Whether it is a TIFF, or a folder of them."""
     files = [path] if path.is_file() else images_in(path)
-    return any(map(tiff.is_tif, files))
+    return any(map(TIFF.fits, files))
 
 
 def opening_of(
@@ -65,11 +66,11 @@ def _reference(sources: Mapping[Role, Source], moved: set[Role]) -> Role:
     """A sequence that lies on the common grid by itself."""
     still = next((role for role in sources if role not in moved), None)
     if still is None:
-        msg = (
+        raise RecordError(
             "The sequence onto whose grid the others were resampled is not chosen, so a script cannot open them this "
-            "way. Choose it too, or save the layers and open the saved files."
+            "way. "
+            "Choose it too, or save the layers and open the saved files."
         )
-        raise RecordError(msg)
     return still
 
 
@@ -82,11 +83,10 @@ def _place_and_roles(sources: Mapping[Role, Source]) -> tuple[Path, dict[str, in
         return next(iter(sources.values())).path, numbered
     if numbered:
         names = ", ".join(dict.fromkeys(source.path.name for source in sources.values()))
-        msg = (
+        raise RecordError(
             f"The sequences come from {names}, some of them as volumes of one file; no one call opens them together. "
             "Save them as files of their own first."
         )
-        raise RecordError(msg)
     files = {role: _one_file(source) for role, source in sources.items()}
     return _short_place(files) or _explicit_place(files)
 
@@ -110,12 +110,10 @@ def _one_file(source: Source) -> Path:
         return source.path
     series = dicom.series_of_source(source.path, source.series)
     if len(series) != 1:
-        msg = f"{source.path} holds {len(series)} series that fit; one was opened. Restore it as it was."
-        raise RecordError(msg)
+        raise RecordError(f"{source.path} holds {len(series)} series that fit; one was opened. Restore it as it was.")
     file = series[0].files[0]
     if len(dicom.contents_of(file).series) != 1:
-        msg = f"{file.name} holds several stacks, so no file stands for this one: pick it with series=."
-        raise RecordError(msg)
+        raise RecordError(f"{file.name} holds several stacks, so no file stands for this one: pick it with series=.")
     return file
 
 
@@ -151,10 +149,5 @@ def _tells_spacing(path: Path) -> bool:
     """Whether the files state their voxel size themselves."""
     if path.is_dir():
         return not slices_in(path)
-    if nifti.is_nifti(path) or nifti.is_pair(path):
-        return nifti.read_nifti_header(nifti.header_of_pair(path)).grid.unit == "mm"
-    if nrrd.is_nrrd(path):
-        return nrrd.read_nrrd_header(path).grid.unit == "mm"
-    if metaimage.is_metaimage(path):
-        return metaimage.read_metaimage_header(path).grid.unit == "mm"
-    return not tiff.is_tif(path)
+    grid = grid_of(path)
+    return not TIFF.fits(path) if grid is None else grid.unit == "mm"

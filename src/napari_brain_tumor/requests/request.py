@@ -7,7 +7,7 @@ from inspect import Parameter, Signature, signature
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from napari_brain_tumor.errors import BrainTumorError, OptionError
@@ -56,13 +56,11 @@ class Option:
     networks_only: bool = False
 
 
-class Request(BaseModel):
+class Request(BaseModel, extra="forbid", frozen=True, arbitrary_types_allowed=True):
     """What an action is asked for. Every field is declared as `Annotated[type, Option(...)]`.
 
     Values may be given as Python has them or as the text that the shell takes.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     not_recorded: ClassVar[tuple[str, ...]] = ()
     """Fields that the record of a result tells in another place."""
@@ -189,8 +187,7 @@ def _pairs(texts: Iterable[str], mapping: Any) -> dict[str, Any]:
     for text in texts:
         key, sign, value = (part.strip() for part in text.partition("="))
         if not sign or not key or not value or key.lower() in map(str.lower, pairs):
-            msg = f"{text!r} is not a name and a value, each name once"
-            raise ValueError(msg)
+            raise ValueError(f"{text!r} is not a name and a value, each name once")
         pairs[key] = int(value) if takes_int and value.isdecimal() else value
     return pairs
 

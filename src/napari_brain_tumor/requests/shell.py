@@ -105,8 +105,7 @@ def _words(name: str, value: Any, field: FieldInfo) -> Iterator[str]:
     elif isinstance(value, Mapping | tuple):
         texts = list(_texts(value))
         if not option.repeats and any("," in text for text in texts):
-            msg = f"The shell separates the values of {flag} by commas, and one has a comma in it."
-            raise RecordError(msg)
+            raise RecordError(f"The shell separates the values of {flag} by commas, and one has a comma in it.")
         values = texts if option.repeats else [",".join(texts)]
         yield from values if option.positional else (f"{flag}={text}" for text in values)
     elif option.positional:

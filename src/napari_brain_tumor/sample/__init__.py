@@ -3,8 +3,6 @@
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["sample_case_folder", "sample_truth_path"]
-
 _CASE = "synthetic_glioma"
 
 

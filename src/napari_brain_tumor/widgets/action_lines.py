@@ -4,26 +4,30 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase, QShowEvent
-from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QPlainTextEdit,
-    QPushButton,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QSizePolicy
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.quoting import SHELLS, Shell, usual_shell
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
-from napari_brain_tumor.widgets.parts import FoldToggle, add_to, button, column_of, combo, copy_text, row_of, wrapped
+from napari_brain_tumor.widgets.parts import (
+    Fold,
+    add_to,
+    button,
+    combo,
+    copy_text,
+    described,
+    offer,
+    row_of,
+    show_text,
+    wrapped,
+)
 
 _MOST_LINES = 14
 _REFRESH_MS = 150
 
 
-class ActionLines(QWidget):
+class ActionLines(Fold):
     """A box that is folded until somebody wants to script what the panel does.
 
     Parameters
@@ -34,7 +38,7 @@ class ActionLines(QWidget):
     """
 
     def __init__(self, make: Callable[[], CommandLines] | None = None) -> None:
-        super().__init__()
+        super().__init__("As code", "Show what this panel does as Python code and as a shell command, ready to copy.")
         self._make = make
         self.lines: CommandLines | None = None
         self._build()
@@ -45,12 +49,6 @@ class ActionLines(QWidget):
         self.shell_button.clicked.connect(lambda: self._copy(self.shell_edit, "shell command"))
 
     def _build(self) -> None:
-        column = column_of(self, spacing=4)
-        self.toggle = FoldToggle(
-            "As code", "Show what this panel does as Python code and as a shell command, ready to copy.", "As code"
-        )
-        self.body = QWidget()
-        inner = column_of(self.body, spacing=4)
         self.python_edit = _text(
             "Python lines", "What this panel does, in Python. Select, or copy all with the button."
         )
@@ -58,17 +56,11 @@ class ActionLines(QWidget):
         self.python_button = button("Copy Python", "Copy the Python lines to the clipboard.")
         self.shell_button = button("Copy command", "Copy the shell command to the clipboard.")
         self.shell_box = combo("The shell whose quoting rules the command follows.", "Shell")
-        for kind, title in SHELLS.items():
-            self.shell_box.addItem(title, kind)
-        self.shell_box.setCurrentIndex(self.shell_box.findData(usual_shell()))
+        offer(self.shell_box, [(title, kind) for kind, title in SHELLS.items()], usual_shell())
         self.shell_edit.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
-        inner.addLayout(_row(QLabel("Python"), self.python_button))
-        inner.addWidget(self.python_edit)
-        inner.addLayout(_row(self.shell_box, self.shell_button))
         self.note_label = wrapped("", "What to know before using the lines")
-        add_to(inner, self.shell_edit, self.note_label)
-        add_to(column, self.toggle, self.body)
-        self.body.hide()
+        add_to(self.column, row_of(QLabel("Python"), self.python_button), self.python_edit)
+        add_to(self.column, row_of(self.shell_box, self.shell_button), self.shell_edit, self.note_label)
 
     def show_action(self, make: Callable[[], CommandLines]) -> None:
         """Tell of another action from now on."""
@@ -86,7 +78,6 @@ class ActionLines(QWidget):
         self.refresh()
 
     def _on_toggled(self, is_open: bool) -> None:
-        self.body.setVisible(is_open)
         if is_open:
             self._show_lines()
 
@@ -98,8 +89,7 @@ class ActionLines(QWidget):
         except BrainTumorError as error:
             message = str(error)
         lines = self.lines
-        self.note_label.setText(message if lines is None else "\n".join(lines.notes))
-        self.note_label.setVisible(bool(self.note_label.text()))
+        show_text(self.note_label, message if lines is None else "\n".join(lines.notes))
         _fill(self.python_edit, lines.python if lines is not None else "")
         self.python_button.setEnabled(lines is not None)
         self._show_shell()
@@ -111,12 +101,11 @@ class ActionLines(QWidget):
 
     def _copy(self, edit: QPlainTextEdit, what: str) -> None:
         copy_text(edit.toPlainText())
-        self.note_label.setText(f"Copied the {what}.")
-        self.note_label.show()
+        show_text(self.note_label, f"Copied the {what}.")
 
 
 def _text(name: str, tip: str) -> QPlainTextEdit:
-    edit = QPlainTextEdit()
+    edit = described(QPlainTextEdit(), tip, name)
     edit.setReadOnly(True)
     edit.setTabChangesFocus(True)  # Tab leaves it, for those who have no mouse
     edit.setTextInteractionFlags(
@@ -128,8 +117,6 @@ def _text(name: str, tip: str) -> QPlainTextEdit:
         f'QPlainTextEdit {{ font-family: "{family}", monospace; border: 1px solid gray; }}'
     )  # else as the theme
     edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    edit.setToolTip(tip)
-    edit.setAccessibleName(name)
     return edit
 
 
@@ -141,8 +128,3 @@ def _fill(edit: QPlainTextEdit, text: str) -> None:
     wraps = edit.lineWrapMode() != QPlainTextEdit.LineWrapMode.NoWrap
     rows = sum(1 + (len(row) // columns if wraps else 0) for row in text.splitlines() or [""])
     edit.setFixedHeight((min(rows, _MOST_LINES) + 1) * edit.fontMetrics().lineSpacing() + 16)
-
-
-def _row(left: QWidget, right: QPushButton) -> QHBoxLayout:
-    row = row_of(left, right)
-    return row

@@ -8,26 +8,22 @@ from typing import Any, Final
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QHeaderView
 
 from napari_brain_tumor.batch import CaseProgress, CaseRow
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import viewers
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.cell_table import CellTable
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, enable, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+from napari_brain_tumor.widgets.worker import JobRunner, notify_error, shared_worker, time_left_text
 
 _RESULTS: Final = "segmentations"
 
@@ -60,7 +56,8 @@ class BatchWidget(Panel):
         self.batch = state.Batch()
         self.folder = self.output = ""
         self._steps: deque[CaseProgress] = deque()
-        self.look_runner, self.open_runner = JobRunner(self), JobRunner(self)
+        self.look_runner = JobRunner(self, finished=self._on_looked, failed=self._on_look_failed)
+        self.open_runner = JobRunner(self, finished=self._on_opened, failed=notify_error)
         self.runner = JobRunner(self)
         self._build()
         self._connect()
@@ -105,10 +102,6 @@ class BatchWidget(Panel):
         self.cancel_button.clicked.connect(self.runner.cancel)
         self.skip_box.toggled.connect(self.code_box.refresh)
         self.table.itemActivated.connect(lambda item: self.open_case(item.row()))
-        self.look_runner.finished.connect(self._on_looked)
-        self.look_runner.failed.connect(self._on_look_failed)
-        self.open_runner.finished.connect(self._on_opened)
-        self.open_runner.failed.connect(notify_error)
         self.runner.progressed.connect(self._on_progressed)
         self.runner.finished.connect(lambda _: self._on_ended("Done: "))
         self.runner.failed.connect(self._on_failed)
@@ -125,7 +118,7 @@ class BatchWidget(Panel):
             self.output = str(Path(folder).with_name(f"{Path(folder).name}_{_RESULTS}"))
         self.batch = state.Batch()
         self.status_label.setText("Looking for cases…")
-        self.look_runner.start(lambda _: as_job(state.cases_in, Path(folder)))
+        self.look_runner.call(state.cases_in, Path(folder))
         self._show()
 
     def choose_output(self, folder: str) -> None:
@@ -213,7 +206,7 @@ class BatchWidget(Panel):
             return
         row: CaseRow | None = self.batch.rows.get(number)
         self.status_label.setText(f"Opening {self.batch.names[number]}…")
-        self.open_runner.start(lambda _: as_job(state.open_finished, row, case))
+        self.open_runner.call(state.open_finished, row, case)
 
     def _on_opened(self, opened: Any) -> None:
         added = viewers.add_layers(self._viewer, opened)
@@ -226,8 +219,7 @@ class BatchWidget(Panel):
     def _show(self, *, running: bool = False) -> None:
         self.folder_label.setText(self.folder)
         self.output_label.setText(self.output)
-        for control in (self.folder_button, self.output_button, self.skip_box):
-            control.setEnabled(not running)
+        enable(not running, self.folder_button, self.output_button, self.skip_box)
         self.run_button.setVisible(not running)
         self.run_button.setEnabled(bool(self.batch.cases))
         self.run_controls.show_running(running)
@@ -244,7 +236,5 @@ class BatchWidget(Panel):
 
 def _lies_in(layer: Layer, case: Path) -> bool:
     """Whether a layer is a scan of the case."""
-    tag = layer.metadata.get(KEY)
-    if not isinstance(tag, SequenceTag) or tag.source is None:
-        return False
-    return case == tag.source.path or case in tag.source.path.parents
+    tag = sequence_tag(layer)
+    return tag is not None and tag.source is not None and case in (tag.source.path, *tag.source.path.parents)

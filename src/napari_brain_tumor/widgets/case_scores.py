@@ -18,7 +18,6 @@ from napari_brain_tumor.widgets.parts import offer
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
 _REFRESH_MS: Final = 2000
-_NO_MODEL: Final = "no model"
 
 
 class CaseScores(QObject):
@@ -53,19 +52,13 @@ class CaseScores(QObject):
     ) -> None:
         super().__init__(page)
         self._page, self._worker, self._target, self._dataset = page, worker, target, dataset
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, progressed=self._on_progress, finished=self._on_finished, failed=self._on_failed)
         self._refresh_timer = single_shot(self, self.changed)
         page.cancel_button.clicked.connect(self._on_cancel_requested)
-        self.runner.progressed.connect(self._on_progress)
-        self.runner.finished.connect(self._on_finished)
-        self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(self._on_cancelled)
-        self._fill_models(models)
-
-    def _fill_models(self, models: Sequence[ModelInfo]) -> None:
         items = [(model.card.title or model.name, model, segment_state.model_tooltip(model)) for model in models]
-        offer(self._page.model_box, items or [(_NO_MODEL, None)])
-        prefer_model(self._page.model_box)
+        offer(page.model_box, items or [("no model", None)])
+        prefer_model(page.model_box)
 
     def start(self, first: str | None = None) -> None:
         """Let the chosen model segment every case, this one first; `runner` reports how far it is."""
@@ -77,7 +70,7 @@ class CaseScores(QObject):
         self._page.show_running(True)
         self.acted.emit(lambda: score_lines_of(dataset.folder, ids, model))
         folder, model_folder = str(dataset.folder), str(model.folder)
-        self.runner.start(lambda stop: stop.guard(self._worker.run(self._target, folder, ids, model_folder)))
+        self.runner.send(self._worker, self._target, folder, ids, model_folder)
 
     def _on_cancel_requested(self) -> None:
         self._page.cancel_button.setEnabled(False)

@@ -36,7 +36,7 @@ class CompareWidget(Panel):
         self._viewer = napari_viewer
         self.compared: state.Comparison | None = None
         self._pending: dict[str, Labels] = {}
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, progressed=self._on_progress, finished=self._on_compared, failed=self._on_failed)
         self._build()
         self._connect()
         self.labels.refresh()
@@ -55,8 +55,7 @@ class CompareWidget(Panel):
         self.scores, self.differences, self.consensus = ScoreTables(), DifferingSlices(self._viewer), ConsensusPart()
         self.tables = Fold("More &tables and layers", "All pairs, volumes, planes, layers, files.")
         add_to(self.tables.column, self.scores.more, self.differences.more)
-        for part in (line(), self.scores, self.differences, self.tables, self.consensus):
-            inner.addWidget(part)
+        add_to(inner, line(), self.scores, self.differences, self.tables, self.consensus)
         self.result_part.hide()
         self.code_box = ActionLines(self._lines)
         add_to(column, self.labels, self.run_controls, self.notice, self.labels.settings, self.result_part)
@@ -69,9 +68,6 @@ class CompareWidget(Panel):
         self.choices.events.connect(self._on_choices_changed)
         self.compare_button.clicked.connect(self.compare)
         self.cancel_button.clicked.connect(self.runner.cancel)
-        self.runner.finished.connect(self._on_compared)
-        self.runner.failed.connect(self._on_failed)
-        self.runner.progressed.connect(self._on_progress)
         self.runner.cancelled.connect(self._on_cancelled)
         self.scores.region_shown.connect(self.differences.list_slices)
         self.scores.saved.connect(self._on_saved)

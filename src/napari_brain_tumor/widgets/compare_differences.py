@@ -14,10 +14,10 @@ from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.compare_overlay import AgreementLayers
 from napari_brain_tumor.widgets.key_buttons import key_button
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, flow, form, offer, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, flow, form, offer, show_text, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.view_actions import bind_keys
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class DifferingSlices(QWidget):
@@ -115,7 +115,7 @@ class DifferingSlices(QWidget):
         if self._comparison is not None:
             agreement, axis, pair = self._comparison.agreement, self.axis_box.currentData(), self._pair
             walk.start_walk(self._viewer, ())
-            self.runner.start(lambda _: as_job(agreement.slices, region, axis, pair))
+            self.runner.call(agreement.slices, region, axis, pair)
 
     def _on_listed(self, rows: tuple[SliceRow, ...]) -> None:
         if self._comparison is None:
@@ -144,8 +144,7 @@ class DifferingSlices(QWidget):
             self.overlay.show(self._comparison, self._region, None)
 
     def _show_legend(self, legend: str) -> None:
-        self.legend_label.setText(legend)
-        self.legend_label.setVisible(bool(legend))
+        show_text(self.legend_label, legend)
 
 
 class StaleNotice(QLabel):
@@ -191,5 +190,4 @@ class StaleNotice(QLabel):
         altered = [watch.layer for watch in self.edits if watch.edited]
         edited = [name for name, layer in self._layers.items() if layer in altered and name not in removed]
         text = state.stale_text(self._comparison, edited, removed)
-        self.setText(text)
-        self.setVisible(bool(text))
+        show_text(self, text)

@@ -17,7 +17,7 @@ from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import Fold, button, check, combo, form, offer, offer_layers, row_of
 from napari_brain_tumor.widgets.tick_list import TickList, fit_lines
 from napari_brain_tumor.widgets.view_actions import labels_in_view
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 _MOST_LISTED: Final = 6
 
@@ -50,11 +50,12 @@ class LabelList(TickList):
         self._listed: list[Labels] = []
         self._to_tick: list[Layer] = []
         self._names = Links()
-        self.file_runner = JobRunner(self, finished=self._on_file_opened, failed=self._on_file_failed)
+        self.file_runner = JobRunner(self, finished=self._on_file_opened, failed=self.failed)
         self.settings = Fold("S&ettings", "A reference, labels in files, other grids.", "Settings")
         self._build_settings()
         self.ticks_changed.connect(self._on_ticked)
         self.file_button.clicked.connect(self._on_file_requested)
+        self.file_runner.hold(self.file_button)
         self.reference_box.activated.connect(self._on_reference_chosen)
         self.resample_box.toggled.connect(lambda on: setattr(self.choices, "resample", on))
         self._list_watch = LayerListWatch(viewer, self, self.refresh)
@@ -136,13 +137,7 @@ class LabelList(TickList):
         """Open segmentations from files as layers, and tick them."""
         if paths:
             schema = self.schema_box.currentData()
-            self.file_button.setEnabled(False)
-            self.file_runner.start(lambda _: as_job(lambda: [state.open_file(path, schema) for path in paths]))
+            self.file_runner.call(lambda: [state.open_file(path, schema) for path in paths])
 
     def _on_file_opened(self, opened: list[LayerData]) -> None:
-        self.file_button.setEnabled(True)
         self._to_tick += viewers.add_layers(self._viewer, opened)
-
-    def _on_file_failed(self, error: Exception) -> None:
-        self.file_button.setEnabled(True)
-        self.failed.emit(error)

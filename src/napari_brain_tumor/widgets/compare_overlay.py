@@ -10,7 +10,7 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin import layers, to_layers
 from napari_brain_tumor.plugin.layers import CODES_KEY
 from napari_brain_tumor.widgets import compare_state as state
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class AgreementLayers(QObject):
@@ -52,7 +52,7 @@ class AgreementLayers(QObject):
         if overlay is not None and codes is not None and codes.shows(comparison, region, pair):
             self.show_alone(overlay)
         else:
-            self.runner.start(lambda _: as_job(state.codes_of, comparison, region, pair))
+            self.runner.call(state.codes_of, comparison, region, pair)
 
     def _layer_of(self, kind: str) -> Layer | None:
         return next((layer for layer in self._viewer.layers if layer.metadata.get(CODES_KEY) == kind), None)

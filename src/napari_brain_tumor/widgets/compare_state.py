@@ -19,9 +19,9 @@ from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.plugin import from_layers, to_layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.display import Display
-from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
+from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.actions import compare_lines
 from napari_brain_tumor.requests.compare import CompareRequest
@@ -97,8 +97,8 @@ def candidates(all_layers: Iterable[Layer]) -> list[Labels]:
 
 
 def _can_be_compared(layer: Labels) -> bool:
-    tag = layer.metadata.get(KEY)
-    understood = not isinstance(tag, SegmentationTag) or tag.understood
+    tag = layers.segmentation_tag(layer)
+    understood = tag is None or tag.understood
     return layer.ndim in (2, 3) and not layer.multiscale and understood and CODES_KEY not in layer.metadata
 
 

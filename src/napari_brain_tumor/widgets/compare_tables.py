@@ -17,7 +17,7 @@ from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, combo, form, offer, row_of, wrapped
 from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_table import ResultTable
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class ScoreTables(QWidget):
@@ -39,7 +39,7 @@ class ScoreTables(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._comparison: state.Comparison | None = None
-        self.save_runner = JobRunner(self, must_finish=True, finished=self._on_saved, failed=self._on_save_failed)
+        self.save_runner = JobRunner(self, must_finish=True, finished=self.saved, failed=self.failed)
         column = column_of(self)
         rows = form()
         self.region_box = combo("Region of the tables, slices and layers below.", "Region")
@@ -76,6 +76,7 @@ class ScoreTables(QWidget):
         self.json_button = button("&JSON…", "Save everything: scores, kappa, volumes, slices, inputs with hashes.")
         buttons.addWidget(self.csv_button, 1)
         buttons.addWidget(self.json_button, 1)
+        self.save_runner.hold(self.csv_button, self.json_button)
         add_to(column, self.metric_box, self.matrix_table, self.volume_table, buttons)
 
     @property
@@ -118,20 +119,7 @@ class ScoreTables(QWidget):
         """Save the tables: scores as `.csv`, everything as `.json`."""
         if self._comparison is not None:
             agreement = self._comparison.agreement
-            self._let_save(False)
-            self.save_runner.start(lambda _: as_job(state.save_tables, agreement, Path(path)))
-
-    def _let_save(self, can_save: bool) -> None:
-        self.csv_button.setEnabled(can_save)
-        self.json_button.setEnabled(can_save)
-
-    def _on_saved(self, path: Path) -> None:
-        self._let_save(True)
-        self.saved.emit(path)
-
-    def _on_save_failed(self, error: Exception) -> None:
-        self._let_save(True)
-        self.failed.emit(error)
+            self.save_runner.call(state.save_tables, agreement, Path(path))
 
 
 class ConsensusPart(Fold):
@@ -148,11 +136,12 @@ class ConsensusPart(Fold):
         self._attention = Attention(None, None)
         self.method: ConsensusMethod | None = None
         """How the last one was made."""
-        self.runner = JobRunner(self, finished=self._on_made, failed=self._on_failed)
+        self.runner = JobRunner(self, finished=self._on_made, failed=self.failed)
         self.method_box = combo("How the compared labels, except the reference, are combined.", "Consensus")
         methods = [("STAPLE" if name == "staple" else name, name, tip) for name, tip in METHODS.items()]
         offer(self.method_box, methods)
         self.button = button("&Make consensus", "Add their consensus as a new labels layer.")
+        self.runner.hold(self.button)
         row = row_of(self.method_box, self.button)
         self.quality_table = ResultTable(
             "How well each matches the consensus", "Sensitivity and specificity, region by region, near the tumour."
@@ -171,18 +160,12 @@ class ConsensusPart(Fold):
             return False
         comparison, method = self._comparison, self.method_box.currentData()
         self._attention = attention
-        self.button.setEnabled(False)
         self.runner.start(lambda _: state.consensus_steps(comparison, method))
         return True
 
     def _on_made(self, result: tuple[LayerData, Consensus]) -> None:
         data, consensus = result
-        self.button.setEnabled(True)
         layer = self._attention.add(layers.layer_of(data))
         self.method = consensus.method
         self.quality_table.show_table(state.quality_cells(consensus))
         self.joined.emit(" ".join([f"Added the layer {layer.name}.", *consensus.notes]))
-
-    def _on_failed(self, error: Exception) -> None:
-        self.button.setEnabled(True)
-        self.failed.emit(error)

@@ -23,7 +23,7 @@ from napari_brain_tumor.widgets.correct_state import Correction
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
-from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, column_in, wrapped
 from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.worker import notify, notify_error
 
@@ -54,8 +54,7 @@ class CorrectWidget(Panel):
         self.controls.hide()
         self.status_label = wrapped("", "Status")
         self.code_box = ActionLines(self._lines)
-        for part in (self.chooser, self.controls, self.status_label, self.code_box):
-            column.addWidget(part)
+        add_to(column, self.chooser, self.controls, self.status_label, self.code_box)
         column.addStretch(1)
         self._connect()
         self._on_layers_changed()

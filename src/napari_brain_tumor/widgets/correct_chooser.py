@@ -31,9 +31,7 @@ class StartChooser(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.runner = JobRunner(
-            self, finished=self._on_ready, failed=self._on_failed, cancelled=lambda: self.button.setEnabled(True)
-        )
+        self.runner = JobRunner(self, finished=self._on_ready, failed=self._on_failed)
         self.chosen: Start | None = None
         """What the correction began with, or is beginning with."""
         self.origin: Callable[[], Origin] = lambda: None
@@ -54,6 +52,7 @@ class StartChooser(QWidget):
         )
         add_to(column, rows, self.button)
         self.button.clicked.connect(self.start)
+        self.runner.hold(self.button)
 
     @property
     def selected(self) -> Start | None:
@@ -107,7 +106,6 @@ class StartChooser(QWidget):
         if selected is None or self._correcting:
             return
         self.chosen, self.origin = selected, _kept_origin(selected)
-        self.button.setEnabled(False)
         self.message.emit("Looking at the scans…")
         try:
             job = begin_job(selected, self._viewer.layers)
@@ -117,12 +115,10 @@ class StartChooser(QWidget):
         self.runner.start(lambda _: job)
 
     def _on_failed(self, error: Exception) -> None:
-        self.button.setEnabled(True)
         self.message.emit(str(error))
         notify_error(error)
 
     def _on_ready(self, ready: ReadyStart) -> None:
-        self.button.setEnabled(True)
         layer = self.chosen.layer if self.chosen is not None else None
         if ready.new_layer is not None:
             layer = self._viewer.add_layer(layers.layer_of(ready.new_layer))

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLayout, QProgressBar, QWidget
+from qtpy.QtWidgets import QLayout, QWidget
 
 from napari_brain_tumor.widgets.correct_entries import Entry
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tidy import TidySteps
 from napari_brain_tumor.widgets.correct_tools import PromptTools
-from napari_brain_tumor.widgets.parts import Fold, add_to, button, check, column_of, flow, line, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, check, column_of, flow, line, progress_bar, wrapped
 
 
 class CorrectControls(QWidget):
@@ -30,8 +30,7 @@ class CorrectControls(QWidget):
         add_to(column, self.busy_bar, self.more)
         self.tidy, self.slices, self.steps = TidySteps(), SliceSteps(), StepList()
         inner = self.more.column
-        for part in (self.tools.more, self.tidy, line(), self.slices, line(), self.steps):
-            inner.addWidget(part)
+        add_to(inner, self.tools.more, self.tidy, line(), self.slices, line(), self.steps)
         self.save_button = button(
             "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
         )
@@ -56,12 +55,9 @@ class CorrectControls(QWidget):
         return flow(self.undo_button, self.cancel_button)
 
     def _build_busy_bar(self) -> None:
-        self.busy_bar = QProgressBar()
+        self.busy_bar = progress_bar("A prompt is being computed.", "Computing")
         self.busy_bar.setRange(0, 0)
         self.busy_bar.setMaximumHeight(6)
-        self.busy_bar.setTextVisible(False)
-        self.busy_bar.setToolTip("A prompt is being computed.")
-        self.busy_bar.setAccessibleName("Computing")
         policy = self.busy_bar.sizePolicy()
         policy.setRetainSizeWhenHidden(True)  # else everything below would jump at each stroke
         self.busy_bar.setSizePolicy(policy)

@@ -44,15 +44,13 @@ class CorrectionQueue(QObject):
     def __init__(self, correction: Correction, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.correction = correction
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, finished=self._on_finished, failed=self._on_failed)
         self._now: _QueuedWork | None = None
         self._waiting: deque[_QueuedWork] = deque()
         self._to_follow: deque[Work] = deque()
         self._stopped = False
         self._holds = False
         self._held: tuple[Voxels, LabelState] | None = None
-        self.runner.finished.connect(self._on_finished)
-        self.runner.failed.connect(self._on_failed)
         self.runner.progressed.connect(lambda progress, _: self.progressed.emit(progress))
 
     @property

@@ -13,7 +13,6 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import Change
-from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.plugin.viewers import show_point
@@ -118,7 +117,7 @@ class CorrectionSession(QObject):
         self._links.connect(dims.ndisplay, self._on_view_changed)
 
     def _follow_queue(self) -> None:
-        self.prompt_layers.drawn.connect(self._on_drawn)
+        self.prompt_layers.drawn.connect(lambda prompt: self.queue.add(self.correction.action(prompt)))
         self.prompt_layers.refused.connect(self.message)
         self.prompt_layers.meaning_chosen.connect(self._on_meaning_changed)
         self.prompt_layers.tool_changed.connect(self._controls.tools.show_tool)
@@ -253,9 +252,6 @@ class CorrectionSession(QObject):
         """The axis of the layer across which the slices of the view lie."""
         dims = self._viewer.dims
         return int(dims.order[-3]) - (dims.ndim - 3)
-
-    def _on_drawn(self, prompt: Prompt) -> None:
-        self.queue.add(self.correction.action(prompt))
 
     def _on_meaning_changed(self, meaning: Meaning) -> None:
         self._controls.tools.show_meaning(meaning)

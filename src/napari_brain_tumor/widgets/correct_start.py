@@ -1,7 +1,7 @@
 """What can be corrected, and how a correction begins, without Qt."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class ReadyStart:
 
     def correction_of(self, layer: Labels) -> Correction:
         """The correction of what a layer shows; a layer that is not ours becomes one, so that it tells its prompts."""
-        if not isinstance(layer.metadata.get(KEY), SegmentationTag):
+        if layers.segmentation_tag(layer) is None:
             study = self.computer.study
             tag = SegmentationTag(
                 study.name, study.grid, study.layout, provenance={"method": "painted by hand"}, notes=study.notes
@@ -156,17 +156,7 @@ def on_study(labels_view: LayerView, references: Sequence[LayerView], study: Stu
             "scans that they were made on."
         )
         raise GridMismatchError(msg)
-    copy = np.array(data, np.uint8)
-    return Segmentation(
-        copy,
-        study.grid,
-        segmentation.name,
-        segmentation.class_names,
-        segmentation.known_regions,
-        segmentation.layout,
-        segmentation.provenance,
-        segmentation.notes,
-    )
+    return replace(segmentation, data=np.array(data, np.uint8), grid=study.grid)
 
 
 def _empty(study: Study) -> Segmentation:

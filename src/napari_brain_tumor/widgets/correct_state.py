@@ -20,7 +20,7 @@ from napari_brain_tumor.interactive import Action, Interpolate, PromptFile, Refi
 from napari_brain_tumor.interactive.prompts import RULE, Prompt
 from napari_brain_tumor.labels import Region, class_names_of
 from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
+from napari_brain_tumor.plugin.layers import KEY, segmentation_tag
 from napari_brain_tumor.plugin.prompt_layers import Extent, extent_of
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
 from napari_brain_tumor.progress import Job, Progress
@@ -70,8 +70,8 @@ class Correction:
 
     def __post_init__(self) -> None:
         self._settle()
-        tag = self.layer.metadata.get(KEY)
-        self._provenance = dict(tag.provenance) if isinstance(tag, SegmentationTag) else {}
+        tag = segmentation_tag(self.layer)
+        self._provenance = dict(tag.provenance) if tag is not None else {}
 
     @property
     def study(self) -> Study:
@@ -91,8 +91,8 @@ class Correction:
     @property
     def class_names(self) -> dict[int, str]:
         """What the layer's classes are called: of the whole tumour alone, class 1 is that and not edema."""
-        tag = self.layer.metadata.get(KEY)
-        return dict(tag.class_names) if isinstance(tag, SegmentationTag) else {}
+        tag = segmentation_tag(self.layer)
+        return dict(tag.class_names) if tag is not None else {}
 
     @property
     def entries(self) -> list[Entry]:
@@ -317,8 +317,8 @@ class Correction:
 
     def record(self, state: LabelState) -> None:
         """Write the steps, and what the labels tell by now, into what is saved with them."""
-        tag = self.layer.metadata.get(KEY)
-        if not isinstance(tag, SegmentationTag):
+        tag = segmentation_tag(self.layer)
+        if tag is None:
             return
         entries = self.entries
         steps = [entry.dump for entry in entries if entry.dump is not None]

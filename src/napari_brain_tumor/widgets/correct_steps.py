@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QHBoxLayout, QLayout, QListWidget, QListWidgetItem, QWidget
@@ -9,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLayout, QListWidget, QListWidgetItem, Q
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_entries import PLANE_NAMES, Entry, slices_in_words
-from napari_brain_tumor.widgets.parts import add_to, button, column_of, described, flow, text_field, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, described, enable, flow, text_field, wrapped
 from napari_brain_tumor.widgets.tick_list import fit_lines
 
 _MOST_ROWS = 7
@@ -94,8 +95,7 @@ class SliceSteps(QWidget):
         if not self.slices_edit.isModified():
             self.slices_edit.setText(slices_in_words(slices))
         self.slices_edit.setEnabled(not obstacle)
-        for step_button in (self.fill_button, self.down_button, self.up_button):
-            step_button.setEnabled(not obstacle and not carrying)
+        enable(not obstacle and not carrying, self.fill_button, self.down_button, self.up_button)
         self.stop_button.setEnabled(carrying)
 
     def _on_fill(self) -> None:
@@ -125,10 +125,10 @@ class StepList(QWidget):
         )
         self.remove_button.setEnabled(False)
         add_to(column, self.label, self.list, self.remove_button)
-        self.list.itemClicked.connect(self._on_item)
-        self.list.itemActivated.connect(self._on_item)
+        for clicked in (self.list.itemClicked, self.list.itemActivated):
+            clicked.connect(lambda _: self._hand_on(self.chosen))
         self.list.currentRowChanged.connect(self._on_row)
-        self.remove_button.clicked.connect(self._on_remove)
+        self.remove_button.clicked.connect(lambda: self._hand_on(self.removal_requested))
         self.show_entries((), ())
 
     def show_entries(self, applied: Sequence[Entry], pending: Sequence[Entry]) -> None:
@@ -163,15 +163,10 @@ class StepList(QWidget):
     def _on_row(self, row: int) -> None:
         self.remove_button.setEnabled(0 <= row < len(self._entries))
 
-    def _on_item(self, item: QListWidgetItem) -> None:
+    def _hand_on(self, signal: Any) -> None:
         entry = self._selected()
         if entry is not None:
-            self.chosen.emit(entry)
-
-    def _on_remove(self) -> None:
-        entry = self._selected()
-        if entry is not None:
-            self.removal_requested.emit(entry)
+            signal.emit(entry)
 
 
 def entry_text(entry: Entry) -> str:

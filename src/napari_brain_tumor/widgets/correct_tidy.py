@@ -3,7 +3,7 @@
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
-from napari_brain_tumor.widgets.parts import add_to, button, check, column_of, flow
+from napari_brain_tumor.widgets.parts import add_to, button, check, column_of, described, flow
 
 
 class TidySteps(QWidget):
@@ -34,13 +34,12 @@ class TidySteps(QWidget):
             "fill holes": button("Fill holes", "Fill the holes that the chosen region encloses."),
             "smooth margin": button("Smooth margin", "Smooth the margin of the chosen region; what you drew stays."),
         }
-        self.mm_box = QDoubleSpinBox()
+        tip = "Details narrower than this are smoothed away."
+        self.mm_box = described(QDoubleSpinBox(), tip, "Width of what is smoothed")
         self.mm_box.setRange(0.5, 20)
         self.mm_box.setValue(2)
         self.mm_box.setSingleStep(0.5)
         self.mm_box.setSuffix(" mm")
-        self.mm_box.setToolTip("Details narrower than this are smoothed away.")
-        self.mm_box.setAccessibleName("Width of what is smoothed")
         rows = flow()
         for kind, control in self.buttons.items():
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)

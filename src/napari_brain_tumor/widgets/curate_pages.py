@@ -15,6 +15,7 @@ from napari_brain_tumor.widgets.parts import (
     button,
     check,
     combo,
+    enable,
     flow,
     form,
     line,
@@ -156,15 +157,12 @@ class ReviewPage(QWidget):
             Whether the prediction is in sight; None where there is none.
         """
         self.case_label.setText(text)
-        for control in (*self.decide_buttons.values(), self.note_edit):
-            control.setEnabled(is_open)
+        enable(is_open, *self.decide_buttons.values(), self.note_edit)
         self.save_button.setEnabled(edited)
-        for control in (self.use_button, self.side_box, self.prediction_button):
-            control.setEnabled(predicted is not None)
+        enable(predicted is not None, self.use_button, self.side_box, self.prediction_button)
         self.prediction_button.setChecked(bool(predicted))
         has_cases = bool(self.table.rows)
-        for walk in (self.undecided_button, self.uncertain_button, self.previous_button, self.next_button):
-            walk.setEnabled(has_cases)
+        enable(has_cases, self.undecided_button, self.uncertain_button, self.previous_button, self.next_button)
         self.score_button.setEnabled(has_cases and self.model is not None)
 
     def show_running(self, running: bool) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 
+from napari_brain_tumor.widgets.parts import described
+
 
 class CurvesCanvas(FigureCanvasQTAgg):
     """A figure to look at, drawn by whoever has it; the wheel is left to the panel, which scrolls.
@@ -21,8 +23,7 @@ class CurvesCanvas(FigureCanvasQTAgg):
         super().__init__(Figure(dpi=80, layout="constrained"))  # type: ignore[no-untyped-call]
         self.setMinimumHeight(height)
         self.setMinimumWidth(200)
-        self.setToolTip(tip)
-        self.setAccessibleName(name)
+        described(self, tip, name)
 
     def wheelEvent(self, event: Any) -> None:
         """Let the panel scroll."""

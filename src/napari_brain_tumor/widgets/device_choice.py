@@ -55,12 +55,12 @@ class DeviceChoice(QObject):
 
     def ask(self, target: str = _DEVICES) -> None:
         """Ask the worker process which devices are present; it also loads torch there, so that Run starts at once."""
-        self.runner.start(lambda stop: stop.guard(self._worker.run(target)))
+        self.runner.send(self._worker, target)
 
     def refresh_memory(self, *_: Any) -> None:
         """Ask how much memory is free, once the devices were asked for."""
         if self._asked_memory:
-            self._memory_runner.start(lambda stop: stop.guard(self._worker.run(_MEMORY)))
+            self._memory_runner.send(self._worker, _MEMORY)
 
     def show_devices(self, devices: Sequence[tuple[str, str, str]]) -> None:
         """Offer these devices."""

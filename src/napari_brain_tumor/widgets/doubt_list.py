@@ -1,25 +1,18 @@
 """The doubtful places of a result as a list: where, how large, why; one that is chosen comes into sight."""
 
 import weakref
-from collections.abc import Sequence
 from typing import Any, Final
 
 from napari.layers import Labels
 
-from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.table import Table
-from napari_brain_tumor.measure.doubt import DoubtfulPlace, place_in_words
+from napari_brain_tumor.measure.doubt import place_in_words
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
 _COLUMNS: Final = ("Where", "Size", "Why")
-
-
-def doubt_rows(places: Sequence[DoubtfulPlace], grid: Grid) -> list[tuple[str, str, str]]:
-    """Where each place lies, how large it is, and why it is doubtful."""
-    return [(place_in_words(place.centre, grid), place.size, place.reason) for place in places]
 
 
 class DoubtList(ResultTable):
@@ -41,7 +34,10 @@ class DoubtList(ResultTable):
         """List the places of a result, or none."""
         stored = stored_maps_of(layer)
         self._layer = weakref.ref(layer) if stored is not None and layer is not None else None
-        rows = doubt_rows(stored.places, layer.metadata[KEY].grid) if stored is not None and layer is not None else []
+        rows = []
+        if stored is not None and layer is not None:
+            grid = layer.metadata[KEY].grid
+            rows = [(place_in_words(place.centre, grid), place.size, place.reason) for place in stored.places]
         self.clearSelection()
         self.show_table(Table.of_cells(_COLUMNS, rows, right=frozenset({"Size"})))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from napari.layers import Layer
 
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag
+from napari_brain_tumor.plugin.layers import segmentation_tag, sequence_tag
 from napari_brain_tumor.study import Source
 
 Identity = frozenset[tuple[str, ...]]
@@ -27,12 +27,11 @@ def identity_of_labels(labels: Layer, scans: Iterable[Layer]) -> Identity:
         Hashes, series and places of the scans that it was made on and lies on, or the open layers where these are from
         no file. Of labels without any scan: of themselves alone.
     """
-    tag = labels.metadata.get(KEY)
-    tag = tag if isinstance(tag, SegmentationTag) else None
+    tag = segmentation_tag(labels)
     facts = set(_recorded(tag.provenance, tag.case)) if tag is not None else set()
     for layer in scans:
-        scan = layer.metadata.get(KEY)
-        if isinstance(scan, SequenceTag) and scan.source is not None:
+        scan = sequence_tag(layer)
+        if scan is not None and scan.source is not None:
             facts |= _of_source(scan.source, scan.case)
         else:
             facts.add(("layer", str(layer.unique_id)))

@@ -5,12 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.imports import ImportReport

@@ -17,7 +17,7 @@ from napari_brain_tumor.io.packed import write_packed
 from napari_brain_tumor.io.source_files import describe_sources
 from napari_brain_tumor.plugin.label_watch import Applied, LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of, scans_under
-from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, SegmentationTag, is_prompt_layer
+from napari_brain_tumor.plugin.layers import CODES_KEY, LayerData, is_prompt_layer, segmentation_tag
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 from napari_brain_tumor.plugin.viewers import window_of
@@ -200,8 +200,8 @@ class LabelJournal(QObject):
         return document_of(layer, scans_under(layer, self._viewer.layers))
 
     def _keep_original(self, layer: Labels, journal: LayerJournal) -> None:
-        tag = layer.metadata.get(KEY)
-        if isinstance(tag, SegmentationTag) and tag.original is not None:
+        tag = segmentation_tag(layer)
+        if tag is not None and tag.original is not None:
             self.session.in_background(_write_original, journal.folder, tag.original)
 
     def _on_saved(self, data: Any) -> None:
@@ -234,7 +234,7 @@ def _concerns(layer: Layer, present: list[Layer]) -> bool:
         return False
     if CODES_KEY in layer.metadata:
         return False  # computed codes can be computed again
-    return isinstance(layer.metadata.get(KEY), SegmentationTag) or bool(scans_under(layer, present))
+    return segmentation_tag(layer) is not None or bool(scans_under(layer, present))
 
 
 def _describing_events(layer: Labels) -> list[Any]:

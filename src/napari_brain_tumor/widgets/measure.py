@@ -55,7 +55,7 @@ class MeasureWidget(QScrollArea):
         super().__init__()
         self._worker = worker or shared_worker()
         self._viewer = napari_viewer
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, progressed=self._on_progress, finished=self._on_measured, failed=self._on_failed)
         self._edits = LabelEdits(self)
         self._computed: Examination | None = None
         self.examination: Examination | None = None
@@ -130,9 +130,6 @@ class MeasureWidget(QScrollArea):
         self.computed_button.clicked.connect(self.restore_lines)
         self.export.message.connect(self.status_label.setText)
         self.lesions.row_chosen.connect(lambda _: self.go_to(self.lesions.selected_name))
-        self.runner.progressed.connect(self._on_progress)
-        self.runner.finished.connect(self._on_measured)
-        self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(lambda: setattr(self, "_busy", False))
         self._edits.changed.connect(self._show_state)
         self._follow_timer = single_shot(self, self._follow_lines, _FOLLOW_MS)

@@ -10,7 +10,7 @@ from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 from napari_brain_tumor.widgets.parts import Fold, button, copy_text, flow
 from napari_brain_tumor.widgets.questions import ask_target
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 
 class MeasureExport(Fold):
@@ -64,7 +64,7 @@ class MeasureExport(Fold):
         if self._examination is not None:
             make = examinations_json if path.suffix.lower() == ".json" else examinations_csv
             text = make([self._examination])
-            self.runner.start(lambda _: as_job(_write, path, text))
+            self.runner.call(_write, path, text)
 
 
 def _write(path: Path, text: str) -> str:

@@ -6,24 +6,13 @@ from typing import Final
 
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.widgets.parts import (
-    FoldToggle,
-    add_to,
-    button,
-    check,
-    column_of,
-    combo,
-    form,
-    offer,
-    offer_layers,
-    wrapped,
-)
+from napari_brain_tumor.widgets.parts import Fold, button, check, combo, form, offer, offer_layers, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
 from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 from napari_brain_tumor.widgets.stored_maps import MAPS
@@ -43,7 +32,7 @@ def _help(name: str) -> str:
     return fill(option_of(SegmentRequest.model_fields[name]).help, 90)
 
 
-class MoreSettings(QWidget):
+class MoreSettings(Fold):
     """Settings that are folded until they are needed; what differs from the usual is told while they are folded."""
 
     thresholds_changed = Signal()
@@ -55,23 +44,16 @@ class MoreSettings(QWidget):
     maps_changed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
+        tip = "Small lesions, mirrored copies, precision, the brain, thresholds, a box, probabilities and uncertainty."
+        super().__init__("More settin&gs", tip, "More settings")
         self._usual: dict[Region, float] = {}
         self._build()
         self._connect()
         self.set_usual({})
 
     def _build(self) -> None:
-        column = column_of(self, spacing=4)
-        self.toggle = FoldToggle(
-            "More settin&gs",
-            "Small lesions, mirrored copies, precision, the brain, thresholds, a box, probabilities and uncertainty.",
-            "More settings",
-        )
         self.summary_label = wrapped("", "Settings that differ from the defaults")
-        add_to(column, self.toggle, self.summary_label)
-        self.body = QWidget()
-        self._rows = form(self.body)
+        self._rows = form()
         fields = SegmentRequest.model_fields
         names = [name for name, field in fields.items() if name not in CHOSEN_APART and has_control(field)]
         self.controls = RequestControls(SegmentRequest, names, self._rows)
@@ -79,8 +61,7 @@ class MoreSettings(QWidget):
         self._build_thresholds(self._rows)
         self._build_box(self._rows)
         self._build_maps(self._rows)
-        column.addWidget(self.body)
-        self.body.hide()
+        self.column.addLayout(self._rows)
 
     def _build_brain(self, rows: QFormLayout) -> None:
         self.brain_box = combo(_help("brain"), "Brain of a whole head")
@@ -132,7 +113,7 @@ class MoreSettings(QWidget):
             rows.addRow("", box)
 
     def _connect(self) -> None:
-        self.toggle.toggled.connect(self._on_toggled)
+        self.toggle.toggled.connect(self._show_summary)
         for box in self.threshold_boxes.values():
             box.valueChanged.connect(self._on_threshold_changed)
         self.reset_button.clicked.connect(self.reset_thresholds)
@@ -225,10 +206,6 @@ class MoreSettings(QWidget):
         self.maps_changed.emit()
 
     # Folding --------------------------------------------------------------------------------------------------------
-
-    def _on_toggled(self, is_open: bool) -> None:
-        self.body.setVisible(is_open)
-        self._show_summary()
 
     def _show_summary(self, *_: object) -> None:
         parts = [f"{region} from {value:g}" for region, value in self.thresholds.items()]

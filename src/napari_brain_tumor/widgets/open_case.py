@@ -34,7 +34,7 @@ from napari_brain_tumor.widgets.parts import (
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.result_files import schema_meanings
 from napari_brain_tumor.widgets.series_table import SeriesTable
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 _BY_NAME = "as its name says"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
@@ -65,6 +65,7 @@ class OpenCaseWidget(DropTarget, Panel):
         self._build_roles(column)
         self._build_details(column)
         self.open_button = button("&Open", "Open it as layers. An empty viewer is turned to the radiological view.")
+        self.runner.hold(self.open_button)
         self.status_label = wrapped("")
         self.code_box = ActionLines(lambda: open_lines(self.request))
         add_to(column, self.open_button, self.status_label, self.code_box)
@@ -158,9 +159,8 @@ class OpenCaseWidget(DropTarget, Panel):
         except SpacingUnknownError as error:
             self.status_label.setText(str(error))
             return
-        self.open_button.setEnabled(False)
         self.status_label.setText("Opening…")
-        self.runner.start(lambda _: as_job(open_case, request))
+        self.runner.call(open_case, request)
 
     def _on_folder_requested(self) -> None:
         self.open_path(QFileDialog.getExistingDirectory(self, "Case folder"))
@@ -185,7 +185,7 @@ class OpenCaseWidget(DropTarget, Panel):
             self.status_label.setText("Choose a file or a folder first.")
             return
         self.status_label.setText("Reading the headers…")
-        self._series_runner.start(lambda _: as_job(series_at, path))
+        self._series_runner.call(series_at, path)
 
     def _show_series(self, series: Sequence[Series]) -> None:
         self.series_table.show_series(series)
@@ -196,19 +196,17 @@ class OpenCaseWidget(DropTarget, Panel):
 
     def _on_opened(self, opened: Sequence[LayerData]) -> None:
         added = viewers.add_layers(self._viewer, opened)
-        self.open_button.setEnabled(True)
         self.status_label.setText("Opened " + ", ".join(layer.name for layer in added) + ".")
 
     def _on_failed(self, error: Exception) -> None:
-        self.open_button.setEnabled(True)
         self.status_label.setText(str(error))
         path = Path(self.path_edit.text())
         of_dicom = "--series" in str(error)
         if isinstance(error, RoleError) and of_dicom and self.series_panel.isHidden():
             self.status_label.setText("The headers do not say which series is which sequence. Choose:")
-            self._series_runner.start(lambda _: as_job(series_at, path))
+            self._series_runner.call(series_at, path)
         elif isinstance(error, RoleError) and not of_dicom and not self._options:
-            self._options_runner.start(lambda _: as_job(role_options, path))
+            self._options_runner.call(role_options, path)
         else:
             notify_error(error)
 

@@ -15,7 +15,6 @@ from napari_brain_tumor.dataset.drafts import Draft, DraftRecord
 from napari_brain_tumor.dataset.index import now
 from napari_brain_tumor.plugin import layers, viewers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
-from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.draft_keeper import DraftKeeper
@@ -121,8 +120,8 @@ class OpenedCase(QObject):
                 self._viewer.layers.remove(layer)
 
     def _visible_roles(self) -> set[Role]:
-        tags = [layer.metadata.get(layers.KEY) for layer in self._own_layers if layer.visible]
-        return {tag.role for tag in tags if isinstance(tag, SequenceTag) and tag.role is not None}
+        tags = [layers.sequence_tag(layer) for layer in self._own_layers if layer.visible]
+        return {tag.role for tag in tags if tag is not None and tag.role is not None}
 
     # Unsaved work ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.io.formats import BIDS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
-from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
+from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.requests.actions import LabelFile, ModelRun, refine_lines, rerun_lines, segment_lines
 from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.requests.dataset_actions import add_case_lines, relabel_lines, score_dataset_lines
@@ -28,6 +28,7 @@ from napari_brain_tumor.widgets.result_files import Format
 from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
+from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 _MASK_IN_MEMORY: Final = "mask"
 """What a record says of a brain mask that no file holds."""
@@ -59,31 +60,20 @@ def segment_lines_of(
     if choices.obstacle:
         raise RecordError(choices.obstacle)
     scans = opening_of_layers(choices.sequences)
-    request = choices.request.with_options(model=_model_word(choices.model), **_brain_word(choices))
-    name = _case_of(choices.sequences)
+    brain = {} if isinstance(choices.brain, str) else {"brain": str(label_file_of(choices.brain).path)}
+    request = choices.request.with_options(model=_model_word(choices.model), **brain)
+    name = OpenStudy.of(choices.sequences).name
     usual = f"{name}_segmentation{file_format.suffix}" if file_format.name != BIDS.name else "data_set"
     # The file that was saved tells its own format where another one was chosen since.
     chosen_format = "" if saved and not saved.endswith(file_format.suffix) else file_format.name
     lines = segment_lines(scans, request, saved or usual, schema, chosen_format)
     again = rerun_lines(saved).shell(usual_shell()) if saved and file_format.labels else ""
-    notes = (
-        *(
-            ["The selected labels were edited by hand; the lines give what a model gives."]
-            if _is_edited(result)
-            else []
-        ),
-        *([f"To compute the saved result again and compare: {again}"] if again else []),
-    )
-    return replace(lines, notes=(*lines.notes, *notes))
-
-
-def _brain_word(choices: Choices) -> dict[str, Any]:
-    """The file of the layer that tells the brain, as `segment` takes it; nothing where no layer does."""
-    return {} if isinstance(choices.brain, str) else {"brain": str(label_file_of(choices.brain).path)}
-
-
-def _is_edited(layer: Layer | None) -> bool:
-    return layer is not None and layers.is_edited(layer)
+    notes = list(lines.notes)
+    if result is not None and layers.is_edited(result):
+        notes.append("The selected labels were edited by hand; these lines give the model's own result.")
+    if again:
+        notes.append(f"To compute the saved result again and compare: {again}")
+    return replace(lines, notes=tuple(notes))
 
 
 def opening_of_layers(sequences: Mapping[Role, Layer]) -> OpenRequest:
@@ -107,10 +97,9 @@ def label_file_of(layer: Layer) -> LabelFile:
     saved = saved_file(layer)
     if saved is not None:
         return saved
-    tag = layer.metadata.get(layers.KEY)
-    opened = tag.provenance.get("path") if isinstance(tag, SegmentationTag) else None
-    if opened is not None and not layers.is_edited(layer):
-        return LabelFile(Path(opened), tag.provenance.get("schema"))
+    provenance = _provenance_of(layer)
+    if "path" in provenance and not layers.is_edited(layer):
+        return LabelFile(Path(provenance["path"]), provenance.get("schema"))
     msg = f"{layer.name} is in the viewer's memory alone. {_SAVE_FIRST}; then a script can open it."
     raise RecordError(msg)
 
@@ -139,10 +128,14 @@ def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
         return run
 
 
+def _provenance_of(layer: Layer) -> Mapping[str, Any]:
+    tag = layers.segmentation_tag(layer)
+    return tag.provenance if tag is not None else {}
+
+
 def _run_of(layer: Layer) -> ModelRun | None:
     """How a model made the labels of a layer, with every setting of that run; None where none did."""
-    tag = layer.metadata.get(layers.KEY)
-    provenance = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    provenance = _provenance_of(layer)
     made_by = provenance.get("model") or {}
     if provenance.get("task") != "segment" or "name" not in made_by:
         return None
@@ -181,7 +174,7 @@ def refine_lines_of(
     prompts : str
         Where the prompts were saved, if they were.
     """
-    case = _case_of(sequences)
+    case = OpenStudy.of(sequences).name
     lines = refine_lines(
         opening_of_layers(sequences), origin, prompts or f"{case}_prompts.json", f"{case}_corrected.nii.gz"
     )
@@ -207,7 +200,7 @@ def add_lines_of(
     """
     known = None if slices is None else _slices_in_file(slices, label)
     kind, model = _maker_of(label)
-    patient = request.patient or _case_of(sequences)
+    patient = request.patient or OpenStudy.of(sequences).name
     whole = request.with_options(patient=patient, made_by=kind, model=model, known_slices=known)
     return add_case_lines(folder, opening_of_layers(sequences), label_file_of(label), whole)
 
@@ -236,16 +229,9 @@ def _model_word(model: Method | None) -> str | Path | None:
     return model.folder
 
 
-def _case_of(sequences: Mapping[Role, Layer]) -> str:
-    first = next(iter(sequences.values()))
-    tag = first.metadata.get(layers.KEY)
-    return tag.case if isinstance(tag, SequenceTag) else str(first.name)
-
-
 def _maker_of(label: Layer) -> tuple[str | None, str | None]:
     """Kind and model; no kind where it was simply read from a file."""
-    tag = label.metadata.get(layers.KEY)
-    provenance = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    provenance = _provenance_of(label)
     if provenance.get("task") == "segment":
         return "model", (provenance.get("model") or {}).get("name")
     return (None if "path" in provenance else "hand"), None
@@ -259,8 +245,8 @@ def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
     RecordError
         If the file's third axis is another one.
     """
-    tag = label.metadata.get(layers.KEY)
-    if not isinstance(tag, (SegmentationTag, SequenceTag)):
+    tag = layers.segmentation_tag(label)
+    if tag is None:
         msg = f"{label.name} was painted from scratch, so its slices are not those of a file. {_SAVE_FIRST}."
         raise RecordError(msg)
     mask = np.zeros(label.data.shape, np.uint8)

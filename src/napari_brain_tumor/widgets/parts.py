@@ -236,6 +236,18 @@ def progress_bar(tip: str, name: str = "Progress") -> QProgressBar:
     return bar
 
 
+def enable(on: bool, *controls: QWidget) -> None:
+    """Let controls be used, or not."""
+    for control in controls:
+        control.setEnabled(on)
+
+
+def show_text(label: QLabel, text: str) -> None:
+    """Show a text; hide its label where there is none."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
 def copy_text(text: str) -> None:
     """Put a text into the clipboard."""
     clipboard = QApplication.clipboard()
@@ -248,6 +260,13 @@ def wrapped(text: str, name: str = "") -> QLabel:
     label = described(QLabel(text), "", name)
     label.setWordWrap(True)
     label.setMinimumWidth(60)  # else a long path would decide how wide the panel is
+    return label
+
+
+def selectable(name: str) -> QLabel:
+    """An empty label whose text can be copied."""
+    label = wrapped("", name)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
 
 

@@ -23,7 +23,7 @@ from napari_brain_tumor.widgets.navigation import (
     lines_in_plane,
     ring_in_plane,
 )
-from napari_brain_tumor.widgets.parts import column_of
+from napari_brain_tumor.widgets.parts import column_of, described
 
 _STILL_PIXELS: Final = 3
 """A press that moves no farther is a click."""
@@ -68,10 +68,9 @@ class Pane(QWidget):
             event.connect(self.repaint_marks)
 
     def _make_button(self, canvas: QWidget) -> QToolButton:
-        button = QToolButton(canvas)
+        tip = f"Show the {self.name} view alone, or all four again."
+        button = described(QToolButton(canvas), tip, f"Enlarge the {self.name} view")
         button.setText("□")
-        button.setToolTip(f"Show the {self.name} view alone, or all four again.")
-        button.setAccessibleName(f"Enlarge the {self.name} view")
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setCursor(Qt.CursorShape.ArrowCursor)
         button.setAutoRaise(True)

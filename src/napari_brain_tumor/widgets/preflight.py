@@ -15,7 +15,7 @@ from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import FoldToggle, add_to, button, column_of, wrapped
 from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Question, answer, header_text, summary
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 _REFRESH_MS = 150
 _MOST_LINES = 12
@@ -143,7 +143,7 @@ class PreflightTable(QWidget):
         """Take note of the devices (name, label, reason), the one that `"auto"` takes first."""
         self._devices = tuple(DeviceMemory(name, label) for name, label, _ in devices)
         if any(memory.name != "cpu" for memory in self._devices):
-            self.memory_runner.start(lambda stop: stop.guard(self._worker.run(_MEMORY_TARGET)))
+            self.memory_runner.send(self._worker, _MEMORY_TARGET)
         self.refresh()
 
     def _on_memory_known(self, devices: Sequence[DeviceMemory]) -> None:
@@ -157,7 +157,7 @@ class PreflightTable(QWidget):
         if not question.views:
             self._on_answered(answer(question))
             return
-        self.runner.start(lambda _: as_job(answer, question, before))
+        self.runner.call(answer, question, before)
 
     def _on_failed(self, error: Exception) -> None:
         self.answer = None

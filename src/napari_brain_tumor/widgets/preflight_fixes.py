@@ -13,7 +13,7 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import scan_layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.preflight_state import Question, left_out
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 
 if TYPE_CHECKING:
     from napari_brain_tumor.widgets.segment import SegmentWidget
@@ -129,7 +129,7 @@ class PreflightFixes:
         if views is not None:
             views |= _views_left_out(self._panel)
             self._panel.status_label.setText("Bringing the scans onto one grid…")
-            self.runner.start(lambda _: as_job(from_layers.resampled_layers, views, value))
+            self.runner.call(from_layers.resampled_layers, views, value)
 
     def _on_resampled(self, resampled: list[LayerData]) -> None:
         added: list[Any] = viewers.add_layers(self._panel.viewer, resampled)

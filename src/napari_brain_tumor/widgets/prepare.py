@@ -8,11 +8,7 @@ import napari.viewer
 import numpy as np
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QLabel,
-)
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QLabel
 
 from napari_brain_tumor.plugin import reader, viewers
 from napari_brain_tumor.preparation import Candidate, candidates_of
@@ -28,7 +24,7 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, check, column_in, combo, text_field
 from napari_brain_tumor.widgets.run_controls import RunControls
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+from napari_brain_tumor.widgets.worker import JobRunner, notify_error, shared_worker, time_left_text
 
 _NONE = "–"
 
@@ -49,8 +45,11 @@ class PrepareWidget(Panel):
         self._view = state.SeriesView()
         self._prepares_next = False
         self._pictures: Mapping[Any, Labels] = {}
-        self.headers_runner, self.runner, self.open_runner = JobRunner(self), JobRunner(self), JobRunner(self)
+        self.headers_runner = JobRunner(self, finished=self._show_candidates, failed=self._on_failed)
+        self.open_runner = JobRunner(self, finished=self._on_opened, failed=self._on_failed)
+        self.runner = JobRunner(self, progressed=self._on_progress, finished=self._on_prepared, failed=self._on_failed)
         self._build()
+        self.runner.hold(self.prepare_button)
         self._connect()
         cancel_when_closed(self, self.headers_runner, self.runner, self.open_runner)
 
@@ -87,14 +86,7 @@ class PrepareWidget(Panel):
         self.path_edit.editingFinished.connect(self.read_headers)
         self.prepare_button.clicked.connect(self.prepare)
         self.cancel_button.clicked.connect(self.runner.cancel)
-        self.headers_runner.finished.connect(self._show_candidates)
-        self.headers_runner.failed.connect(self._on_failed)
-        self.runner.progressed.connect(self._on_progressed)
-        self.runner.finished.connect(self._on_prepared)
-        self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(lambda: self._on_ended("Cancelled."))
-        self.open_runner.finished.connect(self._on_opened)
-        self.open_runner.failed.connect(self._on_failed)
         self.picture_box.currentTextChanged.connect(self._show_picture)
         for box in (self.grid_box, self.bias_box, self.head_box):
             box.toggled.connect(self.code_box.refresh)
@@ -133,7 +125,7 @@ class PrepareWidget(Panel):
             self.status_label.setText("Choose the folder of an examination first.")
             return
         self.status_label.setText("Reading the headers…")
-        self.headers_runner.start(lambda _: as_job(candidates_of, path))
+        self.headers_runner.call(candidates_of, path)
 
     def prepare(self) -> None:
         """Prepare what is set; `runner` tells how it goes."""
@@ -141,7 +133,6 @@ class PrepareWidget(Panel):
             self.status_label.setText(self._view.problem or "Choose the folder of an examination first.")
             return
         request, output = self.request, self.output
-        self.prepare_button.setEnabled(False)
         self.run_controls.show_running(True)
         # Each series is read, registered and compared with the others: the time grows with their number.
         kind, size = "prepare", float(max(1, sum(bool(row["role"]) for row in self._view.rows)))
@@ -183,7 +174,7 @@ class PrepareWidget(Panel):
         self.status_label.setText(self._view.problem or f"{len(self._candidates)} series.")
         self.code_box.refresh()
 
-    def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
+    def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
         words = filter(None, (progress.message, time_left_text(seconds_left)))
         self.run_controls.show_progress(progress, "; ".join(words))
 
@@ -193,7 +184,7 @@ class PrepareWidget(Panel):
         self.picture_box.addItems(list(self._pictures))
         self.picture_box.setVisible(len(self._pictures) > 0)
         self._on_ended(state.report_text(report))
-        self.open_runner.start(lambda _: as_job(reader.read_path, report.folder))
+        self.open_runner.call(reader.read_path, report.folder)
 
     def _on_opened(self, opened: Any) -> None:
         self.prepared.emit(viewers.add_layers(self._viewer, opened))
@@ -203,7 +194,6 @@ class PrepareWidget(Panel):
         notify_error(error)
 
     def _on_ended(self, text: str) -> None:
-        self.prepare_button.setEnabled(True)
         self.run_controls.show_running(False, text)
 
     def _show_picture(self, role: str) -> None:

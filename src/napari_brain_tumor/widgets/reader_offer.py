@@ -9,10 +9,10 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout
 
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.widgets.case_watch import CaseWatch, watch_cases
-from napari_brain_tumor.widgets.parts import button, check, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, check, wrapped
 from napari_brain_tumor.widgets.worker import notify
 
 _DOCK: Final = "Opening files"
@@ -42,8 +42,7 @@ class ReaderOffer(QFrame):
         self.later_button = button(
             "Not now", "Do not ask again. Open… > Files that need details… has a button that does the same."
         )
-        for control in (self.folders_box, self.yes_button, self.later_button):
-            row.addWidget(control)
+        add_to(row, self.folders_box, self.yes_button, self.later_button)
         self.yes_button.clicked.connect(self.accept)
         self.later_button.clicked.connect(self.leave)
 
@@ -89,7 +88,5 @@ def _offer(watch: CaseWatch) -> None:
 
 def _is_case(layer: Layer) -> bool:
     """Whether a layer is a scan that the user opened, not the sample's."""
-    tag = layer.metadata.get(KEY)
-    if not isinstance(tag, SequenceTag):
-        return False
-    return tag.source is None or sample_case_folder() not in tag.source.path.parents
+    tag = sequence_tag(layer)
+    return tag is not None and (tag.source is None or sample_case_folder() not in tag.source.path.parents)

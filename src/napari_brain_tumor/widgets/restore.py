@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtWidgets import QFrame, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -18,15 +17,16 @@ from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
+from napari_brain_tumor.widgets.notice import Notice
 from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.tick_list import TickList
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 _SEARCH_MS: Final = 600
 """After a layer was removed, whose journal is ended meanwhile."""
 
 
-class RestoreNotice(QFrame):
+class RestoreNotice(Notice):
     """Journals the labels of a viewer, and asks once a session whether to bring back what a crash left unsaved.
 
     Hidden unless there is something to ask; the first one that is made in a session asks.
@@ -38,38 +38,22 @@ class RestoreNotice(QFrame):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
-        super().__init__()
+        restore = button("Restore", "Add them as layers, with their scans if these are not open.")
+        later_tip = f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them."
+        super().__init__("Unsaved labels of an earlier session", restore, later_tip)
+        self.restore_button = restore
         self._viewer = napari_viewer
         self.offers: list[state.Offer] = []
-        self.search_runner = JobRunner(self)
-        self.runner = JobRunner(self)
-        self._build()
-        self.hide()
+        self.search_runner = JobRunner(self, finished=self._on_found, failed=notify_error)
+        self.runner = JobRunner(self, finished=self._on_loaded, failed=notify_error)
+        self.runner.hold(self)
+        self.restore_button.clicked.connect(self.restore)
+        self.later_button.clicked.connect(self.decline)
         self._session = start_journal(napari_viewer, session).session
         if not self._session.asked:
             self._session.asked = True
             home = self._session.home
-            self.search_runner.start(lambda _: as_job(state.offers, ("lost",), home))
-
-    def _build(self) -> None:
-        self.setObjectName("restore_notice")
-        self.setStyleSheet("#restore_notice { border: 1px solid gray; }")  # napari's themes draw no frames
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 6)
-        self.text_label = wrapped("", "Unsaved labels of an earlier session")
-        # No letters for Alt: the notice stands above the tabs, and these have theirs.
-        self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
-        self.later_button = button(
-            "Not now",
-            f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them.",
-        )
-        add_to(column, self.text_label, flow(self.restore_button, self.later_button))
-        self.restore_button.clicked.connect(self.restore)
-        self.later_button.clicked.connect(self.decline)
-        self.search_runner.finished.connect(self._on_found)
-        self.search_runner.failed.connect(notify_error)
-        self.runner.finished.connect(self._on_loaded)
-        self.runner.failed.connect(self._on_failed)
+            self.search_runner.call(state.offers, ("lost",), home)
 
     def _on_found(self, offers: Sequence[state.Offer]) -> None:
         self.offers = list(offers)
@@ -78,7 +62,6 @@ class RestoreNotice(QFrame):
 
     def restore(self) -> None:
         """Bring back what is offered; `runner` tells how it goes."""
-        self.setEnabled(False)
         selected = list(self.offers)
         self.runner.start(lambda _: load_job(selected, _opened(self._viewer)))
 
@@ -91,13 +74,8 @@ class RestoreNotice(QFrame):
         add_all(self._viewer, restored)
         self._end()
 
-    def _on_failed(self, error: Exception) -> None:
-        self.setEnabled(True)
-        notify_error(error)
-
     def _end(self) -> None:
         self.offers = []
-        self.setEnabled(True)
         self.hide()
 
 
@@ -115,8 +93,8 @@ class RestoreWidget(Panel):
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.search_runner = JobRunner(self)
-        self.runner = JobRunner(self)
+        self.search_runner = JobRunner(self, finished=self._on_found, failed=self._on_failed)
+        self.runner = JobRunner(self, finished=self._on_loaded, failed=self._on_failed)
         self._build()
         self._session = start_journal(napari_viewer, session).session
         self._session.asked = True  # here is the answer
@@ -138,22 +116,16 @@ class RestoreWidget(Panel):
         self.list = TickList("Tick what to restore or delete.", "Unsaved labels")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
-        row = flow()
         self.restore_button = button("&Restore", "Add the ticked ones as layers, with their scans if not open.")
         self.delete_button = button("&Delete", "Delete the ticked ones permanently.")
         self.search_button = button("&Look again", "Look for unsaved labels again.")
-        for push_button in (self.restore_button, self.delete_button, self.search_button):
-            row.addWidget(push_button)
+        row = flow(self.restore_button, self.delete_button, self.search_button)
         self.status_label = wrapped("", "Status")
         add_to(column, row, self.status_label)
         self.restore_button.clicked.connect(self.restore)
         self.delete_button.clicked.connect(self.delete)
         self.search_button.clicked.connect(self.search)
         self.list.ticks_changed.connect(self._on_ticked)
-        self.search_runner.finished.connect(self._on_found)
-        self.search_runner.failed.connect(self._on_failed)
-        self.runner.finished.connect(self._on_loaded)
-        self.runner.failed.connect(self._on_failed)
 
     @property
     def ticked(self) -> list[state.Offer]:
@@ -163,7 +135,7 @@ class RestoreWidget(Panel):
         """List what there is; `search_runner` tells when it is done."""
         self.status_label.setText("Looking…")
         session = self._session
-        self.search_runner.start(lambda _: as_job(state.offers, tuple(state.FATES), session.home, session))
+        self.search_runner.call(state.offers, tuple(state.FATES), session.home, session)
 
     def restore(self) -> None:
         """Bring back what is ticked; `runner` tells how it goes."""

@@ -14,7 +14,7 @@ from napari_brain_tumor.io.write_bids import names_subject
 from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.plugin import from_layers, layers
-from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
+from napari_brain_tumor.plugin.layers import LayerView
 from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.study import FileLayout, TifSlices
 
@@ -100,13 +100,7 @@ def save_layer(
     return f"Saved {', '.join(one.name for one in saved)} in {saved[0].parent}, read back and verified."
 
 
-def case_name(layer: Layer) -> str:
-    """What a file of this layer may be called."""
-    tag = layer.metadata.get(layers.KEY)
-    return tag.case if isinstance(tag, SegmentationTag) else layer.name
-
-
 def layout_of(layer: Layer) -> FileLayout:
     """The file layout that a layer's scan came in."""
-    tag = layer.metadata.get(layers.KEY)
-    return tag.layout if isinstance(tag, SegmentationTag) else None
+    tag = layers.segmentation_tag(layer)
+    return tag.layout if tag is not None else None

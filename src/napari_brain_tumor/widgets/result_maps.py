@@ -20,7 +20,7 @@ from napari_brain_tumor.widgets.parts import Fold, add_to, flow, wrapped
 from napari_brain_tumor.widgets.results import applied_text, put_into
 from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_maps_of
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 
 class ResultMaps(QWidget):
@@ -92,7 +92,7 @@ class ResultMaps(QWidget):
         thresholds = {region: self._more.threshold_boxes[region].value() for region in stored.maps.regions}
         tag = layer.metadata[layers.KEY]
         self._relabelled = layer
-        self.relabel_runner.start(lambda _: as_job(relabel, tag, stored, thresholds))
+        self.relabel_runner.call(relabel, tag, stored, thresholds)
 
     def _on_relabelled(self, data: LayerData) -> None:
         layer = self._relabelled
@@ -107,16 +107,14 @@ class ResultMaps(QWidget):
     def show_maps(self) -> None:
         """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
         layer, stored = self._layer, stored_maps_of(self._layer)
-        for other in [entry for entry in self._viewer.layers if self._is_unwanted(entry)]:
-            self._viewer.layers.remove(other)
         kinds = self._more.maps
+        for other in list(self._viewer.layers):
+            if other.metadata.get(layers.MAP_KEY) not in (None, *kinds):
+                self._viewer.layers.remove(other)
         if layer is None or stored is None or not kinds:
             return
         name = layer.name
-        self.runner.start(lambda _: as_job(lambda: [entry for w in kinds for entry in map_layers(name, stored, w)]))
-
-    def _is_unwanted(self, layer: Layer) -> bool:
-        return layer.metadata.get(layers.MAP_KEY, None) not in (None, *self._more.maps)
+        self.runner.call(lambda: [entry for w in kinds for entry in map_layers(name, stored, w)])
 
     def _on_maps_made(self, map_data: Sequence[LayerData]) -> None:
         active = self._viewer.layers.selection.active

@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.label_schemas import SCHEMAS
+from napari_brain_tumor.plugin.layers import case_of
 from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
-from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, column_of, combo, offer, selectable, show_text
 from napari_brain_tumor.widgets.questions import ask_target
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.saved_files import remember_saved
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 
 class ResultSaving(QWidget):
@@ -38,6 +39,7 @@ class ResultSaving(QWidget):
         self._build()
         result.changed.connect(self._on_result_changed)
         self.button.clicked.connect(self._on_requested)
+        self.runner.hold(self.button)
 
     def _build(self) -> None:
         column = column_of(self)
@@ -46,8 +48,7 @@ class ResultSaving(QWidget):
             "Save the selected labels on the scan's own grid; the file is read back and verified.",
         )
         self.button.setEnabled(False)
-        self.label = wrapped("")
-        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.label = selectable("What was saved")
         add_to(column, self.button, self.label)
         self.label.hide()
         self.schema_box = combo("Which integers are written: each data set uses its own.", "File labels")
@@ -73,10 +74,11 @@ class ResultSaving(QWidget):
             self.save(path, more)
 
     def _ask_where(self, file_format: result_files.Format) -> str:
-        name = result_files.case_name(self._result.layer)
         if not file_format.suffix:
             return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
-        name, suffix = f"{name}_segmentation{file_format.suffix}", file_format.suffix
+        layer, suffix = self._result.layer, file_format.suffix
+        assert layer is not None
+        name = f"{case_of(layer)}_segmentation{suffix}"
         path = ask_target(self, "Save segmentation", name, f"{file_format.label} (*{suffix})", (suffix,))
         return "" if path is None else str(path)
 
@@ -106,9 +108,8 @@ class ResultSaving(QWidget):
         name = file_format.name if path.lower().endswith(file_format.suffix) else None
         remembers = file_format.labels or name is None
         self._when_saved = lambda: self._remember(layer, path, schema, point) if remembers else None
-        self.button.setEnabled(False)
         self._show_text("Saving…")
-        self.runner.start(lambda _: as_job(result_files.save_layer, labels_view, references, path, schema, name, more))
+        self.runner.call(result_files.save_layer, labels_view, references, path, schema, name, more)
 
     def _remember(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
         remember_saved(layer, path, schema)
@@ -117,16 +118,13 @@ class ResultSaving(QWidget):
         self.saved.emit()
 
     def _show_text(self, text: str) -> None:
-        self.label.setText(text)
-        self.label.setVisible(bool(text))
+        show_text(self.label, text)
 
     def _on_saved(self, message: str) -> None:
         self._when_saved()
-        self.button.setEnabled(True)
         self._show_text(message)
         notify(message)
 
     def _on_failed(self, error: Exception) -> None:
-        self.button.setEnabled(True)
         self._show_text(f"Not saved. {error}")
         notify_error(error)

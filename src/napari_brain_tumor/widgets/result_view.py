@@ -14,7 +14,7 @@ from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import add_to, column_of, wrapped
 from napari_brain_tumor.widgets.volume_table import VolumeView
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 _REFRESH_MS: Final = 300
 _NONE_YET: Final = "Volumes: select a labels layer, or run a segmentation."
@@ -84,7 +84,7 @@ class ResultView(QWidget):
     def _measure(self) -> None:
         if self.layer is not None and self.layer in self._viewer.layers:
             labels_view, references = self.views()
-            self._runner.start(lambda _: as_job(result_files.measure_layer, labels_view, references))
+            self._runner.call(result_files.measure_layer, labels_view, references)
 
     def _on_measured(self, table: Any) -> None:
         self._show_name()

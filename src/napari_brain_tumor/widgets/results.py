@@ -74,8 +74,8 @@ def applied_text(layer: Layer, applied: Applied) -> str:
 
 
 def _check_classes(layer: Layer, tag: SegmentationTag) -> None:
-    held = layer.metadata.get(KEY)
-    if isinstance(held, SegmentationTag) and dict(held.class_names) != dict(tag.class_names):
+    held = layers.segmentation_tag(layer)
+    if held is not None and dict(held.class_names) != dict(tag.class_names):
         here, there = (", ".join(names.values()) for names in (held.class_names, tag.class_names))
         msg = f"its classes are {here}, those of the result {there}."
         raise LabelSchemaError(msg)

@@ -31,11 +31,9 @@ def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
 
 def _candidate(layer: Layer) -> Candidate:
     layer_view = layers.view(layer)
-    if isinstance(layer_view.tag, SequenceTag):
-        return Candidate(
-            layer, layer_view.tag.role or io.role_in_name(layer.name), layer_view.tag.case, layer_view.grid
-        )
-    return Candidate(layer, io.role_in_name(layer.name), None, layer_view.grid)
+    tag = layer_view.tag if isinstance(layer_view.tag, SequenceTag) else None
+    role, case = (tag.role, tag.case) if tag is not None else (None, None)
+    return Candidate(layer, role or io.role_in_name(layer.name), case, layer_view.grid)
 
 
 def match_roles(scans: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
@@ -85,7 +83,7 @@ def open_studies(scans: Sequence[Candidate]) -> list[OpenStudy]:
 
 def short_name(layer: Layer) -> str:
     """What tells a layer from others in few letters: its role before its case."""
-    tag = layer.metadata.get(layers.KEY)
-    if isinstance(tag, SequenceTag) and tag.role is not None and layer.name.startswith(f"{tag.case} {tag.role}"):
+    tag = layers.sequence_tag(layer)
+    if tag is not None and tag.role is not None and layer.name.startswith(f"{tag.case} {tag.role}"):
         return f"{tag.role} · {tag.case}"
     return layer.name

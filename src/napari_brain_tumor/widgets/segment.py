@@ -43,6 +43,7 @@ from napari_brain_tumor.widgets.parts import (
     form,
     line,
     offer,
+    show_text,
     wrapped,
 )
 from napari_brain_tumor.widgets.preflight import PreflightTable
@@ -142,8 +143,7 @@ class SegmentWidget(Panel):
         column.addWidget(self.more.summary_label)  # what differs from the defaults is told while it is folded
         column.addWidget(line())
         self.maps = ResultMaps(self.viewer, self.more)
-        for part in (self.result, self.maps, self.saving):
-            column.addWidget(part)
+        add_to(column, self.result, self.maps, self.saving)
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)
@@ -308,8 +308,7 @@ class SegmentWidget(Panel):
         self.run_button.setToolTip(f"Cannot be run yet. {why_not}" if why_not else _RUN_TIP)
         expected = current.expected if current is not None else None
         plan = state.plan_text(self.choices, expected.seconds if expected is not None else None)
-        self.plan_label.setText(plan)
-        self.plan_label.setVisible(bool(plan))
+        show_text(self.plan_label, plan)
 
     # Running --------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from napari.layers import Layer
 
-from napari_brain_tumor.plugin.layers import KEY, LayerView, SequenceTag, view
+from napari_brain_tumor.plugin.layers import LayerView, case_of, view
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.worker import Expectation
@@ -21,9 +21,7 @@ class OpenStudy:
     @classmethod
     def of(cls, sequences: Mapping[Role, Layer]) -> "OpenStudy":
         """The study of those layers, named after their case."""
-        first = next(iter(sequences.values()))
-        tag = first.metadata.get(KEY)
-        return cls(tag.case if isinstance(tag, SequenceTag) else first.name, dict(sequences))
+        return cls(case_of(next(iter(sequences.values()))), dict(sequences))
 
     @property
     def views(self) -> dict[Role, LayerView]:

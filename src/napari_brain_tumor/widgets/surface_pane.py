@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_brain_tumor.labels import label_values
 from napari_brain_tumor.mesh import Mesh, label_mesh, mask_mesh, vertex_normals
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
+from napari_brain_tumor.plugin.layers import segmentation_tag
 from napari_brain_tumor.plugin.viewers import camera_of, turn_camera
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Array
@@ -136,7 +136,7 @@ class SurfacePane(Pane):
         values = sorted(label_values(data) - {0})
         self.note = ""
         if labels is not None and len(values) > _MOST_LABELS:
-            self.note = f"{labels.name} holds {len(values)} labels; surfaces are made of up to {_MOST_LABELS}."
+            self.note = f"{labels.name} holds {len(values)} labels; surfaces can be made of up to {_MOST_LABELS}."
             values = []
         self._made_of, self._brain_of = data, scan
         spacing = (1.0, 1.0, 1.0) if labels is None else tuple(labels.scale[-3:])
@@ -231,8 +231,8 @@ def _data_of(mesh: Mesh, layer: Layer) -> tuple[Any, Any, Any]:
 
 def _surface(labels: Labels, value: int, data: Any) -> Surface:
     color = labels.get_color(value)
-    tag = labels.metadata.get(KEY)
-    names = tag.class_names if isinstance(tag, SegmentationTag) else {}
+    tag = segmentation_tag(labels)
+    names = tag.class_names if tag is not None else {}
     colormap = Colormap([(*(_SHADE * color[:3]), 1.0), color], name=names.get(value, f"label {value}"))
     return _lying_over(labels, data, str(value), colormap)
 

@@ -10,7 +10,7 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import Panel, column_in, line
+from napari_brain_tumor.widgets.parts import Panel, add_to, column_in, line
 from napari_brain_tumor.widgets.train_form import TrainForm
 from napari_brain_tumor.widgets.train_runs import RunWatch
 from napari_brain_tumor.widgets.worker import shared_worker
@@ -42,8 +42,7 @@ class TrainWidget(Panel):
         self.form = TrainForm(worker)
         self.runs = RunWatch(worker, self._runs_folder)
         self.code_box = ActionLines(self._lines)
-        for part in (self.form, self.code_box, line(), self.runs):
-            column.addWidget(part)
+        add_to(column, self.form, self.code_box, line(), self.runs)
         column.addStretch(1)
         self.form.choices.events.connect(self.code_box.refresh)
         self.form.start_requested.connect(self.start)

@@ -20,6 +20,8 @@ from napari_brain_tumor.widgets.parts import (
     button,
     column_of,
     combo,
+    described,
+    enable,
     flow,
     form,
     offer,
@@ -60,6 +62,7 @@ class TrainForm(QWidget):
         self.devices = DeviceChoice(worker, self, where="Where to train.")
         self.estimate_runner = JobRunner(self, finished=self._on_estimated, failed=self._on_estimate_failed)
         self._build()
+        self.estimate_runner.hold(self.estimate_button)
         self._fill_starts()
         self._connect()
         prefer_device(self.device_box, self.devices.runner)
@@ -110,13 +113,13 @@ class TrainForm(QWidget):
         rows.addRow("&Epochs", self.epochs_box)
         self.batch_box = _number("Samples per step. Lower it if memory runs out.", "Batch", 512)
         rows.addRow("&Batch", self.batch_box)
-        self.rate_box = QDoubleSpinBox()
+        self.rate_box = described(
+            QDoubleSpinBox(), "The largest step size. Lower it if the loss jumps.", "Learning rate"
+        )
         self.rate_box.setDecimals(5)
         self.rate_box.setRange(0, 1)
         self.rate_box.setSingleStep(0.0001)
         self.rate_box.setSpecialValueText(_DEFAULT)
-        self.rate_box.setToolTip("The largest step size. Lower it if the loss jumps.")
-        self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self.estimate_button = button(
             "Measure the &cost", "Measure one step on this device, to estimate the time and memory of the run."
@@ -164,7 +167,7 @@ class TrainForm(QWidget):
         self._on_choices_changed()
         if not self._asked and not missing_packages():
             self._asked = True
-            self._choices_runner.start(lambda stop: stop.guard(self._worker.run(state.CONFIGURATIONS_TARGET)))
+            self._choices_runner.send(self._worker, state.CONFIGURATIONS_TARGET)
             self.devices.ask()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -196,8 +199,7 @@ class TrainForm(QWidget):
         self.notes_label.setVisible(bool(obstacle))
         self.start_button.setEnabled(not obstacle)
         self.estimate_button.setEnabled(not obstacle and not self.estimate_runner.running)
-        for box in (self.model_box, self.dims_box):
-            box.setEnabled(not self.choices.fine_tunes)
+        enable(not self.choices.fine_tunes, self.model_box, self.dims_box)
         self._source_rows.setRowVisible(self.start_box, not self.choices.is_recipe)
         self._counts = state.case_counts(self.choices)
         self.cost = None  # it was that of other choices
@@ -214,9 +216,8 @@ class TrainForm(QWidget):
         """Measure one step of what is chosen, in the worker process."""
         run_request = self.choices.request.model_dump_json()
         self._measured = run_request
-        self.estimate_button.setEnabled(False)
         self._show_estimate("Measuring one step…")
-        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, run_request)))
+        self.estimate_runner.send(self._worker, state.ESTIMATE_TARGET, run_request)
 
     def _estimate_if_seen(self) -> None:
         """Measure the cost without being asked, where the panel is in sight and everything is chosen."""
@@ -224,7 +225,6 @@ class TrainForm(QWidget):
             self.estimate()
 
     def _on_estimated(self, cost: RunCost) -> None:
-        self.estimate_button.setEnabled(True)
         if self._measured == self.choices.request.model_dump_json():
             self.cost = cost
             self._show_cost()
@@ -236,7 +236,6 @@ class TrainForm(QWidget):
             self._show_estimate(state.cost_text(self._counts, self.cost))
 
     def _on_estimate_failed(self, error: Exception) -> None:
-        self.estimate_button.setEnabled(True)
         self._show_estimate(f"Not measured. {error}")
 
     def _show_estimate(self, text: str) -> None:
@@ -245,9 +244,7 @@ class TrainForm(QWidget):
 
 
 def _number(tip: str, name: str, largest: int = 100_000) -> QSpinBox:
-    box = QSpinBox()
+    box = described(QSpinBox(), tip, name)
     box.setRange(0, largest)
     box.setSpecialValueText(_DEFAULT)
-    box.setToolTip(tip)
-    box.setAccessibleName(name)
     return box

@@ -19,14 +19,18 @@ from napari_brain_tumor.widgets.parts import (
     button,
     column_of,
     combo,
+    described,
+    enable,
     flow,
     form,
     offer,
     progress_bar,
+    selectable,
     wrapped,
 )
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 from napari_brain_tumor_training.detached import resume_run
+from napari_brain_tumor_training.readiness import best_checkpoint
 from napari_brain_tumor_training.run_files import draw_curves
 from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_history, request_stop
 
@@ -64,7 +68,6 @@ class RunWatch(QWidget):
         rows = form()
         self.runs_box = combo("The runs in the runs folder, the newest first. Choose one to watch it.", "Run")
         rows.addRow("R&un", self.runs_box)
-        self._actions, self._more_actions = first, second = flow(), flow()
         self.more = Fold("More", "Show the folder of a run, watch another one.", "More about runs")
         self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Continue this run in a new process.")
@@ -73,15 +76,12 @@ class RunWatch(QWidget):
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
         self.attach_button = button("Attac&h…", "Watch a run in another folder.")
-        for control in (self.stop_button, self.resume_button, self.install_button):
-            first.addWidget(control)
-        for control in (self.folder_button, self.attach_button):
-            second.addWidget(control)
-        self.more.column.addLayout(second)
+        self._actions = flow(self.stop_button, self.resume_button, self.install_button)
+        self._more_actions = flow(self.folder_button, self.attach_button)
+        self.more.column.addLayout(self._more_actions)
         self.progress_bar = progress_bar("Progress of the run.")
-        self.status_label = wrapped("", "Status")
-        self.status_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        add_to(column, rows, first, self.more, self.progress_bar, self.status_label)
+        self.status_label = selectable("Status")
+        add_to(column, rows, self._actions, self.more, self.progress_bar, self.status_label)
         return column
 
     def _build_pictures(self) -> QVBoxLayout:
@@ -90,10 +90,9 @@ class RunWatch(QWidget):
         self.canvas = CurvesCanvas(
             "Loss, and Dice by region: dotted on training samples, lines on whole validation cases.", "Curves", 340
         )
-        self.sample_label = QLabel()
+        tip = "Predictions on fixed slices of the validation cases, after the last validation."
+        self.sample_label = described(QLabel(), tip, "Sample predictions")
         self.sample_label.setMinimumWidth(1)
-        self.sample_label.setToolTip("Predictions on fixed slices of the validation cases, after the last validation.")
-        self.sample_label.setAccessibleName("Sample predictions")
         add_to(column, self.summary_label, self.canvas, self.sample_label)
         return column
 
@@ -191,8 +190,7 @@ class RunWatch(QWidget):
         self.status_label.setText("Nothing has been trained yet.")
         self.stop_button.hide()
         self.resume_button.hide()
-        for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
-            control.setEnabled(False)
+        enable(False, self.stop_button, self.resume_button, self.install_button, self.folder_button)
         self.canvas.hide()
 
     def _show_pictures(self, folder: Path) -> None:
@@ -247,10 +245,10 @@ class RunWatch(QWidget):
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.run.folder)))
 
     def _on_install_requested(self) -> None:
-        checkpoint = state.best_checkpoint(self.run) if self.run is not None else None
+        checkpoint = best_checkpoint(self.run.folder) if self.run is not None else None
         if checkpoint is not None:
             self.install_button.setEnabled(False)
-            self.install_runner.start(lambda stop: stop.guard(self._worker.run(state.INSTALL_TARGET, checkpoint)))
+            self.install_runner.send(self._worker, state.INSTALL_TARGET, checkpoint)
 
     def _on_installed(self, name: str) -> None:
         model_list.changed.emit()

@@ -204,17 +204,12 @@ def can_resume(run: Run) -> bool:
     return unfinished and (run.folder / REQUEST_FILE).is_file()
 
 
-def best_checkpoint(run: Run) -> Path | None:
-    """The folder of the best weights so far, as a model; None where there is none yet."""
-    return readiness.best_checkpoint(run.folder)
-
-
 def why_not_ready(run: Run) -> str:
     """Why the best weights so far cannot be added to the model list yet, in words; empty where they can.
 
     Raises nothing: a card that cannot be read is a reason too.
     """
-    checkpoint = best_checkpoint(run)
+    checkpoint = readiness.best_checkpoint(run.folder)
     if checkpoint is None:
         return "There are no weights yet."
     try:

@@ -10,7 +10,7 @@ import napari.viewer
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, is_prompt_layer
+from napari_brain_tumor.plugin.layers import is_prompt_layer, segmentation_tag, sequence_tag
 from napari_brain_tumor.plugin.viewers import show_point
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
 from napari_brain_tumor.widgets.worker import notify
@@ -31,7 +31,7 @@ def next_scan(viewer: napari.viewer.Viewer, step: int = 1) -> None:
     target = scans[at]
     target.visible = True
     for layer in viewer.layers:
-        if layer is not target and (layer in scans or _is_scan(layer)):
+        if layer is not target and (layer in scans or sequence_tag(layer) is not None):
             layer.visible = False
     if isinstance(viewer.layers.selection.active, Image):
         viewer.layers.selection.active = target
@@ -45,7 +45,7 @@ def previous_scan(viewer: napari.viewer.Viewer) -> None:
 
 def scans_in_view(viewer: Any) -> list[Layer]:
     """The scans of the study that is looked at, or those opened one by one; all volumes where none was by us."""
-    own = [layer for layer in viewer.layers if _is_scan(layer)]
+    own = [layer for layer in viewer.layers if sequence_tag(layer) is not None]
     if not own:
         return [layer for layer in viewer.layers if isinstance(layer, Image) and not layer.rgb]
     case = _case(viewer.layers.selection.active) or next((_case(scan) for scan in own if scan.visible), None)
@@ -56,13 +56,9 @@ def scans_in_view(viewer: Any) -> list[Layer]:
     return of_case or own
 
 
-def _is_scan(layer: Layer | None) -> bool:
-    return layer is not None and isinstance(layer.metadata.get(KEY), SequenceTag)
-
-
 def _case(layer: Layer | None) -> str | None:
-    tag = layer.metadata.get(KEY) if layer is not None else None
-    return tag.case if isinstance(tag, SequenceTag | SegmentationTag) else None
+    tag = sequence_tag(layer) or segmentation_tag(layer)
+    return tag.case if tag is not None else None
 
 
 # Labels -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Labels, Layer
 
 from napari_brain_tumor.followup.document import USER, VisitEntry
 from napari_brain_tumor.followup.facts import VisitFacts
@@ -12,7 +12,7 @@ from napari_brain_tumor.followup.registration import Registration
 from napari_brain_tumor.followup.visits import FoundDate, Visit, date_of_sources, parse_date
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.plugin import from_layers, layers
-from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag, SequenceTag
+from napari_brain_tumor.plugin.layers import LayerView, SequenceTag
 from napari_brain_tumor.study import Role, Source
 from napari_brain_tumor.widgets.diameter_lines import DrawnLines, drawn_lines, remembered_lines_of
 from napari_brain_tumor.widgets.examinations import Identity, identity_of_labels, identity_of_sources
@@ -113,14 +113,16 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
     Several labels of one examination are one visit; the labels that it is measured with stay while they are there.
     """
     opened = list(all_layers)
-    identities = {layer: identity_of(layer, opened) for layer in opened if _is_visit(layer)}
+    identities = {
+        layer: identity_of_labels(layer, scans_of(layer, opened).values()) for layer in opened if _is_visit(layer)
+    }
     listed = list(entries)
     for entry in listed:
         entry.results = [layer for layer in entry.results if layer in identities]
         entry.identity = _identity_of_entry(entry, identities)
     for layer, identity in identities.items():
         known = _entry_of(layer, identity, listed)
-        entry = known or Entry(_free_name(name_of(layer), {listed_entry.name for listed_entry in listed}), layer)
+        entry = known or Entry(_free_name(layers.case_of(layer), {listed_entry.name for listed_entry in listed}), layer)
         if known is None:
             listed.append(entry)
         if layer not in entry.results:
@@ -130,10 +132,6 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
         if entry.layer is not None and entry.layer not in entry.results:
             entry.layer = entry.results[0] if entry.results else None
     return [entry for entry in listed if entry.layer is not None or entry.visit is not None]
-
-
-def identity_of(layer: Layer, opened: Sequence[Layer]) -> Identity:
-    return identity_of_labels(layer, scans_of(layer, opened).values())
 
 
 def _identity_of_entry(entry: Entry, identities: Mapping[Layer, Identity]) -> Identity:
@@ -149,14 +147,8 @@ def _entry_of(layer: Labels, identity: Identity, listed: Sequence[Entry]) -> Ent
 
 
 def _is_visit(layer: Layer) -> bool:
-    tag = layer.metadata.get(layers.KEY) if isinstance(layer, Labels) else None
-    return isinstance(layer, Labels) and layer.ndim == 3 and (tag is None or getattr(tag, "understood", True))
-
-
-def name_of(layer: Layer) -> str:
-    """The name of its case, which is shorter, where the layer is ours."""
-    tag = layer.metadata.get(layers.KEY)
-    return tag.case if isinstance(tag, SegmentationTag) else str(layer.name)
+    tag = layers.segmentation_tag(layer)
+    return isinstance(layer, Labels) and layer.ndim == 3 and (tag is None or tag.understood)
 
 
 def _free_name(name: str, used: set[str]) -> str:
@@ -169,13 +161,13 @@ def _free_name(name: str, used: set[str]) -> str:
 
 def scans_of(labels: Layer, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
     """The scans that labels were drawn on: those of their case, else of the one case on their grid without labels."""
-    tag = labels.metadata.get(layers.KEY)
-    if not isinstance(tag, SegmentationTag):
+    tag = layers.segmentation_tag(labels)
+    if tag is None:
         return {}
     opened = list(all_layers)
     there = list(_scans_on(tag.grid, opened))
     own = [(layer, tag_of_scan) for layer, tag_of_scan in there if tag_of_scan.case == tag.case]
-    cases_with_labels = {other.case for other in map(_tag_of_labels, opened) if other is not None}
+    cases_with_labels = {other.case for other in map(layers.segmentation_tag, opened) if other is not None}
     free = [(layer, tag_of_scan) for layer, tag_of_scan in there if tag_of_scan.case not in cases_with_labels]
     matching = own or (free if len({tag_of_scan.case for _, tag_of_scan in free}) == 1 else [])
     scans: dict[Role, Layer] = {}
@@ -187,14 +179,9 @@ def scans_of(labels: Layer, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
 
 def _scans_on(grid: Grid, all_layers: Iterable[Layer]) -> Iterator[tuple[Layer, SequenceTag]]:
     for layer in all_layers:
-        tag = layer.metadata.get(layers.KEY)
-        if isinstance(layer, Image) and isinstance(tag, SequenceTag) and tag.role and tag.grid.same_place(grid):
+        tag = layers.sequence_tag(layer)
+        if tag is not None and tag.role and tag.grid.same_place(grid):
             yield layer, tag
-
-
-def _tag_of_labels(layer: Layer) -> SegmentationTag | None:
-    tag = layer.metadata.get(layers.KEY)
-    return tag if isinstance(layer, Labels) and isinstance(tag, SegmentationTag) else None
 
 
 def gather(entry: Entry, all_layers: Iterable[Layer]) -> OpenEntry:
@@ -205,7 +192,7 @@ def gather(entry: Entry, all_layers: Iterable[Layer]) -> OpenEntry:
     scans = {role: layers.view(layer) for role, layer in scans_of(entry.layer, opened).items()}
     references = tuple(layers.readable_views(opened))
     shapes = remembered_lines_of(entry.layer, opened)
-    tag = _tag_of_labels(entry.layer)
+    tag = layers.segmentation_tag(entry.layer)
     grid = layers.view(entry.layer).grid if tag is None else tag.grid
     lines = drawn_lines(shapes, entry.layer, grid) if shapes is not None else None
     return OpenEntry(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None, lines)
@@ -215,8 +202,8 @@ def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
     """Where the scans of a visit were read from."""
     if entry.layer is None:
         return ()
-    tags = (layer.metadata.get(layers.KEY) for layer in scans_of(entry.layer, all_layers).values())
-    return tuple(tag.source for tag in tags if isinstance(tag, SequenceTag) and tag.source is not None)
+    tags = map(layers.sequence_tag, scans_of(entry.layer, all_layers).values())
+    return tuple(tag.source for tag in tags if tag is not None and tag.source is not None)
 
 
 def dates_of(sources: Mapping[str, Sequence[Source]]) -> dict[str, FoundDate]:

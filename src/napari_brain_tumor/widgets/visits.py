@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
@@ -19,11 +18,11 @@ from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
-from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, line, wrapped
+from napari_brain_tumor.widgets.parts import Panel, add_to, button, column_in, flow, line, show_text, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.visits_editor import VisitsEditor
 from napari_brain_tumor.widgets.visits_results import VisitsResults, ask_path
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+from napari_brain_tumor.widgets.worker import JobRunner, notify_error, shared_worker, time_left_text
 
 
 class VisitsWidget(Panel):
@@ -125,8 +124,7 @@ class VisitsWidget(Panel):
         for choice in (self.accept_button, self.reject_button):
             choice.setVisible(waits)
         text = state.registration_text(entry) if entry is not None else ""
-        self.registration_label.setText(text)
-        self.registration_label.setVisible(bool(text))
+        show_text(self.registration_label, text)
         obstacle = state.obstacle_of(entries)
         self.compare_button.setEnabled(not obstacle and not busy)
         if obstacle:
@@ -142,7 +140,7 @@ class VisitsWidget(Panel):
         """Facts change the response alone: what was measured and matched holds."""
         follow_up, facts = self.results.follow_up, {entry.name: entry.facts for entry in self.visits.entries}
         if follow_up is not None and not self.runner.running:
-            self.runner.start(lambda _: as_job(state.assessed_again, follow_up, facts))
+            self.runner.call(state.assessed_again, follow_up, facts)
         self.code_box.refresh()
 
     # Documents ------------------------------------------------------------------------------------------------------
@@ -213,8 +211,9 @@ class VisitsWidget(Panel):
         self.visits.show_entries()
 
     def _remove_boards(self) -> None:
-        for layer in [board for board in self._viewer.layers if _is_board(board)]:
-            self._viewer.layers.remove(layer)
+        for layer in list(self._viewer.layers):
+            if layer.metadata.get(layers.MAP_KEY) == state.BOARD:
+                self._viewer.layers.remove(layer)
 
     # Comparing ------------------------------------------------------------------------------------------------------
 
@@ -270,9 +269,4 @@ class VisitsWidget(Panel):
         QTimer.singleShot(0, self._show_selected)  # the runner's thread ends a moment after its last signal
 
     def _say(self, text: str) -> None:
-        self.status_label.setText(text)
-        self.status_label.setVisible(bool(text))
-
-
-def _is_board(layer: Layer) -> bool:
-    return bool(layer.metadata.get(layers.MAP_KEY) == state.BOARD)
+        show_text(self.status_label, text)

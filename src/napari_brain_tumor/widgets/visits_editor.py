@@ -12,7 +12,7 @@ from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, combo, flow, form, offer
 from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import VisitList
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class VisitsEditor(QWidget):
@@ -91,7 +91,7 @@ class VisitsEditor(QWidget):
         fresh = [entry for entry in self.entries if id(entry) not in before and entry.layer is not None]
         if fresh:
             sources = {entry.name: visit_entries.sources_of(entry, self._viewer.layers) for entry in fresh}
-            self.date_runner.start(lambda _: as_job(visit_entries.dates_of, sources))
+            self.date_runner.call(visit_entries.dates_of, sources)
         self.show_entries()
 
     def add(self, opened: list[visit_entries.Entry]) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.followup.plot import draw_follow_up
@@ -12,9 +12,9 @@ from napari_brain_tumor.followup.tables import save_csv, save_json
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.curves import CurvesCanvas
-from napari_brain_tumor.widgets.parts import Fold, button, column_of, flow, wrapped
+from napari_brain_tumor.widgets.parts import Fold, add_to, button, column_of, enable, flow, selectable
 from napari_brain_tumor.widgets.result_table import ResultTable
-from napari_brain_tumor.widgets.worker import JobRunner, as_job
+from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class VisitsResults(QWidget):
@@ -46,7 +46,7 @@ class VisitsResults(QWidget):
             "Volumes of the regions, and products of the target lesions, over the visits.", "Curves over time", 300
         )
         self.canvas.hide()
-        self.response_label = _selectable("Response after RANO 2.0")
+        self.response_label = selectable("Response according to RANO 2.0")
         self.report_button = button(
             "Re&port…", "Write a self-contained HTML report on the last visit and all earlier ones."
         )
@@ -54,10 +54,9 @@ class VisitsResults(QWidget):
         self.json_button = button("&JSON…", "Write all results.")
         self.export = Fold("E&xport", "Tables of all visits.", "Export")
         self.export.column.addLayout(flow(self.csv_button, self.json_button))
-        self.saved_label = _selectable("What was saved")
+        self.saved_label = selectable("What was saved")
         self.saved_label.hide()
-        for part in (self.sizes, self.canvas, self.response_label, self.report_button, self.export, self.saved_label):
-            column.addWidget(part)
+        add_to(column, self.sizes, self.canvas, self.response_label, self.report_button, self.export, self.saved_label)
         self.report_button.clicked.connect(lambda: ask_path(self, "report.html", "Report (*.html)", self.save_report))
         self.csv_button.clicked.connect(lambda: ask_path(self, "visits.csv", "Table (*.csv)", self.save_table))
         self.json_button.clicked.connect(lambda: ask_path(self, "visits.json", "JSON (*.json)", self.save_json))
@@ -69,12 +68,11 @@ class VisitsResults(QWidget):
         draw_follow_up(self.canvas.figure, follow_up)
         self.canvas.show()
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]
-        self.response_label.setText(f"Response after RANO 2.0\n{state.response_text(follow_up)}")
+        self.response_label.setText(f"Response according to RANO 2.0\n{state.response_text(follow_up)}")
 
     def let_save(self, can_save: bool) -> None:
         """Offer to write it, where there is something and nothing else is under way."""
-        for save_button in (self.report_button, self.csv_button, self.json_button):
-            save_button.setEnabled(can_save and self.follow_up is not None)
+        enable(can_save and self.follow_up is not None, self.report_button, self.csv_button, self.json_button)
 
     def save_report(self, path: Path) -> None:
         """Write the report about the last visit and all before."""
@@ -105,7 +103,7 @@ class VisitsResults(QWidget):
     def _save(self, write: Callable[[FollowUp, Path], Path], path: Path) -> None:
         follow_up = self.follow_up
         if follow_up is not None:
-            self.save_runner.start(lambda _: as_job(write, follow_up, path))
+            self.save_runner.call(write, follow_up, path)
 
     def show_saved(self, path: Path) -> None:
         """Say what was written."""
@@ -117,9 +115,3 @@ def ask_path(parent: QWidget, name: str, kinds: str, save: Callable[[Path], None
     path, _ = QFileDialog.getSaveFileName(parent, "Save", name, kinds)
     if path:
         save(Path(path))
-
-
-def _selectable(name: str) -> QLabel:
-    label = wrapped("", name)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

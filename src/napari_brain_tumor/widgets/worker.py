@@ -4,13 +4,14 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.errors import BrainTumorError, CancelledError
 from napari_brain_tumor.inference.worker_process import WorkerJob, WorkerProcess
@@ -131,8 +132,9 @@ class JobRunner(QObject):
         self._ticker = QTimer(self)
         self._ticker.setInterval(_TICK_MS)
         self._ticker.timeout.connect(self._tick)
+        self._held: tuple[QWidget, ...] = ()
         for ended in (self.finished, self.failed, self.cancelled):
-            ended.connect(self._ticker.stop)  # before whoever listens may start the next one
+            ended.connect(self._on_ended)  # before whoever listens may start the next one
         for signal, slot in slots.items():
             getattr(self, signal).connect(slot)
 
@@ -140,6 +142,10 @@ class JobRunner(QObject):
     def running(self) -> bool:
         """Whether a job is under way."""
         return self._thread is not None and self._thread.is_alive()
+
+    def hold(self, *controls: QWidget) -> None:
+        """Disable these while a job runs."""
+        self._held = controls
 
     def start(self, make_job: Callable[[Stop], Job[Any]], expectation: Expectation | None = None) -> None:
         """Start a job; the one before it, if it still runs, is stopped and not heard of again.
@@ -160,6 +166,16 @@ class JobRunner(QObject):
         self._thread = threading.Thread(target=self._drain, args=work, daemon=not self._must_finish)
         self._thread.start()
         self._ticker.start()
+        for control in self._held:
+            control.setEnabled(False)
+
+    def call(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a plain function in the thread."""
+        self.start(lambda _: as_job(function, *args))
+
+    def send(self, worker: WorkerProcess, target: str, *args: Any, **options: Any) -> None:
+        """Run a job in the worker process."""
+        self.start(lambda stop: stop.guard(worker.run(target, *args, **options)))
 
     def cancel(self) -> None:
         """Stop the job; `cancelled` follows within a second."""
@@ -170,6 +186,11 @@ class JobRunner(QObject):
         """Block until the thread has ended."""
         if self._thread is not None:
             self._thread.join(timeout_seconds)
+
+    def _on_ended(self) -> None:
+        self._ticker.stop()
+        for control in self._held:
+            control.setEnabled(True)
 
     def _tick(self) -> None:
         if self._last is not None and self._estimate is not None:
@@ -195,9 +216,12 @@ class JobRunner(QObject):
             try:
                 progress = next(job)
             except StopIteration as done:
-                _raise_if_requested(stop)
+                if stop.requested:
+                    raise CancelledError from None
                 return done.value
-            _close_if_requested(job, stop)
+            if stop.requested:
+                job.close()
+                raise CancelledError
             now = time.monotonic()
             estimate.follow(progress.fraction, now)
             if stop is self._stop:
@@ -231,14 +255,3 @@ class TaskRunner(JobRunner):
     def _on_finished(self, result: Any) -> None:
         self.wait(1)  # its thread is about to end; what follows may start the next task
         self._receive(result)
-
-
-def _raise_if_requested(stop: Stop) -> None:
-    if stop.requested:
-        raise CancelledError
-
-
-def _close_if_requested(job: Generator[Any, None, Any], stop: Stop) -> None:
-    if stop.requested:
-        job.close()
-        raise CancelledError

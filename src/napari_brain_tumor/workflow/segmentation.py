@@ -188,5 +188,4 @@ def _no_seeds(info: ModelInfo | Baseline) -> str:
 def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
     obstacle = info.obstacle(study.roles)
     if obstacle:
-        msg = f"{study.name} has {', '.join(study.roles)}; {obstacle}"
-        raise MissingRolesError(msg)
+        raise MissingRolesError(f"{study.name} has {', '.join(study.roles)}; {obstacle}")

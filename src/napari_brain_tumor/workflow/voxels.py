@@ -38,11 +38,10 @@ def allowed_voxels(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArra
     mask = prepared.mask & inside
     within = bounding_box(mask)
     if within is None:
-        msg = (
+        raise BoxError(
             f"The box {','.join(f'{end:g}' for end in box)} contains no part of the brain, and tumours are only "
             "searched for there. Draw it over the brain; its numbers are x0,x1,y0,y1,z0,z1."
         )
-        raise BoxError(msg)
     return mask, within
 
 

@@ -62,8 +62,7 @@ def find_data(experiment: Experiment, root: Path) -> tuple[DataSet, ...]:
         If none of them is there; the message says how they would look.
     """
     if not root.is_dir():
-        msg = f"{root} is not a folder. Give the folder that holds {_needed(experiment)}."
-        raise TrainingError(msg)
+        raise TrainingError(f"{root} is not a folder. Give the folder that holds {_needed(experiment)}.")
     sets: list[DataSet] = []
     for data in experiment.data:
         labels = {case.label for earlier in sets for case in earlier.cases}
@@ -73,8 +72,7 @@ def find_data(experiment: Experiment, root: Path) -> tuple[DataSet, ...]:
                 sets.append(data_set)
                 break
     if not sets:
-        msg = f"{root} holds none of the data of {experiment.name}. It needs {_needed(experiment)}."
-        raise TrainingError(msg)
+        raise TrainingError(f"{root} holds none of the data of {experiment.name}. It needs {_needed(experiment)}.")
     return tuple(sets)
 
 
@@ -99,11 +97,10 @@ def sides(experiment: Experiment, sets: Iterable[DataSet], table: Path | None) -
     for side, words in (("train", "training"), ("val", "validation")):
         if not any(case.split == side for case in cases):
             where = "the table gives" if table is not None else f"{len(cases)} case(s) leave"
-            msg = (
+            raise TrainingError(
                 f"{experiment.name} needs patients for training and others for validation; {where} none for {words}. "
                 "Add cases" + (", or name them in the table with that side." if table is not None else ".")
             )
-            raise TrainingError(msg)
     return tuple(cases)
 
 

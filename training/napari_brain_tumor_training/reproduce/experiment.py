@@ -122,7 +122,6 @@ def experiment_named(name: str) -> Experiment:
         If there is none.
     """
     if name not in experiment_names():
-        msg = f"No experiment is called {name!r}. Choose one of: {', '.join(experiment_names())}."
-        raise TrainingError(msg)
+        raise TrainingError(f"No experiment is called {name!r}. Choose one of: {', '.join(experiment_names())}.")
     text = files(__package__).joinpath(_FOLDER, f"{name}.toml").read_text(encoding="utf-8")
     return Experiment.model_validate({"name": name, **tomllib.loads(text)})

@@ -294,14 +294,12 @@ def _read(setup: Setup) -> Plan | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        msg = f"{path} cannot be read: {error}. Choose another folder, or remove this one."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"{path} cannot be read: {error}. Choose another folder, or remove this one.") from error
     if plan.request != setup.recorded():
-        msg = (
+        raise TrainingError(
             f"{setup.folder} holds another reproduction: {_words(plan.request)}. This time {_words(setup.recorded())} "
             "was requested. Choose another folder."
         )
-        raise TrainingError(msg)
     return plan
 
 

@@ -88,8 +88,7 @@ def reproduce_job(request: ReproduceRequest, out: Path) -> Job[Reproduction]:
         with FileLock(setup.folder / _LOCK_FILE, timeout=0):
             return (yield from _reproduce(setup))
     except Timeout as error:
-        msg = f"Another process works in {out}. Wait for it, or choose another folder."
-        raise TrainingError(msg) from error
+        raise TrainingError(f"Another process works in {out}. Wait for it, or choose another folder.") from error
 
 
 def estimate_job(request: ReproduceRequest, scratch: Path) -> Job[Plan]:

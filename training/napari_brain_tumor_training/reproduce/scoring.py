@@ -102,8 +102,7 @@ def score_job(
             finished.append(case)
     if not finished:
         reasons = "\n".join(f"{refusal.what}: {refusal.reason}" for refusal in scoring.refused)
-        msg = f"Nothing could be scored.\n{reasons}"
-        raise TrainingError(msg)
+        raise TrainingError(f"Nothing could be scored.\n{reasons}")
     rows = tuple(row for case in finished for row in case.rows)
     return Evaluation(
         rows=rows,

@@ -11,8 +11,6 @@ import numpy as np
 
 from napari_brain_tumor.types import Float32Array
 
-__all__ = ["TISSUES", "Template", "tissue_template"]
-
 TISSUES: Final = ("grey matter", "white matter", "fluid")
 """In the order of the template's first axis."""
 

@@ -32,7 +32,6 @@ from napari_brain_tumor.progress import Job
 from napari_brain_tumor.requests.dataset import ImportFormat, ImportRequest
 
 __all__ = [
-    "FORMATS",
     "CaseOutcome",
     "CasePreview",
     "FoundCase",
@@ -41,16 +40,12 @@ __all__ = [
     "ImportReport",
     "ImportRequest",
     "find_brats",
-    "find_cases",
     "find_decathlon",
     "find_lgg_1p19q",
     "find_lgg_tif",
     "find_pairs",
     "import_cases",
-    "import_folder",
     "preview_cases",
-    "preview_folder",
-    "requested_cases",
 ]
 
 FORMATS: Final[dict[ImportFormat, Callable[[Path], tuple[FoundCase, ...]]]] = {
@@ -99,8 +94,7 @@ def requested_cases(request: ImportRequest) -> tuple[FoundCase, ...]:
         If there is no such folder, or no case in it; if one of the two patterns is missing.
     """
     if (request.images is None) != (request.labels is None):
-        msg = "Patterns of images and of labels belong together: give both, or neither."
-        raise DatasetError(msg)
+        raise DatasetError("Patterns of images and of labels belong together: give both, or neither.")
     if request.images is not None and request.labels is not None:
         cases = find_pairs(existing(request.folder), request.images, request.labels)
     else:

@@ -65,7 +65,6 @@ def _roles_of_folders(case: Path) -> Roles:
         if match is not None:
             role = role_named(match[1])
             if role in roles:
-                msg = f"{case.name} has {role} twice: {roles[role]} and {file}. Keep only one of them."
-                raise RoleError(msg)
+                raise RoleError(f"{case.name} has {role} twice: {roles[role]} and {file}. Keep only one of them.")
             roles[role] = file
     return roles

@@ -121,9 +121,8 @@ def marked_slices(segmentation: Segmentation) -> KnownSlices:
     axis = min((2, 1, 0), key=lambda a: len(by_axis[a]))
     count = len(by_axis[axis])
     if not 0 < count <= _MOST_MARKED:
-        msg = (
+        raise DatasetError(
             f"The label of {segmentation.name} has {count} marked slices; expected one to {_MOST_MARKED}, as in "
             "LGG-1p19q (three). If it is known everywhere, import it as image and label pairs."
         )
-        raise DatasetError(msg)
     return KnownSlices(axis=axis, numbers=tuple(int(k) for k in by_axis[axis]))

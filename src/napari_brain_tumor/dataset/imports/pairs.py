@@ -70,8 +70,7 @@ def _with_case(pattern: str) -> str:
     # `**` is a path, not a name.
     completed = re.sub(r"(?<!\*)\*(?!\*)", "{case}", pattern, count=1)
     if completed == pattern:
-        msg = f"{pattern!r} does not say where the case's name is: write {{case}} or * there."
-        raise DatasetError(msg)
+        raise DatasetError(f"{pattern!r} does not say where the case's name is: write {{case}} or * there.")
     return completed
 
 

@@ -33,8 +33,7 @@ def candidates(contents: Contents, place: Path) -> tuple[Chosen, tuple[str, ...]
         if series.role is not None:
             by_role.setdefault(series.role, []).append(series)
     if not by_role:
-        msg = f"No series in {place.name} says which sequence it is. {_how_to_pick(contents, {})}"
-        raise RoleError(msg)
+        raise RoleError(f"No series in {place.name} says which sequence it is. {_how_to_pick(contents, {})}")
     several = {role: ones for role, ones in by_role.items() if len(ones) > 1}
     examinations = {series.study_uid for ones in by_role.values() for series in ones}
     if len(examinations) > 1 or several:
@@ -57,17 +56,15 @@ def pick(contents: Contents, picks: Mapping[str, str | int], place: Path) -> tup
     for text, selector in picks.items():
         role = role_named(text)
         if role in picked:
-            msg = f"The role {role} is given twice. A study has one series of each."
-            raise DuplicateRoleError(msg)
+            raise DuplicateRoleError(f"The role {role} is given twice. A study has one series of each.")
         picked[role] = _picked(contents, str(selector), role, place)
     role_of_key: dict[str, Role] = {}
     for role, series in picked.items():
         if series.key in role_of_key:
-            msg = (
+            raise RoleError(
                 f"{series.title} is picked as {role_of_key[series.key]} and as {role}. Pick another one for one of "
                 "them."
             )
-            raise RoleError(msg)
         role_of_key[series.key] = role
     ordered = {role: picked[role] for role in ROLES if role in picked}
     return ordered, (*_left_out(contents.series, ordered), *contents.notes, *_mixed(ordered))
@@ -81,8 +78,7 @@ def _picked(contents: Contents, selector: str, role: Role, place: Path) -> Serie
         names = ", ".join(candidate.number for candidate in fitting)
         msg = f"{selector!r} fits {len(fitting)} series of {place.name} for {role}: pick one by its number, {names}."
         raise DuplicateRoleError(f"{msg}\n{listing(contents)}")
-    msg = f"{place.name} has no series {selector!r} for {role}. It has:\n{listing(contents)}"
-    raise RoleError(msg)
+    raise RoleError(f"{place.name} has no series {selector!r} for {role}. It has:\n{listing(contents)}")
 
 
 def _fitting(series: Sequence[Series], selector: str) -> list[Series]:

@@ -22,8 +22,7 @@ def _jpeg(data: bytes) -> Array:
 
     # The codec fills up what is missing, and says nothing.
     if not data.rstrip(b"\0").endswith(_JPEG_END):
-        msg = "they end before their end marker"
-        raise ValueError(msg)
+        raise ValueError("they end before their end marker")
     return np.asarray(imagecodecs.jpeg8_decode(data))
 
 
@@ -54,16 +53,14 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
                 break
             return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    msg = "its compressed pixels do not begin as a picture of one channel"
-    raise ValueError(msg)
+    raise ValueError("its compressed pixels do not begin as a picture of one channel")
 
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int]:
     """Rows and columns that a JPEG 2000 stream states."""
     at = data.find(_JPEG_2000_START)
     if at < 0 or len(data) < at + 44 or data[at + 40 : at + 42] != b"\x00\x01":
-        msg = "its compressed pixels do not begin as a picture of one channel"
-        raise ValueError(msg)
+        raise ValueError("its compressed pixels do not begin as a picture of one channel")
     right, bottom, left, top = (int.from_bytes(data[at + 8 + 4 * k : at + 12 + 4 * k], "big") for k in range(4))
     return bottom - top, right - left
 
@@ -110,8 +107,7 @@ def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dt
     with translated(lambda reason: UnreadableFileError(f"its compressed pixels are damaged ({reason})")):
         image = decode(data)
     if image.shape != (rows, columns) or image.dtype.kind not in "iu":
-        msg = f"its compressed pixels unpack to {image.shape} {image.dtype}"
-        raise ValueError(msg)
+        raise ValueError(f"its compressed pixels unpack to {image.shape} {image.dtype}")
     return image
 
 
@@ -123,6 +119,5 @@ def _unpack_rle(data: bytes, rows: int, columns: int, dtype: np.dtype[Any]) -> A
     with translated(lambda reason: UnreadableFileError(f"its runs of pixels are damaged ({reason})")):
         values = bytes(imagecodecs.dicomrle_decode(data, dtype.str))
     if len(values) < size:
-        msg = f"its runs of pixels end after {len(values)} of {size} bytes"
-        raise ValueError(msg)
+        raise ValueError(f"its runs of pixels end after {len(values)} of {size} bytes")
     return np.frombuffer(values[:size], dtype).reshape(rows, columns)

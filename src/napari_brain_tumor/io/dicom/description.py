@@ -194,12 +194,11 @@ def without_copies(series: Series) -> list[str]:
     for first, twin in series.content.twins:
         if not same_pixels(first, twin):
             where = f" at {_at(first)} mm" if first.position is not None else ""
-            msg = (
+            raise UnreadableFileError(
                 f"{series.title} has two different slices at one position{where}: {first.name} and {twin.name}. "
                 f"Nothing in their headers (echo, time, acquisition) tells them apart; {len(series.content.twins)} "
                 "positions are taken twice. Export the series again, or keep one slice of each position."
             )
-            raise UnreadableFileError(msg)
     names = [f"{twin.name} repeats {first.name}" for first, twin in series.content.twins]
     if not names:
         return []

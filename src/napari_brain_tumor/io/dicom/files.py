@@ -58,8 +58,7 @@ class BoundedFile:
         """The next bytes, fewer at the end of the file."""
         self._reads_left -= 1
         if self._reads_left < 0:
-            msg = "it has more parts than a header has"
-            raise ValueError(msg)
+            raise ValueError("it has more parts than a header has")
         left = max(0, self.size - self._file.tell())
         self._was_too_short |= size is not None and 0 < left < size
         return self._file.read(left if size is None or size < 0 else min(size, left))
@@ -90,8 +89,7 @@ def _unpacked(content: bytes) -> bytes:
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     data = unpacker.decompress(content[end:], most)
     if unpacker.unconsumed_tail:
-        msg = f"it unpacks to more than {_MOST_TIMES_UNPACKED} times its size"
-        raise ValueError(msg)
+        raise ValueError(f"it unpacks to more than {_MOST_TIMES_UNPACKED} times its size")
     return content[:end].replace(_DEFLATED, _EXPLICIT.ljust(len(_DEFLATED), b"\0")) + data
 
 

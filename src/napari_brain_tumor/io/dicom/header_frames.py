@@ -27,8 +27,7 @@ def frames_in(data: Any, facts: FileFacts, store: PixelStore) -> Iterator[Frame]
         yield from (replace(several, index=index) for index in range(store.frames))
         return
     if len(groups) != store.frames:
-        msg = f"it has {store.frames} frames and describes {len(groups)}"
-        raise ValueError(msg)
+        raise ValueError(f"it has {store.frames} frames and describes {len(groups)}")
     shared = item_of(data, "SharedFunctionalGroupsSequence")
     plain = _plain_frame(data, facts, store)
     places = _index_places(data)

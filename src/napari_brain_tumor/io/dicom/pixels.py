@@ -67,11 +67,10 @@ def _check_promise(frames: Sequence[Frame], name: str) -> None:
     promised = sum(frame.store.frame_bytes for frame in frames)
     there = sum(path.stat().st_size for path in files)
     if promised > max(_ALWAYS_ALLOWED, _MOST_TIMES_PACKED * there):
-        msg = (
+        raise UnreadableFileError(
             f"{name} is not read: its headers promise {promised / 1e6:.0f} MB of pixels, its files have "
             f"{there / 1e6:.2g} MB. They are damaged; export the series again."
         )
-        raise UnreadableFileError(msg)
 
 
 def _dtype(frames: Sequence[Frame]) -> np.dtype[Any]:
@@ -114,8 +113,7 @@ def _native(stream: BoundedFile, store: PixelStore, frame_numbers: set[int]) -> 
         stream.seek(store.offset + index * store.frame_bytes)
         content = stream.read(store.frame_bytes)
         if len(content) < store.frame_bytes:
-            msg = f"its pixels end after {len(content)} of {store.frame_bytes} bytes"
-            raise ValueError(msg)
+            raise ValueError(f"its pixels end after {len(content)} of {store.frame_bytes} bytes")
         if swapped:  # bytes in words of big-endian files stand in pairs
             content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes() + content[-1:]
         yield index, np.frombuffer(content, dtype, store.rows * store.columns).reshape(store.rows, store.columns)
@@ -125,15 +123,13 @@ def _compressed(stream: BoundedFile, store: PixelStore, frame_numbers: set[int])
     from pydicom.encaps import generate_frames
 
     if not can_unpack(store.transfer_syntax):
-        msg = f"its pixels are compressed in a way that is not read ({store.transfer_syntax})"
-        raise ValueError(msg)
+        raise ValueError(f"its pixels are compressed in a way that is not read ({store.transfer_syntax})")
     stream.seek(store.offset)
     dtype = np.dtype(f"<u{store.bits_allocated // 8}")
     packed = generate_frames(cast("BinaryIO", stream), number_of_frames=store.frames)
     for index, data in enumerate(packed):
         if stream.was_too_short:
-            msg = "its compressed pixels are cut short"
-            raise ValueError(msg)
+            raise ValueError("its compressed pixels are cut short")
         if index > max(frame_numbers):
             return
         if index in frame_numbers:

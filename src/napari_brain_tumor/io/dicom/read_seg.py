@@ -103,11 +103,10 @@ def meaning_of_segments(texts: Mapping[int, str], name: str) -> Meaning:
         schema = concepts.schema_of_segments(texts)
     except LabelSchemaError as error:
         listed = ", ".join(f"{number} {text!r}" for number, text in texts.items())
-        msg = (
+        raise LabelSchemaError(
             f"The segments of {name} do not state what they mean: {listed}. State it, for example "
             "schema='1=edema,2=non-enhancing,3=enhancing'."
-        )
-        raise LabelSchemaError(msg) from error
+        ) from error
     values = {number: text.replace("\n", " and ") for number, text in texts.items()}
     return Meaning(schema, values, schema.known_regions, None)
 
@@ -133,8 +132,7 @@ def _spacing_of_slices(data: Any) -> float | None:
 
 def _planes_of(frames: Sequence[Frame], name: str, spacing: float | None) -> _Planes:
     if any(frame.position is None or frame.orientation is None for frame in frames):
-        msg = f"{name} is a DICOM segmentation whose frames have no position. Export it again."
-        raise UnreadableFileError(msg)
+        raise UnreadableFileError(f"{name} is a DICOM segmentation whose frames have no position. Export it again.")
     groups = same_place_mm(frames)
     firsts = [group[0] for group in groups]
     steps = _steps(firsts, spacing, name)
@@ -187,8 +185,7 @@ def _grid_with_gaps(firsts: Sequence[Frame], count: int) -> Grid:
 def _marked(data: Any, frames: Sequence[Frame], planes: _Planes, numbers: Sequence[int], name: str) -> Array:
     """For each voxel a bit for every segment that it belongs to, in the order of the segments."""
     if len(numbers) > _MOST_SEGMENTS:
-        msg = f"{name} has {len(numbers)} segments; up to {_MOST_SEGMENTS} can be read at once."
-        raise DimensionError(msg)
+        raise DimensionError(f"{name} has {len(numbers)} segments; up to {_MOST_SEGMENTS} can be read at once.")
     if int(np.prod(planes.grid.shape)) > _MOST_VOXELS:
         msg = f"{name} spans a grid of {'x'.join(map(str, planes.grid.shape))} voxels, which no brain scan has."
         raise UnreadableFileError(msg)
@@ -212,8 +209,7 @@ def _segment_of(data: Any, at: int) -> int:
         references = groups.get("SegmentIdentificationSequence")
         if references:
             return int(references[0].ReferencedSegmentNumber)
-    msg = "a frame does not name its segment"
-    raise ValueError(msg)
+    raise ValueError("a frame does not name its segment")
 
 
 def _labels(marked: Array, words: Mapping[int, str], name: str) -> tuple[Labels, dict[int, str]]:
@@ -227,8 +223,7 @@ def _labels(marked: Array, words: Mapping[int, str], name: str) -> tuple[Labels,
         combined = sorted(occurring, key=lambda bits: (bits.bit_count(), bits))
         numbers = list(range(1, len(combined) + 1))
     if not numbers or max(numbers) > 255:
-        msg = f"{name} has {len(numbers)} segments or combinations of them; labels count from 1 to 255."
-        raise DimensionError(msg)
+        raise DimensionError(f"{name} has {len(numbers)} segments or combinations of them; labels count from 1 to 255.")
     array = np.zeros(marked.shape, np.uint8)
     for bits, number in zip(combined, numbers, strict=True):
         if bits in occurring:

@@ -52,11 +52,9 @@ def reference_at(segmentation: Segmentation, place: Path) -> Reference:
     try:
         series = contents_of(place).series
     except (BrainTumorError, OSError) as error:
-        msg = f"{place} holds no DICOM series that labels could refer to: {error}"
-        raise SourceSeriesError(msg) from error
+        raise SourceSeriesError(f"{place} holds no DICOM series that labels could refer to: {error}") from error
     if not series:
-        msg = f"{place} holds no DICOM series. {_HOW}"
-        raise SourceSeriesError(msg)
+        raise SourceSeriesError(f"{place} holds no DICOM series. {_HOW}")
     return _fitting(segmentation, series, str(place))
 
 
@@ -77,11 +75,10 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
     """
     series_keys = list(_named_series(provenance))
     if not series_keys:
-        msg = (
+        raise SourceSeriesError(
             f"The labels of {segmentation.name} do not come from a DICOM series, according to their record, and a "
             f"DICOM object has to refer to the images that it lies on. {_HOW}"
         )
-        raise SourceSeriesError(msg)
     candidates: list[Series] = []
     for path, key in series_keys:
         place = path if path.is_absolute() else folder / path
@@ -132,12 +129,11 @@ def _fitting(segmentation: Segmentation, series: Sequence[Series], where: str) -
         if labels is not None:
             return Reference(candidate, stack, labels)
         reasons.append(f"{candidate.title} {reason}")
-    msg = (
+    raise SourceSeriesError(
         f"The labels of {segmentation.name} ({segmentation.grid.describe()}) lie on none of the DICOM series at {where}"
         f": {'; '.join(reasons)}. A DICOM object needs the grid of a series: segment that series itself, or name the "
         "right one with --source FOLDER (source=FOLDER)."
     )
-    raise SourceSeriesError(msg)
 
 
 def _labels_on(grid: Grid, segmentation: Segmentation) -> tuple[Labels | None, str]:

@@ -67,8 +67,7 @@ def arrange(frames: Sequence[Frame], name: str) -> Stack:
     except BrainTumorError as error:
         if isinstance(error, UnreadableFileError):
             raise
-        msg = f"{name} has a damaged header: {error}"
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(f"{name} has a damaged header: {error}") from error
 
 
 def is_regular(frames: Sequence[Frame]) -> bool:
@@ -158,13 +157,12 @@ def _check_distinct(frames: Sequence[Frame], heights: Vector, name: str) -> None
     if same.size == 0:
         return
     at = int(same[0])
-    msg = (
+    raise UnreadableFileError(
         f"{name} has different slices at one position: {frames[at].name} and {frames[at + 1].name} both lie at "
         f"{heights[at]:.4g} mm along the stack, and so do the slices of {same.size} position"
         f"{'s'[: same.size != 1]} in all. Nothing in their headers (echo, time, acquisition) tells them apart. Export "
         "the series again, or keep one slice of each position."
     )
-    raise UnreadableFileError(msg)
 
 
 def _check_steps(frames: Sequence[Frame], heights: Vector, name: str) -> None:
@@ -178,11 +176,10 @@ def _check_steps(frames: Sequence[Frame], heights: Vector, name: str) -> None:
     places = "; ".join(_gap(frames, heights, int(at)) for at in odd[:4])
     more = f"; and {odd.size - 4} more" if odd.size > 4 else ""
     what = f"about {missing} slice{'s'[: missing != 1]} missing" if missing else "an uneven step"
-    msg = (
+    raise UnreadableFileError(
         f"{name} has {what}: its {len(frames)} slices lie {usual:.4g} mm apart, but {places}{more}. A volume measured "
         "on it would be wrong. Export the whole series again."
     )
-    raise UnreadableFileError(msg)
 
 
 def _gap(frames: Sequence[Frame], heights: Vector, at: int) -> str:
@@ -200,12 +197,11 @@ def _check_on_a_line(frames: Sequence[Frame], positions: Vector, heights: Vector
     worst = int(away.argmax())
     if away[worst] <= max(_UNEVEN * usual, _ROUNDING_MM):
         return
-    msg = (
+    raise UnreadableFileError(
         f"{name} is not a regular stack: the slice {frames[worst].name} at {heights[worst]:.4g} mm lies "
         f"{away[worst]:.3g} mm from where even steps from {heights[0]:.4g} mm to {heights[-1]:.4g} mm would "
         "have it. Export the series again."
     )
-    raise UnreadableFileError(msg)
 
 
 def _step_notes(frames: Sequence[Frame], heights: Vector, distance: float) -> list[str]:
@@ -296,11 +292,10 @@ def _by_number(frames: Sequence[Frame], name: str) -> tuple[list[Frame], str]:
         ordered = [frames[at] for at in np.argsort(numbers, kind="stable")]
         _check_numbers(ordered, name)
         return ordered, "instance numbers"
-    msg = (
+    raise UnreadableFileError(
         f"{name} has {len(frames)} slices ({file_names(list(frames))}) and neither positions nor numbers to order them "
         "by. Export the series again."
     )
-    raise UnreadableFileError(msg)
 
 
 def _all_differ(values: Iterable[float], frames: Sequence[Frame]) -> bool:
@@ -316,9 +311,8 @@ def _check_numbers(frames: Sequence[Frame], name: str) -> None:
     if odd.size == 0:
         return
     at = int(odd[0])
-    msg = (
+    raise UnreadableFileError(
         f"{name} seems to lack slices: its instance numbers run in steps of {usual}, but jump from {numbers[at]} "
         f"({frames[at].name}) to {numbers[at + 1]} ({frames[at + 1].name}), and there are no positions to check. "
         "Export the whole series again."
     )
-    raise UnreadableFileError(msg)

@@ -54,8 +54,7 @@ def rtstruct_output(segmentation: Segmentation, target: Path, options: SaveOptio
     contours = _contours_of(reference, regions_to_save(segmentation, options))
     if not contours:
         missing = ", ".join(options.regions or segmentation.known_regions)
-        msg = f"{target.name} was not saved: the labels of {segmentation.name} contain no {missing}."
-        raise SaveError(msg)
+        raise SaveError(f"{target.name} was not saved: the labels of {segmentation.name} contain no {missing}.")
     data = _dataset(reference, contours, origin_of(segmentation))
     part = Part(
         target,

@@ -90,11 +90,10 @@ def _highdicom() -> ModuleType:
     try:
         return import_module("highdicom")
     except ImportError as error:
-        msg = (
+        raise SaveError(
             "DICOM segmentations are written with highdicom, which is not installed. Install it with: "
             'pip install "napari-brain-tumor[dicom]"'
-        )
-        raise SaveError(msg) from error
+        ) from error
 
 
 def _dataset(

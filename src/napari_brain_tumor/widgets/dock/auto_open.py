@@ -2,9 +2,7 @@
 
 from typing import Any, Final
 
-from napari.layers import Layer
-
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences
 from napari_brain_tumor.plugin.viewers import window_of
 from napari_brain_tumor.widgets.case_watch import CaseWatch, watch_cases
@@ -29,13 +27,9 @@ def open_with_cases(viewer: Any) -> None:
     viewer : napari.Viewer
         One without a window is left alone.
     """
-    watch_cases(viewer, "open the dock", _is_scan, _open)
+    watch_cases(viewer, "open the dock", lambda layer: sequence_tag(layer) is not None, _open)
 
 
 def _open(watch: CaseWatch) -> None:
     if window_of(watch.viewer).isVisible() and read_preferences().opening.open_dock:
         open_dock(watch.viewer)
-
-
-def _is_scan(layer: Layer) -> bool:
-    return isinstance(layer.metadata.get(KEY), SequenceTag)

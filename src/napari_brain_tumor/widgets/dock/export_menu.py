@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from napari.layers import Labels, Layer
+from napari.layers import Labels
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.widgets.dock.exports import EXPORTS, ExportKind, export_steps
 from napari_brain_tumor.widgets.layout import layout_of
 from napari_brain_tumor.widgets.napari_canvas import canvas_view_of
@@ -85,9 +85,9 @@ class ExportMenu(QObject):
         study, labels = self._case()
         if study is None or labels is None:
             return
-        scans = {role: layers.view(layer) for role, layer in study.sequences.items()}
+        scans = study.views
         view, references = layers.view(labels), layers.readable_views(self._viewer.layers)
-        shown = next((role for role, layer in study.sequences.items() if _is_shown(layer)), None)
+        shown = next((role for role, layer in study.sequences.items() if layer.visible and sequence_tag(layer)), None)
         worker = self._worker()
         self._copies = path is None
         self.runner.start(lambda stop: export_steps(stop, kind, scans, view, references, path, worker, role=shown))
@@ -107,7 +107,3 @@ class ExportMenu(QObject):
             return
         clipboard.setPixmap(shown.grab())
         notify("The picture is in the clipboard.")
-
-
-def _is_shown(layer: Layer) -> bool:
-    return bool(layer.visible) and isinstance(layer.metadata.get(KEY), SequenceTag)

@@ -11,7 +11,7 @@ from napari_brain_tumor.widgets.dock.keys import TAB_KEYS
 from napari_brain_tumor.widgets.dock.opening import Opening
 from napari_brain_tumor.widgets.dock.raw_notice import RawNotice
 from napari_brain_tumor.widgets.dock.state import TABS, Tab, View
-from napari_brain_tumor.widgets.parts import add_to, button, combo, flow, wrapped
+from napari_brain_tumor.widgets.parts import add_to, button, combo, flow, show_text, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.wheel_guard import WheelGuard
@@ -140,8 +140,7 @@ class Foot(QWidget):
 
     def show_view(self, view: View) -> None:
         """Show what is saved, and whether a report can be written."""
-        self.state_label.setText(view.state_text)
-        self.state_label.setVisible(bool(view.state_text))
+        show_text(self.state_label, view.state_text)
         self.report_button.setEnabled(not view.report_obstacle)
         tip = "Write a report with pictures and measurements of this examination."
         self.report_button.setToolTip(view.report_obstacle or tip)

@@ -88,6 +88,10 @@ class _PagesOfOneTab(Page):
     def _on_chosen(self, at: int) -> None:
         raise NotImplementedError
 
+    def _add_panel(self, panel: Any) -> None:
+        panel.code_box.hide()
+        self.stack.addWidget(panel)
+
     @property
     def code_box(self) -> ActionLines:
         """What the panel in sight does, as code."""
@@ -129,8 +133,7 @@ class MeasurePage(_PagesOfOneTab):
             from napari_brain_tumor.widgets.visits import VisitsWidget  # loads matplotlib
 
             self.visits = VisitsWidget(self._viewer)
-            self.visits.code_box.hide()
-            self.stack.addWidget(self.visits)
+            self._add_panel(self.visits)
             for title, runner in (
                 ("Comparing visits", self.visits.runner),
                 ("Registering", self.visits.register_runner),
@@ -193,8 +196,7 @@ class DataPage(_PagesOfOneTab):
 
             self.train = TrainWidget(self._viewer)
             self.train.setFont(self.font())  # it is made after the page took over napari's size
-            self.train.code_box.hide()
-            self.stack.addWidget(self.train)
+            self._add_panel(self.train)
             self._jobs.follow("Measuring a step of training", self.train.form.estimate_runner, "data")
             self._jobs.follow("Adding the model", self.train.runs.install_runner)
             self._watch_timer.start()
@@ -244,7 +246,3 @@ PAGES: Final[dict[Tab, Callable[[Any, RunningJobs], Page]]] = {
     "compare": _compare_page,
     "data": DataPage,
 }
-
-
-def make_page(tab: Tab, viewer: Any, jobs: RunningJobs) -> Page:
-    return PAGES[tab](viewer, jobs)

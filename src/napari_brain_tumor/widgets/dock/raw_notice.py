@@ -5,43 +5,33 @@ from pathlib import Path
 
 from napari.layers import Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QFrame, QVBoxLayout
 
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.widgets.dock.raw_examination import OpenScan, RawExamination, raw_examination
-from napari_brain_tumor.widgets.parts import button, flow, wrapped
+from napari_brain_tumor.widgets.notice import Notice
+from napari_brain_tumor.widgets.parts import button
 
 
-class RawNotice(QFrame):
+class RawNotice(Notice):
     """Hidden unless the scans of an examination lie on several grids."""
 
     register_requested = Signal(object, object)
     """The folder of the examination, and the layers of its series."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.examination: RawExamination | None = None
-        self._layers: list[Layer] = []
-        self._declined: set[Path] = set()
-        self.setObjectName("raw_notice")
-        self.setStyleSheet("#raw_notice { border: 1px solid gray; }")  # napari's themes draw no frames
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 6)
-        self.text_label = wrapped("", "Series on several grids")
-        column.addWidget(self.text_label)
-        # No letters for Alt: the notice stands above the tabs, and these have theirs.
-        self.register_button = button(
+        register = button(
             "Register and open",
             "Register the series to one another, extract the brain, save the study next to the examination and open "
             "it. A table shows what was done.",
         )
-        self.later_button = button(
-            "Not now", "Leave them unregistered. Open… > Raw examination… does the same, with choices."
-        )
-        column.addLayout(flow(self.register_button, self.later_button))
+        later_tip = "Leave them unregistered. Open… > Raw examination… does the same, with choices."
+        super().__init__("Series on several grids", register, later_tip)
+        self.register_button = register
+        self.examination: RawExamination | None = None
+        self._layers: list[Layer] = []
+        self._declined: set[Path] = set()
         self.register_button.clicked.connect(self._on_register_requested)
         self.later_button.clicked.connect(self._decline)
-        self.hide()
 
     def look(self, all_layers: Iterable[Layer]) -> None:
         """Offer what is open now."""
@@ -68,7 +58,7 @@ class RawNotice(QFrame):
 
 
 def _open_scan(layer: Layer) -> OpenScan | None:
-    tag = layer.metadata.get(KEY)
-    if not isinstance(tag, SequenceTag) or tag.role is None or tag.source is None or tag.resampled:
+    tag = sequence_tag(layer)
+    if tag is None or tag.role is None or tag.source is None or tag.resampled:
         return None
     return OpenScan(tag.case, tag.role, tag.grid, tag.source)

@@ -6,7 +6,7 @@ from napari.layers import Layer
 
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io import recognise
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.layers import sequence_tag
 from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.widgets.recent_paths import recent_paths, remember_path
 
@@ -23,8 +23,8 @@ def remember_case(path: Path) -> None:
 
 def case_folder_of(layer: Layer) -> Path | None:
     """Where a scan was opened from: its folder if that is a case, else its file; None for the sample, or of no file."""
-    tag = layer.metadata.get(KEY)
-    if not isinstance(tag, SequenceTag) or tag.source is None or sample_case_folder() in tag.source.path.parents:
+    tag = sequence_tag(layer)
+    if tag is None or tag.source is None or sample_case_folder() in tag.source.path.parents:
         return None
     path = tag.source.path
     return path.parent if path.is_file() and recognise(path.parent) == "study" else path

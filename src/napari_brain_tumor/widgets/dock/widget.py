@@ -13,7 +13,6 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.batch_state import BatchSettings, request_for_many
@@ -25,7 +24,7 @@ from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
 from napari_brain_tumor.widgets.dock.keys import FOOT_KEY, HEAD_KEY, TAB_KEYS, bind_dock_key, focus_first, on_dock_key
 from napari_brain_tumor.widgets.dock.opening import Opening, PanelDialog
-from napari_brain_tumor.widgets.dock.pages import Page, make_page
+from napari_brain_tumor.widgets.dock.pages import PAGES, Page
 from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remember_case
 from napari_brain_tumor.widgets.dock.state import CaseFacts, Choices, Facts, Tab, View, resolve
 from napari_brain_tumor.widgets.dock.unsaved import UnsavedGuard, UnsavedLabels
@@ -182,7 +181,7 @@ class Dock(DropTarget, QWidget):
     def page(self, tab: Tab) -> Page:
         """The page of a tab, which is made when it is first wanted."""
         if tab not in self.pages:
-            self.pages[tab] = make_page(tab, self._viewer, self.jobs)
+            self.pages[tab] = PAGES[tab](self._viewer, self.jobs)
             self.stack.addWidget(self.pages[tab])
             self._take_font_size()  # one that is made later does not take over its parent's
         return self.pages[tab]
@@ -229,8 +228,7 @@ class Dock(DropTarget, QWidget):
     # The case -------------------------------------------------------------------------------------------------------
 
     def _on_inserted(self, event: Any) -> None:
-        tag = event.value.metadata.get(KEY)
-        place = case_folder_of(event.value) if isinstance(tag, SequenceTag) else None
+        place = case_folder_of(event.value)
         if place is not None:
             remember_case(place)
 
@@ -260,10 +258,9 @@ class Dock(DropTarget, QWidget):
         self._show_case_alone()
 
     def _show_case_alone(self) -> None:
-        at = self.choices.case
-        if at is None:
+        study = self.study
+        if study is None:
             return
-        study = self._cases.studies[at]
         scans = frozenset(map(id, study.sequences.values()))
         if scans != self._shown_scans and len(self._cases.studies) > 1:
             self._shown_case.show(self._cases, study, list(self._viewer.layers))
@@ -303,9 +300,9 @@ class Dock(DropTarget, QWidget):
     @property
     def result(self) -> Labels | None:
         """The labels of the case that are meant: those in view, or the uppermost."""
-        if self.choices.case is None:
+        if self.study is None:
             return None
-        results = self._cases.results_of(self._cases.studies[self.choices.case])
+        results = self._cases.results_of(self.study)
         in_view = labels_in_view(self._viewer)
         return in_view if in_view in results else next(iter(results), None)
 
@@ -334,22 +331,20 @@ class Dock(DropTarget, QWidget):
         self.refresh()
 
     def _on_report_requested(self) -> None:
-        at = self.choices.case
-        if at is None or self.result is None:
+        if self.study is None or self.result is None:
             return
-        name = f"{self._cases.studies[at].name}_report.html"
+        name = f"{self.study.name}_report.html"
         path = ask_target(self, "Save report", name, "Report (*.html)", (".html", ".htm"))
         if path is not None:
             self.write_report(path)
 
     def write_report(self, path: Path) -> None:
         """Write a report of the case and its labels; `report_runner` tells how it goes."""
-        at, result = self.choices.case, self.result
-        if at is None or result is None:
+        study, result, worker = self.study, self.result, shared_worker()
+        if study is None or result is None:
             return
-        scans = {role: layers.view(layer) for role, layer in self._cases.studies[at].sequences.items()}
+        scans = study.views
         labels, references = layers.view(result), layers.readable_views(self._viewer.layers)
-        worker = shared_worker()
         kind, size = "report", float(labels.data.size)
         self.report_runner.start(
             lambda stop: timed(report_steps(stop, scans, labels, references, path, worker), kind, size),
@@ -388,7 +383,3 @@ class Dock(DropTarget, QWidget):
     def open_path(self, path: str) -> None:
         """Open what is dropped on the dock."""
         self.opening.open(Path(path))
-
-
-def _tell_saved(path: Path) -> None:
-    notify(f"Saved the report {path}.")
