@@ -72,7 +72,7 @@ def test_a_head_without_tumour_is_the_same_head_and_has_no_enhancement():
     pytest.importorskip("nilearn", reason="nilearn, whose tissue maps are used, is not installed")
     from napari_brain_tumor_training.synthetic import SyntheticSpec, make_healthy, make_phantom
 
-    spec = SyntheticSpec(resolution_mm=5, growth_mm=5, grade="HGG")
+    spec = SyntheticSpec(resolution_mm=4, growth_mm=4, grade="HGG")
     healthy, again, sick = make_healthy(11, spec=spec), make_healthy(11, spec=spec), make_phantom(11, spec=spec)
     assert healthy.grid.same_place(sick.study.grid)
     assert all(np.array_equal(healthy.sequences[role], again.sequences[role]) for role in healthy.roles)

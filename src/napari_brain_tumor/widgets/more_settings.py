@@ -110,7 +110,7 @@ class MoreSettings(Fold):
         for what in MAPS:
             box = check(_MAP_WORDS[what], _MAP_TIPS[what])
             self.map_boxes[what] = box
-            rows.addRow("", box)
+            rows.addRow(box)
 
     def _connect(self) -> None:
         self.toggle.toggled.connect(self._show_summary)
