@@ -339,7 +339,7 @@ def test_no_tumour_is_labelled_where_the_model_is_hardly_sure_of_any(tiny):
     assert not segmentation.data.any()
     note = next(note for note in segmentation.provenance["notes"] if note.startswith("No tumour is labelled"))
     assert f"{called / 1000:.1f} mL might be tumour" in note
-    assert "Another threshold of WT, such as 0.49, labels it." in note
+    assert "Another threshold of WT, for example 0.49, labels it." in note
     assert segmentation.provenance["settings"]["min_sure_tumor"] == 0.05
     # A threshold of one's own decides, here and after the fact, and so does a box; T1 and T1c alone were never judged.
     other = segment(study, tiny, "cpu", min_lesion_mm3=0, thresholds={"WT": 0.49})

@@ -178,7 +178,7 @@ def _unsure(maps: RegionProbabilities, region: Region, what: str, doing: str, le
     amount = f"{called * grid.voxel_volume_mm3 / 1000:.1f} mL" if grid.unit == "mm" else f"{called} voxels"
     return (
         f"{what}: {amount} might {doing}, but the model is sure (probability {SURE:g} or more) of only "
-        f"{sure_share(values, threshold):.0%} of it, and {least:.0%} are needed. Another threshold of {region}, for "
+        f"{sure_share(values, threshold):.0%} of it, and {least:.0%} is needed. Another threshold of {region}, for "
         f"example {threshold - 0.01:g}, labels it."
     )
 
