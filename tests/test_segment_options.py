@@ -264,7 +264,7 @@ def test_a_tumour_is_taken_not_to_enhance_where_the_model_is_hardly_sure_of_any(
     assert not region_mask(segmentation.data, "ET").any()
     note = next(note for note in segmentation.provenance["notes"] if note.startswith("No enhancing tumour is labelled"))
     assert f"{called / 1000:.1f} mL might enhance" in note
-    assert "30% are needed" in note
+    assert "30% is needed" in note
     assert segmentation.provenance["settings"]["min_sure_enhancing"] == 0.3
     # What would have been enhancing is core, where the core holds it.
     core = (maps["WT"] >= 0.5) & (maps["TC"] >= 0.36)
