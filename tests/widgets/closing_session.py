@@ -44,8 +44,8 @@ def begin_watch(panel, folder):
     (folder / "runs" / "mine").mkdir(parents=True)
     next(running)
     panel.running = running  # it would end with its generator
-    train = TrainWidget(panel._viewer, runs_folder=folder / "runs")
-    panel._viewer.window.add_dock_widget(train, name="Train", area="right")
+    train = TrainWidget(panel.viewer, runs_folder=folder / "runs")
+    panel.viewer.window.add_dock_widget(train, name="Train", area="right")
     return lambda: train.runs.run is not None and train.isVisible()
 
 
@@ -75,7 +75,7 @@ def begin_comparison(panel, folder):
 
     begun = []
     compare_state.compare_segmentations_job = slowly
-    viewer = panel._viewer
+    viewer = panel.viewer
     compared = CompareWidget(viewer)
     viewer.window.add_dock_widget(compared, name="Compare", area="right")
     (other,) = viewers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
