@@ -158,9 +158,8 @@ def page(rows: list[Row]) -> str:
             if own:
                 parts += [f"## {title}: from {words}", dice_table(own)]
     parts += ["## Prompts needed", reached_table(rows), "## Prompts that lowered a case", LOWERED_WORDS, lowered(rows)]
-    return (
-        "\n\n".join([*parts, "## Seconds for a prompt", seconds(rows), "## What rule 4 changed", SINCE, TRIED]) + "\n"
-    )
+    parts += ["## Seconds for a prompt", seconds(rows), "## What rule 4 changed", SINCE, TRIED]
+    return "\n\n".join(parts) + "\n"
 
 
 LOWERED_WORDS = """Share of prompts after which the Dice of some region of the case was lower than before, at all and by
