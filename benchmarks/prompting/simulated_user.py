@@ -23,8 +23,6 @@ Measure = Literal["share", "voxels"]
 
 _SAID: Final[dict[Region, PromptLabel]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing"}
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
-_BESIDE: Final = 9
-"""Pixels around an outline within which a border tells that there is nothing of the region."""
 
 _HOLES: Final = 0.05
 """Share of an outlined area that may be something else."""
@@ -122,9 +120,9 @@ def next_prompt(
 
     It goes to the middle of the largest error, on that of the three slices through it on which the error is largest. A
     point is put there; a stroke follows the middle line of the error on the slice with a brush that stays within it; a
-    lasso runs around the error; an outline around the region as it should be. Where a line would enclose holes, it is a
-    stroke; where there is nothing to outline, or another part of the region is beside it, a lasso around what is too
-    much.
+    lasso runs around the error; an outline around all parts of the region as they should be on that slice, and around
+    holes in them. Where a lasso would enclose holes, it is a stroke; where there is nothing to outline, a lasso around
+    what is too much.
 
     Parameters
     ----------
@@ -141,14 +139,9 @@ def next_prompt(
     axis, section = _best_section(error, grid)
     if habit == "outline":
         true = region_mask(np.take(truth, error.middle[axis], axis), error.region)
-        own = _true_section(error, axis, section, true)
-        outline = _outline(own)
-        if outline is not None:
-            # Where another part of the region is close by, the line does not say where the region ends.
-            alone = not (ndimage.binary_dilation(own, iterations=_BESIDE) & true & ~own).any()
-            if alone or error.missed:
-                points = _to_world(outline, axis, error.middle[axis], (0, 0), grid)
-                return Lasso(label=label, points=points, border=alone)
+        if true.any():
+            first, *others = (_to_world(line, axis, error.middle[axis], (0, 0), grid) for line in _lines(true))
+            return Lasso(label=label, points=first, rings=others, border=True)
     start = tuple(np.delete(error.box.start, axis).tolist())
     if habit in ("lasso", "outline"):
         outline = _outline(section)
@@ -159,18 +152,6 @@ def next_prompt(
         return Point(label=label, add=add, at=(x, y, z))
     line, radius = _middle_line(error, axis, section, grid)
     return Stroke(label=label, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
-
-
-def _true_section(error: LargestError, axis: int, section: Array, true: Array) -> Array:
-    """The part of the region as it should be that the error belongs to, on the whole slice; empty if there is none."""
-    at = np.zeros(true.shape, bool)
-    corner = np.delete(error.box.start, axis)
-    at[corner[0] : corner[0] + section.shape[0], corner[1] : corner[1] + section.shape[1]] = section
-    parts, _ = ndimage.label(true, np.ones((3, 3)))
-    touched = parts[ndimage.binary_dilation(at, np.ones((3, 3), bool)) & true]
-    if not touched.size:
-        return np.zeros(true.shape, bool)
-    return np.asarray(parts == np.bincount(touched).argmax())
 
 
 def _best_section(error: LargestError, grid: Grid) -> tuple[int, Array]:
@@ -184,6 +165,11 @@ def _best_section(error: LargestError, grid: Grid) -> tuple[int, Array]:
         areas.append(own.sum() * np.prod(np.delete(grid.spacing, axis)))
     axis = int(np.argmax(areas))
     return axis, sections[axis]
+
+
+def _lines(section: Array) -> list[Array]:
+    """Closed lines around every part of a section and every hole in it."""
+    return [line[:-1] - 1 for line in find_contours(np.pad(section, 1).astype(float), 0.5)]
 
 
 def _outline(section: Array) -> Array | None:

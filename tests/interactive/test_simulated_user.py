@@ -64,12 +64,19 @@ def test_outline_holds_the_region_on_one_slice_and_nothing_else() -> None:
     assert (TRUTH[tuple(touched.around.T)] == 0).all()
 
 
-def test_outline_beside_another_part_is_no_border() -> None:
-    flat = block(1, slice(5, 25), slice(5, 25), slice(10, 14))
-    beside = block(1, slice(28, 32), slice(5, 25), slice(10, 14))
-    prompt = next_prompt(np.zeros(SHAPE, np.uint8), np.maximum(flat, beside), GRID, "outline", measure="voxels")
+def test_outline_holds_all_parts_of_a_region_and_no_hole() -> None:
+    truth = np.maximum(
+        block(1, slice(5, 25), slice(5, 25), slice(10, 14)), block(1, slice(28, 32), slice(5, 25), slice(10, 14))
+    )
+    truth[10:20, 10:20] = 0
+    prompt = next_prompt(np.zeros(SHAPE, np.uint8), truth, GRID, "outline", measure="voxels")
     assert isinstance(prompt, Lasso)
-    assert not prompt.border
+    assert prompt.border
+    assert len(prompt.rings) == 2
+    drawn = np.zeros(SHAPE, bool)
+    drawn[tuple(rasterise(prompt, GRID).inside.T)] = True
+    (z,) = np.flatnonzero(drawn.any(axis=(0, 1)))
+    np.testing.assert_array_equal(drawn[..., z], truth[..., z] > 0)
 
 
 @pytest.mark.parametrize("habit", ["lasso", "stroke", "point"])

@@ -11,6 +11,7 @@ pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 from correct_cases import CENTRE, SHAPE, fill_viewer, holds_the_same, make_ball_study
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.interactive import Interpolate, Propagate, read_prompts
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point
@@ -179,6 +180,40 @@ def test_all_kinds_of_prompts_in_three_planes_are_undone_and_redone(begun, qtbot
     np.testing.assert_array_equal(labels.data, after)
     assert (len(made.points.data), len(made.outlines.data)) == (1, 2)
     assert holds_the_same(panel.session.correction)
+
+
+def test_shift_goes_on_with_another_part_or_a_hole_of_the_same_outline(begun, qtbot):
+    viewer, labels, panel = begun
+    made, keyboard = panel.session.prompt_layers, QWidget()
+    qtbot.addWidget(keyboard)
+    keyboard.show()
+    qtbot.waitExposed(keyboard)
+    turn = np.linspace(0, 2 * np.pi, 40)
+    outer, hole = ([(Z, LY + r * np.sin(a), LX + r * np.cos(a)) for a in turn] for r in (6, 2.4))
+    panel.controls.tools.choose_class("enhancing")
+    made.take("outline")
+    QTest.keyPress(keyboard.windowHandle(), Qt.Key.Key_Shift, Qt.KeyboardModifier.ShiftModifier)
+    drag(viewer, made.outlines, outer)
+    qtbot.waitUntil(lambda: len(made.outlines.data) == 1, timeout=5000)
+    qtbot.wait(100)
+    assert panel.session.correction.prompts == []
+    QTest.keyRelease(keyboard.windowHandle(), Qt.Key.Key_Shift, Qt.KeyboardModifier.NoModifier)
+    drag(viewer, made.outlines, hole)
+    settle(panel, qtbot, 1)
+    (prompt,) = panel.session.correction.prompts
+    assert (prompt.border, len(prompt.rings)) == (True, 1)
+    assert len(made.outlines.data) == 1
+    y, x = np.mgrid[: labels.data.shape[1], : labels.data.shape[2]]
+    away = np.hypot(y - LY, x - LX)
+    flat = np.asarray(labels.data)[Z]
+    assert (flat[(away > 3) & (away < 5.5)] == 3).all()
+    assert not (flat[(away < 2) | ((away > 6.5) & (away < 8))] == 3).any()
+    panel.session.undo()
+    settle(panel, qtbot, 0)
+    assert len(made.outlines.data) == 0
+    panel.session.redo()
+    settle(panel, qtbot, 1)
+    np.testing.assert_array_equal(np.asarray(labels.data)[Z], flat)
 
 
 def test_outline_says_where_a_region_ends_and_around_a_class_is_a_lasso(begun, qtbot):

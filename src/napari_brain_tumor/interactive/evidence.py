@@ -114,6 +114,14 @@ class Block:
         logit = self.logit(region)
         return [*self.images, *self.coarse, *([] if logit is None else [logit])]
 
+    def aspects(self, region: Region) -> list[Float32Array]:
+        """What boosted trees see `(X, Y, Z)`: the scans that are there, as they are and smoothed, and all logits."""
+        there = self.present > 0
+        logits = [logit for other in REGIONS if (logit := self.logit(other)) is not None]
+        own = self.logit(region)
+        smooth = [] if own is None else [_smooth(own, 2.0, self.spacing)]
+        return [*self.raw[there], *self.images[there], *self.coarse[there], *logits, *smooth]
+
 
 class Reach:
     """How far every voxel of a block is from voxels of a prompt, in several ways.

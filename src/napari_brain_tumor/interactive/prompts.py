@@ -30,10 +30,10 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-RULE: Final = 4
+RULE: Final = 5
 """By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 until
-outlines left like parts beyond their ring alone and removals became more cautious, 4 since. Other rules give other
-voxels."""
+outlines left like parts beyond their ring alone and removals became more cautious, 4 until outlined slices taught the
+rest of the tumour, 5 since. Other rules give other voxels."""
 
 _FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""
@@ -96,7 +96,8 @@ class Lasso(_Prompt):
     """A closed line in one plane: the voxels within it, one layer of them, are what the prompt says.
 
     With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the
-    region. Without, the line merely holds voxels that are what is said, and nothing is told of others.
+    region. Without, the line merely holds voxels that are what is said, and nothing is told of others. `rings` are
+    further closed lines of the same drawing: one beside the others holds another part, one within them a hole.
 
     Raises
     ------
@@ -106,6 +107,7 @@ class Lasso(_Prompt):
 
     kind: Literal["lasso"] = "lasso"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=3)]
+    rings: tuple[Annotated[tuple[WorldPoint, ...], Field(min_length=3)], ...] = ()
     border: bool = False
 
     @model_validator(mode="after")
@@ -247,7 +249,7 @@ class PromptFile(_Document):
     """
 
     format: Literal["napari-brain-tumor prompts"] = "napari-brain-tumor prompts"
-    version: Literal[1, 2, 3, 4] = RULE
+    version: Literal[1, 2, 3, 4, 5] = RULE
     """`RULE` of when it was recorded."""
     case: str = ""
     unit: Literal["mm", "voxel"] = "mm"

@@ -1,5 +1,6 @@
 """Which voxels a prompt touches: from world coordinates to the scan's own grid, in any order of axes, also oblique."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -67,7 +68,8 @@ def rasterise(prompt: Prompt, grid: Grid) -> Touched:
             inside, around = _along(np.array(prompt.points), prompt.radius, grid), _nothing()
         case Lasso():
             width = _border_width(grid) if prompt.border else _ring_width(grid)
-            inside, around = _within_outline(np.array(prompt.points), grid, width)
+            lines = [np.array(line) for line in (prompt.points, *prompt.rings)]
+            inside, around = _within_lines(lines, grid, width)
         case Box3D():
             inside, around = _within_box(np.array(prompt.corners), grid)
     if not len(inside):
@@ -173,7 +175,9 @@ def _near_pieces(starts: Array, along: Array, offsets: Indices, radius: float, g
 # Outlines -----------------------------------------------------------------------------------------------------------
 
 
-def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Indices, Indices]:
+def _within_lines(lines: Sequence[Array], grid: Grid, margin: float) -> tuple[Indices, Indices]:
+    """Voxels within an odd number of closed lines in one plane, and those around them."""
+    points = np.concatenate(lines)
     origin = points.mean(axis=0)
     _, spread, axes = np.linalg.svd(points - origin, full_matrices=False)
     normal = axes[2] * np.sign(axes[2][np.abs(axes[2]).argmax()])
@@ -192,7 +196,10 @@ def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Indices, 
     layer = _in_layer(offset @ normal, thickness)
     block, offset = block[layer], offset[layer]
     slack = _ROUNDING * min(grid.spacing)
-    inside = block[_winds_around(offset @ axes[:2].T, (flat - origin) @ axes[:2].T, slack)]
+    odd = np.zeros(len(block), bool)
+    for line in np.split(flat, np.cumsum([len(line) for line in lines])[:-1]):
+        odd ^= _winds_around(offset @ axes[:2].T, (line - origin) @ axes[:2].T, slack)
+    inside = block[odd]
     if not len(inside):  # too small or too thin to hold the centre of a voxel
         inside = _run_through(np.concatenate([flat, flat[:1]]), grid)
     return inside, _beside(block, inside, margin, grid)

@@ -29,6 +29,7 @@ from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.spread import Outlined, apply_prompt, as_said, outlined_by
 from napari_brain_tumor.interactive.tidy import Tidying, tidied
+from napari_brain_tumor.interactive.tissue import load_classifier
 from napari_brain_tumor.interactive.verdict import shipped_verdict
 from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
@@ -180,6 +181,7 @@ class Refiner:
             self._scene.prior(region, nowhere)
         shipped_verdict()
         shipped_outline_network()
+        load_classifier()
 
     def apply(self, step: Step) -> Change:
         """Carry out a prompt or an action.

@@ -123,7 +123,9 @@ def outline(
         after = mask.copy()
         if prompt.around:
             others = slices_beside(section, outlined, box)
-            after = carried(block, section, masks, Said.of(before, section.region), others, decide)
+            planes = [(section.axis, section.index), *_planes(section.region, outlined, box)] if section.border else []
+            settled = Said.of(before, section.region)
+            after = carried(block, section, masks, settled, others, decide, list(dict.fromkeys(planes)))
             if not prompt.add:
                 after &= mask
         else:
@@ -135,14 +137,15 @@ def outline(
     return as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
 
 
+def _planes(region: Region, outlined: Set[Outlined], box: Box) -> list[tuple[int, int]]:
+    """Slices of a block on which a region was outlined: axis and number in the block."""
+    inside = ((axis, at - box.start[axis]) for other, axis, at in outlined if other == region)
+    return sorted((axis, at) for axis, at in inside if 0 <= at < box.shape[axis])
+
+
 def slices_beside(section: Section, outlined: Set[Outlined], box: Box) -> list[int]:
     """Further slices of a block, along a section's axis, on which its region was outlined, in the block's numbers."""
-    inside = (
-        at - box.start[axis]
-        for region, axis, at in outlined
-        if (region, axis) == (section.region, section.axis) and box.start[axis] <= at < box.stop[axis]
-    )
-    return sorted(at for at in inside if at != section.index)
+    return [at for axis, at in _planes(section.region, outlined, box) if axis == section.axis and at != section.index]
 
 
 def _say(said: Labels, section: Section) -> None:

@@ -197,6 +197,12 @@ def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap, *, 
     return Lasso(points=_plain(place.world(outline)), border=border, **meaning_fields)
 
 
+def joined(lassos: Sequence[Lasso]) -> Lasso:
+    """One drawing of several closed lines: parts beside each other, and holes."""
+    first, *others = lassos
+    return first.model_copy(update={"rings": (*first.rings, *(lasso.points for lasso in others))})
+
+
 def _plain(points: Array) -> Any:
     return tuple(map(tuple, np.round(points, _DECIMALS).tolist()))
 
@@ -225,6 +231,8 @@ def _points_of(prompt: Prompt) -> Array:
             return np.array([prompt.at])
         case Box3D():
             return np.array(prompt.corners)
+        case Lasso():
+            return np.concatenate([prompt.points, *prompt.rings])
         case _:
             return np.array(prompt.points)
 
@@ -260,10 +268,17 @@ def outlines_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[A
     for prompt in prompts:
         meaning = Meaning(prompt.label, prompt.add)
         if isinstance(prompt, Lasso):
-            outlines.append((place.layer(prompt.points), "polygon", meaning))
+            outlines.append((place.layer(_one_line(prompt)), "polygon", meaning))
         elif isinstance(prompt, Box3D):
             outlines.append((_rectangle(place.layer(prompt.corners)), "rectangle", meaning))
     return outlines
+
+
+def _one_line(lasso: Lasso) -> Array:
+    """All closed lines of a lasso as one, which goes to each further line and back."""
+    start = lasso.points[:1]
+    further = [[*line, line[0], *start] for line in lasso.rings]
+    return np.concatenate([lasso.points, *([start] if further else []), *further])
 
 
 def _rectangle(corners: Array) -> Array:

@@ -7,13 +7,15 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QApplication
 
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point, Prompt, Stroke
 from napari_brain_tumor.plugin.labels_edit import painted_voxels
 from napari_brain_tumor.plugin.prompt_layers import (
     Meaning,
     color_of,
+    joined,
     outlines_over,
     outlines_to_draw,
     painted_prompt,
@@ -51,6 +53,9 @@ _FACE: Final = 0.15
 """Opacity of the inside of an outline."""
 _NO_BORDER: Final = (
     "An outline marks where the whole tumour, the core or the enhancing tumour ends; around {} it counts as a lasso."
+)
+_MORE_LINES: Final = (
+    "Draw another part of the region, or a hole in it, on the same slice; release Shift for the last line."
 )
 _NOT_BY_HAND: Final = "Prompts cannot be moved or erased: undo one with Ctrl+Z, or remove it from the list."
 
@@ -258,6 +263,10 @@ class PromptLayers(QObject):
             return []
         self.outlines.selected_data = set()
         count = len(self.outlines.data)
+        lines = all(kind == "polygon" for kind in self.outlines.shape_type[known:])
+        if lines and QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier:
+            self.refused.emit(_MORE_LINES)
+            return []
         border = self.border and self.meaning.has_border
         prompts = [
             self._reaching(shape_prompt(self.outlines, at, self.meaning, self._place, border=border))
@@ -265,7 +274,10 @@ class PromptLayers(QObject):
         ]
         if self.border and not border and any(isinstance(prompt, Lasso) for prompt in prompts):
             self.refused.emit(_NO_BORDER.format(self.meaning.text))
-        if all(isinstance(prompt, _KINDS["outlines"]) for prompt in prompts):
+        if lines and count - known > 1:
+            prompts = [joined([prompt for prompt in prompts if isinstance(prompt, Lasso)])]
+            self._redraw("outlines", [*self._shown["outlines"], *prompts])
+        elif all(isinstance(prompt, _KINDS["outlines"]) for prompt in prompts):
             self._shown["outlines"] += prompts
         else:
             self._redraw("outlines", self._shown["outlines"])  # a line becomes a stroke

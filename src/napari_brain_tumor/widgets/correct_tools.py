@@ -34,8 +34,8 @@ _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
     "point": "Click on what is wrong.",
     "outline": "Drag around the whole region on this slice: the line is the border of the whole tumour, the core or\n"
-    "the enhancing tumour. It says the most: everything inside belongs to it, everything outside does not. Where a\n"
-    "rim enhances around necrosis, outline the tumour core and lasso the necrosis as non-enhancing.",
+    "the enhancing tumour. It says the most: everything inside belongs to it, everything outside does not.\n"
+    "Hold Shift to draw further lines of the same outline: another part, or a hole such as the necrosis in a rim.",
     "lasso": "Drag around an area on this slice: everything inside belongs to it; what lies outside may or may not.",
     "box": "Drag a rectangle around something on this slice: the chosen class lies within it and touches its sides.",
 }
