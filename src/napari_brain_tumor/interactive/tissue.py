@@ -7,10 +7,12 @@ not decide of a whole tumour.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
+from threadpoolctl import ThreadpoolController
 
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.interactive.evidence import Block
@@ -92,9 +94,16 @@ def on_planes(planes: Sequence[Plane], shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-def load_classifier() -> None:
-    """Import what the first outline would otherwise wait for."""
+@lru_cache(maxsize=1)
+def libraries() -> ThreadpoolController:
+    """The libraries that prompts are computed with, the classifier's loaded too: it would else delay the first outline.
+
+    Their threads wait for each other much longer than they compute when other programs use the processor too, such as a
+    training: prompts take one thread.
+    """
     import sklearn.ensemble  # noqa: F401
+
+    return ThreadpoolController()
 
 
 def _some(kinds: Sequence[Array], most: int) -> list[Array]:
