@@ -70,8 +70,13 @@ def paint(panel, z, y, xs):
             strokes.paint((z, y, x), strokes.selected_label)
 
 
-def drag(viewer, layer, places):
-    """Drag with the mouse over voxels (z, y, x) of the layer."""
+def hold(modifier):
+    """Let Qt know that this key, or none, is held from now on."""
+    QTest.keyPress(QWidget(), Qt.Key.Key_unknown, modifier)
+
+
+def drag(viewer, layer, places, modifier=Qt.KeyboardModifier.NoModifier):
+    """Drag with the mouse over voxels (z, y, x) of the layer, while a key is held."""
     from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 
     event = SimpleNamespace(
@@ -93,6 +98,7 @@ def drag(viewer, layer, places):
         event.pos = np.array([place[axis] for axis in viewer.dims.displayed]) * 30.0  # pixels
         return event
 
+    hold(modifier)  # as every real event of the mouse does
     mouse_press_callbacks(layer, at("mouse_press", places[0]))
     for place in places[1:]:
         mouse_move_callbacks(layer, at("mouse_move", place))
@@ -184,20 +190,15 @@ def test_all_kinds_of_prompts_in_three_planes_are_undone_and_redone(begun, qtbot
 
 def test_shift_goes_on_with_another_part_or_a_hole_of_the_same_outline(begun, qtbot):
     viewer, labels, panel = begun
-    made, keyboard = panel.session.prompt_layers, QWidget()
-    qtbot.addWidget(keyboard)
-    keyboard.show()
-    qtbot.waitExposed(keyboard)
+    made = panel.session.prompt_layers
     turn = np.linspace(0, 2 * np.pi, 40)
     outer, hole = ([(Z, LY + r * np.sin(a), LX + r * np.cos(a)) for a in turn] for r in (6, 2.4))
     panel.controls.tools.choose_class("enhancing")
     made.take("outline")
-    QTest.keyPress(keyboard.windowHandle(), Qt.Key.Key_Shift, Qt.KeyboardModifier.ShiftModifier)
-    drag(viewer, made.outlines, outer)
+    drag(viewer, made.outlines, outer, Qt.KeyboardModifier.ShiftModifier)
     qtbot.waitUntil(lambda: len(made.outlines.data) == 1, timeout=5000)
     qtbot.wait(100)
     assert panel.session.correction.prompts == []
-    QTest.keyRelease(keyboard.windowHandle(), Qt.Key.Key_Shift, Qt.KeyboardModifier.NoModifier)
     drag(viewer, made.outlines, hole)
     settle(panel, qtbot, 1)
     (prompt,) = panel.session.correction.prompts
