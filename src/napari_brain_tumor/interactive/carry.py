@@ -22,6 +22,8 @@ _CUT: Final = 4.0
 """Millimetres of depth in the shapes at which they are as sure as the network ever is."""
 _HELD: Final = 2.0
 """Logit of what a region was before, where the network does not say what follows an outline."""
+_MOST_LEARNED: Final = 0.75
+"""Share that what is learned from outlined slices has at most: further ones do not unsettle what is nearly right."""
 _ALIKE: Final = 0.75
 """Share of a part beyond an outline's ring that must look like what was outlined for it to stay: in 38 sessions 5 of 6
 parts that were tumour looked so, and 1 of 19 that were not, of 25 pixels."""
@@ -210,9 +212,9 @@ def _learn(
     if learned is None:
         return
     said = np.moveaxis(around.said_in | around.said_out, 0, section.axis) | on_planes(planes, mask.shape)
-    free = np.moveaxis(~said, section.axis, 0) & ~_certain(around)
+    free = np.moveaxis(~said, section.axis, 0) & ~_certain(around) & around.near_error()
     free[: max((at for at in others if at < section.index), default=0)] = False
     free[min((at for at in others if at > section.index), default=len(free)) :] = False
-    share = around.trust * len(planes) / (len(planes) + 1)
+    share = around.trust * min(_MOST_LEARNED, len(planes) / (len(planes) + 1))
     weighed = share * np.moveaxis(learned, section.axis, 0) + (1 - share) * np.clip(logits, -_CUT, _CUT)
     after[free] = weighed[free] > 0

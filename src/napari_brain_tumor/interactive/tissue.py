@@ -107,9 +107,9 @@ def libraries() -> ThreadpoolController:
 
 
 def _some(kinds: Sequence[Array], most: int) -> list[Array]:
-    """Evenly fewer voxels of both kinds, `most` together."""
-    step = max(1, -(-sum(map(len, kinds)) // most))
-    return [at[::step] for at in kinds]
+    """Evenly fewer voxels of the kind that there is more of, or of both: `most` together."""
+    fewer = min(most // 2, *map(len, kinds))
+    return [at[:: max(1, -(-len(at) // (most - fewer)))] for at in kinds]
 
 
 def _probabilities(features: Array, known: Sequence[Array], assumed: Sequence[Array], asked: Array) -> Float32Array:
