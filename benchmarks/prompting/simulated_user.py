@@ -24,6 +24,9 @@ Measure = Literal["share", "voxels"]
 _SAID: Final[dict[Region, PromptLabel]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing"}
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
 
+_RING: Final = 7
+"""Pixels around a region of which an outline surely tells that they are outside."""
+
 _HOLES: Final = 0.05
 """Share of an outlined area that may be something else."""
 
@@ -121,8 +124,8 @@ def next_prompt(
     It goes to the middle of the largest error, on that of the three slices through it on which the error is largest. A
     point is put there; a stroke follows the middle line of the error on the slice with a brush that stays within it; a
     lasso runs around the error; an outline around all parts of the region as they should be on that slice, and around
-    holes in them. Where a lasso would enclose holes, it is a stroke; where there is nothing to outline, a lasso around
-    what is too much.
+    holes in them. Where a lasso would enclose holes, it is a stroke; where there is nothing to outline, or what is too
+    much reaches further than an outline tells, a lasso around that.
 
     Parameters
     ----------
@@ -139,7 +142,8 @@ def next_prompt(
     axis, section = _best_section(error, grid)
     if habit == "outline":
         true = region_mask(np.take(truth, error.middle[axis], axis), error.region)
-        if true.any():
+        beside = ndimage.binary_dilation(true, iterations=_RING)
+        if true.any() and (error.missed or not (_on_slice(error, axis, section, true.shape) & ~beside).any()):
             first, *others = (_to_world(line, axis, error.middle[axis], (0, 0), grid) for line in _lines(true))
             return Lasso(label=label, points=first, rings=others, border=True)
     start = tuple(np.delete(error.box.start, axis).tolist())
@@ -152,6 +156,14 @@ def next_prompt(
         return Point(label=label, add=add, at=(x, y, z))
     line, radius = _middle_line(error, axis, section, grid)
     return Stroke(label=label, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
+
+
+def _on_slice(error: LargestError, axis: int, section: Array, shape: tuple[int, ...]) -> Array:
+    """The error's section on the whole slice."""
+    whole = np.zeros(shape, bool)
+    row, column = np.delete(error.box.start, axis)
+    whole[row : row + section.shape[0], column : column + section.shape[1]] = section
+    return whole
 
 
 def _best_section(error: LargestError, grid: Grid) -> tuple[int, Array]:
