@@ -125,7 +125,7 @@ def next_prompt(
     point is put there; a stroke follows the middle line of the error on the slice with a brush that stays within it; a
     lasso runs around the error; an outline around all parts of the region as they should be on that slice, and around
     holes in them. Where a lasso would enclose holes, it is a stroke; where there is nothing to outline, or what is too
-    much reaches further than an outline tells, a lasso around that.
+    much lies further away than an outline tells, a lasso around that.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def next_prompt(
     if habit == "outline":
         true = region_mask(np.take(truth, error.middle[axis], axis), error.region)
         beside = ndimage.binary_dilation(true, iterations=_RING)
-        if true.any() and (error.missed or not (_on_slice(error, axis, section, true.shape) & ~beside).any()):
+        if true.any() and (error.missed or (_on_slice(error, axis, section, true.shape) & beside).any()):
             first, *others = (_to_world(line, axis, error.middle[axis], (0, 0), grid) for line in _lines(true))
             return Lasso(label=label, points=first, rings=others, border=True)
     start = tuple(np.delete(error.box.start, axis).tolist())
