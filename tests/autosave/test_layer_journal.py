@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from journal_cases import DOCUMENT, SHAPE, paint, zeros
 
+from napari_brain_tumor.autosave import layer_journal
 from napari_brain_tumor.autosave.changes import change_between, digest_of
 from napari_brain_tumor.autosave.layer_journal import LayerJournal, recover
 from napari_brain_tumor.autosave.sessions import Session
@@ -26,6 +27,22 @@ def journal(tmp_path, thread):
 
 def settle(thread):
     thread.submit(lambda: None).result()
+
+
+def test_a_base_that_is_replaced_while_it_is_read_does_not_lose_its_changes(journal, thread, monkeypatch):
+    labels = paint(journal, zeros(), 5)
+    settle(thread)
+    read = layer_journal._newest_base
+
+    def read_slowly(folder):
+        found = read(folder)
+        monkeypatch.undo()
+        journal.compact(labels, None)
+        settle(thread)
+        return found
+
+    monkeypatch.setattr(layer_journal, "_newest_base", read_slowly)
+    np.testing.assert_array_equal(recover(journal.folder).labels, labels)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")

@@ -279,6 +279,8 @@ def recover(folder: Path) -> RecoveredLabels:
     """
     generation, base = _newest_base(folder)
     files = [path for path in sorted(folder.glob(f"{_NUMBERED}{_CHANGES}")) if int(path.name[:6]) >= generation]
+    if files and int(files[0].name[:6]) != generation and _newest_base(folder)[0] != generation:
+        return recover(folder)  # a newer base took the place of this one and its changes while it was read
     state = _State(base)
     for path in files:
         records, whole = read_records(read_regular(path))
