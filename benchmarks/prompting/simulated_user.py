@@ -188,8 +188,7 @@ def _outline(section: Array) -> Array | None:
     filled = ndimage.binary_fill_holes(section)
     if section.sum() < 5 or filled.sum() > (1 + _HOLES) * section.sum():
         return None
-    contours = find_contours(np.pad(filled, 1).astype(float), 0.5)
-    return np.asarray(max(contours, key=len)[:-1] - 1)
+    return max(_lines(filled), key=len)
 
 
 def _middle_line(error: LargestError, axis: int, section: Array, grid: Grid) -> tuple[Array, float]:

@@ -212,7 +212,7 @@ def _learn(
     if learned is None:
         return
     said = np.moveaxis(around.said_in | around.said_out, 0, section.axis) | on_planes(planes, mask.shape)
-    free = np.moveaxis(~said, section.axis, 0) & ~_certain(around) & around.near_error()
+    free = np.moveaxis(~said, section.axis, 0) & ~_certain(around) & around.near_error
     free[: max((at for at in others if at < section.index), default=0)] = False
     free[min((at for at in others if at > section.index), default=len(free)) :] = False
     share = around.trust * min(_MOST_LEARNED, len(planes) / (len(planes) + 1))

@@ -149,7 +149,7 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
 def _versions() -> dict[str, str]:
     """Of what the labels depend on."""
     installed = {"python": platform.python_version()}
-    for name in ("napari-brain-tumor", "numpy", "scipy", "scikit-image"):
+    for name in ("napari-brain-tumor", "numpy", "scipy", "scikit-image", "scikit-learn"):
         try:
             installed[name] = version(name)
         except PackageNotFoundError:

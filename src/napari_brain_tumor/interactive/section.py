@@ -204,11 +204,12 @@ class Surroundings:
         """Voxels that the section says something of, and that nobody spoke of."""
         close = (np.abs(self.shape) < _FAR) | (np.abs(self.between) < _FAR)
         brain = np.moveaxis(self.block.brain, self.section.axis, 0) | self.before
-        reached = self.is_between[:, None, None] | self.near_error()
+        reached = self.is_between[:, None, None] | self.near_error
         could: Mask = (self.weight > 0.02) & ~(self.said_in | self.said_out) & brain & close & reached
         could[self.section.index] = False
         return could
 
+    @cached_property
     def near_error(self) -> Mask:
         """What is no further from the error on the slice than some of its radii: a small one tells of little."""
         radii = _RADII if self.section.border or self.section.adds else _RADII_AWAY
