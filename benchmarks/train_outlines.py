@@ -24,7 +24,7 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Float32Array, Labels
 from prompting.cases import brain_box, cases, opened
-from prompting.outline_training import OutlineTrainer, play
+from prompting.outline_training import LEARNING_RATE, OutlineTrainer, play
 from prompting.outlines import Maps, uneven_start
 from prompting.verdict import Start
 
@@ -86,11 +86,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/outlines"))
     parser.add_argument("--starts", type=Path)
+    parser.add_argument("--start", type=Path, help="weights to go on from; of channels that they lack, zeros")
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer = OutlineTrainer(arguments.width, arguments.seed)
+    trainer = OutlineTrainer(arguments.width, arguments.seed, arguments.start, arguments.rate)
     names = list(cases(arguments.data, "train"))
     if arguments.limit:
         names = names[:: max(1, len(names) // arguments.limit)]

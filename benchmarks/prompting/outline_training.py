@@ -3,10 +3,12 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -75,12 +77,19 @@ class OutlineTrainer:
     width : int
         Features of the network's first level.
     seed : int
+    start : Path, optional
+        Weights to go on from, which may have been made for fewer channels and facts.
+    rate : float
+        The highest learning rate.
     """
 
-    def __init__(self, width: int, seed: int) -> None:
+    def __init__(self, width: int, seed: int, start: Path | None = None, rate: float = LEARNING_RATE) -> None:
         torch.manual_seed(seed)
+        self.rate = rate
         self.random = np.random.default_rng(seed)
         self.network = OutlineNetwork(width)
+        if start is not None:
+            self.network.load_state_dict(_widened(load_file(start), self.network))
         self.average = OutlineNetwork(width)
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE, weight_decay=1e-4)
@@ -111,7 +120,7 @@ class OutlineTrainer:
         """A step from the store."""
         if len(self.store) < 8:
             return
-        rate = LEARNING_RATE * (min(1.0, (self.steps + 1) / 100)) * max(0.01, 0.5 * (1 + np.cos(np.pi * progress)))
+        rate = self.rate * (min(1.0, (self.steps + 1) / 100)) * max(0.01, 0.5 * (1 + np.cos(np.pi * progress)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
@@ -158,6 +167,16 @@ class OutlineTrainer:
         channels = channels.flip([axis + 1 for axis in flips]).permute(0, *(axis + 1 for axis in order))
         truth, could = (part.flip(flips).permute(*order) for part in (truth, could))
         return channels.contiguous(), truth, could
+
+
+def _widened(weights: Mapping[str, Tensor], network: OutlineNetwork) -> dict[str, Tensor]:
+    """Weights with zeros for the inputs of the network that they know nothing of, which are its last ones."""
+    widened: dict[str, Tensor] = {}
+    for name, own in network.state_dict().items():
+        widened[name] = torch.zeros_like(own)
+        value = weights[name].float()
+        widened[name][tuple(map(slice, value.shape))] = value
+    return widened
 
 
 def padded(channels: Float32Array) -> Tensor:

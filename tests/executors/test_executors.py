@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from executor_work import Squares
 
+from napari_brain_tumor.cores import available_cores
 from napari_brain_tumor.errors import ClusterError, UnreadableFileError, WorkerDiedError
 from napari_brain_tumor.executors import (
     Advanced,
@@ -23,7 +24,6 @@ from napari_brain_tumor.executors import (
     fitting_jobs,
     open_executor,
 )
-from napari_brain_tumor.executors.pool import available_cores
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 

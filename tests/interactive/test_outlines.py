@@ -351,12 +351,12 @@ def test_all_steps_come_back_from_their_file_and_give_the_same_voxels(tmp_path: 
     np.testing.assert_array_equal(again.data, made.labels)
 
 
-@pytest.mark.parametrize("rule", [1, 2, 3, 4])
+@pytest.mark.parametrize("rule", [1, 2, 3, 4, 5])
 def test_prompts_of_an_earlier_rule_are_read_and_said_to_give_other_voxels(rule: int) -> None:
     old = PromptFile.model_validate({"version": rule, "steps": [{"kind": "point", "label": "edema", "at": [0, 0, 0]}]})
     (note,) = check_prompts(old, STUDY, labels_sha256(np.zeros(SHAPE, np.uint8)))
     assert f"rule {rule};" in note
-    assert "rule 5" in note
+    assert "rule 6" in note
     new: list[Prompt] = []
     assert check_prompts(PromptFile(steps=tuple(new)), STUDY, "") == ()
 

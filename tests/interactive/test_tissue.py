@@ -81,19 +81,20 @@ def test_two_outlined_slices_teach_what_the_rest_looks_like() -> None:
     planes = [(2, 18), (0, 20)]
     for axis, index in planes:
         np.moveaxis(mask, axis, 0)[index] = np.take(TRUTH > 0, index, axis)
-    logits = learned_logits(block, "WT", mask, planes)
+    asked = BRAIN & ((X - 20) ** 2 + (Y - 22) ** 2 + (Z - 18) ** 2 < 15**2)
+    logits = learned_logits(block, "WT", mask, planes, asked)
     assert logits is not None
     assert dice(CORE, TRUTH > 0) < 0.55
     assert dice(logits > 0, TRUTH > 0) > 0.9
-    far = (X - 20) ** 2 + (Y - 22) ** 2 + (Z - 18) ** 2 > 26**2
-    assert (logits[far | ~BRAIN] == 0).all()
+    assert (logits[asked] != 0).all()
+    assert (logits[~asked] == 0).all()
 
 
 @pytest.mark.parametrize("planes", [[(2, 2)], []])
 def test_slices_without_examples_of_both_kinds_teach_nothing(planes: list[tuple[int, int]]) -> None:
     block = Block(Scene(study()), Box.whole(SHAPE))
-    assert learned_logits(block, "WT", TRUTH > 0, planes) is None
-    assert learned_logits(block, "WT", np.zeros(SHAPE, bool), [(2, 18)]) is None
+    assert learned_logits(block, "WT", TRUTH > 0, planes, BRAIN) is None
+    assert learned_logits(block, "WT", np.zeros(SHAPE, bool), [(2, 18)], BRAIN) is None
 
 
 def test_every_outline_improves_the_slices_that_nobody_outlined() -> None:

@@ -1,13 +1,13 @@
 """Several warm processes on this machine, each with its share of the cores."""
 
 import contextlib
-import os
 import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from napari_brain_tumor.cores import available_cores
 from napari_brain_tumor.errors import CancelledError, WorkerDiedError, attempted
 from napari_brain_tumor.executors.work import Advanced, CaseWork, Event, Finished, Item, ReadAhead, Result, Started
 from napari_brain_tumor.inference.memory import free_host_bytes
@@ -28,12 +28,6 @@ _THREAD_VARIABLES: Final = (
 )
 _BYTES_PER_JOB: Final = 2 * 2**30
 _POLL_SECONDS: Final = 0.5
-
-
-def available_cores() -> int:
-    """Cores that this process may use: fewer than the machine has in containers and batch systems."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def fitting_jobs() -> int:

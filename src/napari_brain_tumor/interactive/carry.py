@@ -13,17 +13,13 @@ from napari_brain_tumor.interactive.evidence import Block
 from napari_brain_tumor.interactive.prompts import BORDERED, Lasso
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.section import Section, Surroundings, resembles
-from napari_brain_tumor.interactive.tissue import Plane, learned_logits, on_planes
+from napari_brain_tumor.interactive.tissue import Plane
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.types import Float32Array, Labels, Mask
 
 _TOUCHING: Final = np.ones((3, 3), bool)
 _CUT: Final = 4.0
 """Millimetres of depth in the shapes at which they are as sure as the network ever is."""
-_HELD: Final = 2.0
-"""Logit of what a region was before, where the network does not say what follows an outline."""
-_MOST_LEARNED: Final = 0.75
-"""Share that what is learned from outlined slices has at most: further ones do not unsettle what is nearly right."""
 _ALIKE: Final = 0.75
 """Share of a part beyond an outline's ring that must look like what was outlined for it to stay: in 38 sessions 5 of 6
 parts that were tumour looked so, and 1 of 19 that were not, of 25 pixels."""
@@ -141,7 +137,6 @@ def carried(
     section: Section,
     masks: Mapping[Region, Mask],
     said: Said,
-    others: Sequence[int],
     decide: Decide | None,
     planes: Sequence[Plane] = (),
 ) -> Mask:
@@ -155,21 +150,17 @@ def carried(
         All regions before.
     said : Said
         What earlier prompts settled of the section's region.
-    others : sequence of int
-        Further slices along the section's axis on which the region was outlined, in the block's numbers.
     decide : callable, optional
     planes : sequence of (axis, index), optional
-        All slices on which the region was outlined, this one too, in the block's numbers: the rest is learned from.
+        All slices on which the region was outlined, this one too if it is now, in the block's numbers.
     """
     before = masks[section.region]
-    around = Surroundings(block, section, before, said.is_in, said.is_out, others)
-    could = around.candidates()
+    around = Surroundings(block, section, before, said.is_in, said.is_out, planes)
+    could = around.candidates
     after = np.moveaxis(before.copy(), section.axis, 0)
     logits = around.base if decide is None else _weighed(around, decide(around, masks, could))
     after[could] = logits[could] > 0
     after[section.index] = section.inside
-    if planes:
-        _learn(after, around, np.where(could, logits, np.where(after, _HELD, -_HELD)), planes, others)
     parts, count = ndimage.label(after)
     if count > 1:  # what is new hangs together with the drawing, or with what was there
         hanging = np.zeros(count + 1, bool)
@@ -196,25 +187,3 @@ def _certain(around: Surroundings) -> Mask:
     """Where the shapes of two outlined slices alone decide what lies between them."""
     far: Mask = np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest
     return around.is_between[:, None, None] & far
-
-
-def _learn(
-    after: Mask, around: Surroundings, logits: Float32Array, planes: Sequence[Plane], others: Sequence[int]
-) -> None:
-    """Weigh what outlined slices teach against logits `(N, U, V)`: the more of them there are, the more.
-
-    It counts for nothing where inside and outside look alike on the slice that was drawn. Nothing changes past the
-    nearest `others`, the parallel slices that were outlined before.
-    """
-    section = around.section
-    mask = np.moveaxis(after, 0, section.axis)
-    learned = learned_logits(around.block, section.region, mask, planes)
-    if learned is None:
-        return
-    said = np.moveaxis(around.said_in | around.said_out, 0, section.axis) | on_planes(planes, mask.shape)
-    free = np.moveaxis(~said, section.axis, 0) & ~_certain(around) & around.near_error
-    free[: max((at for at in others if at < section.index), default=0)] = False
-    free[min((at for at in others if at > section.index), default=len(free)) :] = False
-    share = around.trust * min(_MOST_LEARNED, len(planes) / (len(planes) + 1))
-    weighed = share * np.moveaxis(learned, section.axis, 0) + (1 - share) * np.clip(logits, -_CUT, _CUT)
-    after[free] = weighed[free] > 0

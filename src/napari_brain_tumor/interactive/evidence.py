@@ -99,8 +99,8 @@ class Block:
         self.present = np.array([float(role in scene.roles) for role in ROLES], np.float32)
         self.images, self.coarse = np.zeros_like(raw), np.zeros_like(raw)
         there = self.present > 0
-        self.images[there] = _smooth(raw[there], 0.7, self.spacing)
-        self.coarse[there] = _smooth(self.images[there], 2.5, self.spacing)
+        self.images[there] = gaussian_smooth(raw[there], 0.7, self.spacing)
+        self.coarse[there] = gaussian_smooth(self.images[there], 2.5, self.spacing)
         self._logits: dict[Region, Float32Array | None] = {}
 
     def logit(self, region: Region) -> Float32Array | None:
@@ -119,7 +119,7 @@ class Block:
         there = self.present > 0
         logits = [logit for other in REGIONS if (logit := self.logit(other)) is not None]
         own = self.logit(region)
-        smooth = [] if own is None else [_smooth(own, 2.0, self.spacing)]
+        smooth = [] if own is None else [gaussian_smooth(own, 2.0, self.spacing)]
         return [*self.raw[there], *self.images[there], *self.coarse[there], *logits, *smooth]
 
 
@@ -195,7 +195,7 @@ def evidence(
         _of_places(block, reach, follows, alike, otherwise, where),
         _of_tissue(block, reach, where),
         [score, *counts],
-        [_smooth(follows.astype(np.float32), 3.0, block.spacing)[where]],
+        [gaussian_smooth(follows.astype(np.float32), 3.0, block.spacing)[where]],
         (labels[where] == value for value in range(4)),
         (region == question.region for region in REGIONS),
         [sign, np.log1p(reach.extent), reach.outline],
@@ -222,7 +222,7 @@ def _of_prior(block: Block, question: Asked, sign: float, where: Voxels) -> Iter
         return
     yield 1
     yield sign * logit[where]
-    yield sign * _smooth(logit, 2.0, block.spacing)[where]
+    yield sign * gaussian_smooth(logit, 2.0, block.spacing)[where]
     yield sign * (logit[where] - np.median(logit[tuple(question.seeds.T)]))
 
 
@@ -248,7 +248,7 @@ def _of_tissue(block: Block, reach: Reach, where: Voxels) -> Iterator[Any]:
     yield reach.unlike[where]
 
 
-def _smooth(volumes: Float32Array, width_mm: float, spacing: Sequence[float]) -> Float32Array:
+def gaussian_smooth(volumes: Float32Array, width_mm: float, spacing: Sequence[float]) -> Float32Array:
     """Volumes `(..., X, Y, Z)` after a Gaussian filter: a matrix product an axis is quicker than SciPy's filter."""
     x, y, z = (_gaussian(n, width_mm / side) for n, side in zip(volumes.shape[-3:], spacing, strict=True))
     flat = y @ (volumes @ z.T)

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.interactive.threads import in_threads, shared_out
 from napari_brain_tumor.types import Float32Array
 
 CHANNELS: Final = (
@@ -37,11 +38,12 @@ CHANNELS: Final = (
     "tissue score",
     "depth in what is drawn",
     "distance to the slice",
+    "learned from outlined slices",
 )
 """What the network sees of every voxel, in this order; made by `Surroundings.channels`."""
 
-FACTS: Final = 13
-"""Numbers that hold for the whole block: region, sequences, spacing, kind of prompt."""
+FACTS: Final = 14
+"""Numbers that hold for the whole block: region, sequences, spacing, kind of prompt, outlined slices."""
 
 MULTIPLE: Final = 8
 """Every side of the input is a multiple of this."""
@@ -95,11 +97,15 @@ class OutlineNetwork:
         stem, head = (self._weights[f"{name}.weight"][..., 0, 0, 0] for name in ("stem", "head"))
         kernel = np.concatenate([stem, head[:, len(stem) :]]).T
         seen = np.empty((depth // 2, height // 2 * (width // 2), kernel.shape[1]), np.float32)
-        folded = np.empty((channels, len(_CORNERS), 1, height // 2, width // 2), np.float32)
-        for at, cubes in enumerate(seen):
-            for nth, corner in enumerate(_CORNERS):
-                folded[:, nth] = volume[:, 2 * at : 2 * at + 2][:, *corner]
-            np.matmul(folded.reshape(8 * channels, -1).T, kernel, out=cubes)
+
+        def fill(part: slice) -> None:
+            folded = np.empty((channels, len(_CORNERS), 1, height // 2, width // 2), np.float32)
+            for at in range(part.start, part.stop):
+                for nth, corner in enumerate(_CORNERS):
+                    folded[:, nth] = volume[:, 2 * at : 2 * at + 2][:, *corner]
+                np.matmul(folded.reshape(8 * channels, -1).T, kernel, out=seen[at])
+
+        in_threads(fill, shared_out(len(seen)))
         return seen.reshape(-1, kernel.shape[1])
 
     def _mixed(self, features: Float32Array, name: str) -> Float32Array:
@@ -142,23 +148,27 @@ class OutlineNetwork:
         kernels = np.stack([kernel[0], outer + inner, outer - inner, kernel[2]]).reshape(4, 9 * count, -1)
         beyond = np.zeros(features.shape[1:], np.float32)
         slices = [beyond, *features, beyond, beyond]
-        mixed = np.zeros((height + 2, width + 2, count), np.float32)
-        row, pixel, step = mixed.strides
-        windows = as_strided(mixed, (height, width, 3, 3 * count), (row, pixel, row, step))
-        columns = np.empty(windows.shape, np.float32)
-        products = np.empty((4, height * width, kernels.shape[-1]), np.float32)
         convolved = np.empty((depth + depth % 2, height * width, kernels.shape[-1]), np.float32)
-        for at in range(0, depth, 2):
-            a, b, c, d = slices[at : at + 4]
-            for nth, (combine, left, right) in enumerate(
-                ((np.subtract, a, c), (np.add, b, c), (np.subtract, c, b), (np.subtract, b, d))
-            ):
-                combine(left, right, out=mixed[1:-1, 1:-1])
-                columns[:] = windows
-                np.matmul(columns.reshape(height * width, -1), kernels[nth], out=products[nth])
-            first, both, either, last = products
-            np.add(first + both, either, out=convolved[at])
-            np.subtract(both - either, last, out=convolved[at + 1])
+
+        def fill(pairs: slice) -> None:
+            mixed = np.zeros((height + 2, width + 2, count), np.float32)
+            row, pixel, step = mixed.strides
+            windows = as_strided(mixed, (height, width, 3, 3 * count), (row, pixel, row, step))
+            columns = np.empty(windows.shape, np.float32)
+            products = np.empty((4, height * width, kernels.shape[-1]), np.float32)
+            for at in range(2 * pairs.start, 2 * pairs.stop, 2):
+                a, b, c, d = slices[at : at + 4]
+                for nth, (combine, left, right) in enumerate(
+                    ((np.subtract, a, c), (np.add, b, c), (np.subtract, c, b), (np.subtract, b, d))
+                ):
+                    combine(left, right, out=mixed[1:-1, 1:-1])
+                    columns[:] = windows
+                    np.matmul(columns.reshape(height * width, -1), kernels[nth], out=products[nth])
+                first, both, either, last = products
+                np.add(first + both, either, out=convolved[at])
+                np.subtract(both - either, last, out=convolved[at + 1])
+
+        in_threads(fill, shared_out(len(convolved) // 2))
         return convolved[:depth].reshape(depth, height, width, -1)
 
     def _down(self, features: Float32Array, name: str) -> Float32Array:

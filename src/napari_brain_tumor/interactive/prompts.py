@@ -30,10 +30,10 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-RULE: Final = 5
+RULE: Final = 6
 """By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 until
 outlines left like parts beyond their ring alone and removals became more cautious, 4 until outlined slices taught the
-rest of the tumour, 5 since. Other rules give other voxels."""
+rest of the tumour, 5 until that network saw what they teach, 6 since. Other rules give other voxels."""
 
 _FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""
@@ -249,7 +249,7 @@ class PromptFile(_Document):
     """
 
     format: Literal["napari-brain-tumor prompts"] = "napari-brain-tumor prompts"
-    version: Literal[1, 2, 3, 4, 5] = RULE
+    version: Literal[1, 2, 3, 4, 5, 6] = RULE
     """`RULE` of when it was recorded."""
     case: str = ""
     unit: Literal["mm", "voxel"] = "mm"

@@ -28,8 +28,9 @@ from napari_brain_tumor.interactive.propagation import propagate
 from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.spread import Outlined, apply_prompt, as_said, outlined_by
+from napari_brain_tumor.interactive.threads import single_threaded
 from napari_brain_tumor.interactive.tidy import Tidying, tidied
-from napari_brain_tumor.interactive.tissue import libraries
+from napari_brain_tumor.interactive.tissue import classifier
 from napari_brain_tumor.interactive.verdict import shipped_verdict
 from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
@@ -181,7 +182,7 @@ class Refiner:
             self._scene.prior(region, nowhere)
         shipped_verdict()
         shipped_outline_network()
-        libraries()
+        classifier()
 
     def apply(self, step: Step) -> Change:
         """Carry out a prompt or an action.
@@ -277,7 +278,7 @@ class Refiner:
         self._check_within_brain(step, touched)
         box = reach_of(touched, self._labels.shape)
         allowed = self._said[box.slices].copy()
-        with libraries().limit(limits=1):
+        with single_threaded():
             after = apply_prompt(self._scene, box, self._labels[box.slices], allowed, step, touched, self._outlined)
         after = _as_known(after, {*self.known_regions, *_told_by(step)})
         return self._change(step, box, after, allowed, self._outlined | outlined_by(step, touched))

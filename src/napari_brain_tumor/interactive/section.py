@@ -19,6 +19,7 @@ from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.evidence import Block, some_of
 from napari_brain_tumor.interactive.interpolation import shapes_between
 from napari_brain_tumor.interactive.outline_network import CHANNELS
+from napari_brain_tumor.interactive.tissue import Plane, learned_logits
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
@@ -112,22 +113,23 @@ class Surroundings:
         The region in the block before.
     is_in, is_out : (X, Y, Z) bool array
         What earlier prompts settled of the region.
-    others : sequence of int
-        Further slices along the section's axis on which the region was outlined, in the block's numbers.
+    planes : sequence of (axis, index)
+        All slices on which the region was outlined, a drawn outline's own too, in the block's numbers.
     """
 
     def __init__(
-        self, block: Block, section: Section, before: Mask, is_in: Mask, is_out: Mask, others: Sequence[int]
+        self, block: Block, section: Section, before: Mask, is_in: Mask, is_out: Mask, planes: Sequence[Plane]
     ) -> None:
-        self.block, self.section = block, section
+        self.block, self.section, self.planes = block, section, planes
         axis = section.axis
+        self.others = [at for other, at in planes if other == axis and at != section.index]
         self.spacing = (block.spacing[axis], *(s for a, s in enumerate(block.spacing) if a != axis))
         self.before = np.moveaxis(before, axis, 0)
         self.said_in, self.said_out = np.moveaxis(is_in, axis, 0), np.moveaxis(is_out, axis, 0)
         settled = self.said_in | self.said_out
         self.away = (np.abs(np.arange(len(settled)) - section.index) * self.spacing[0]).astype(np.float32)
         self.to_said = _far_from(settled, self.spacing)
-        self.weight = self._weight(settled, others)
+        self.weight = self._weight(settled)
         self.distance = _signed(self.before, self.spacing)
         self.drawn = _flat(section.inside, self.spacing[1:])
         was = self.before[section.index]
@@ -136,7 +138,7 @@ class Surroundings:
         self.shape = np.clip(self.distance + self.weight * self.change, -_FAR, _FAR)
         self.shape[section.index] = self.drawn
         self._fit()
-        self.between, self.is_between = self._between(others)
+        self.between, self.is_between = self._between()
         self.wrong = section.inside != was
         changed = float(self.wrong.sum()) * self.spacing[1] * self.spacing[2]
         self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
@@ -147,14 +149,14 @@ class Surroundings:
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
 
-    def _weight(self, settled: Mask, others: Sequence[int]) -> Float32Array:
+    def _weight(self, settled: Mask) -> Float32Array:
         """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
 
         Behind a slice that was outlined nothing comes, behind other prompts nothing in their shadow.
         """
         index = self.section.index
         behind = settled.copy()
-        for other in others:
+        for other in self.others:
             behind[other] = True
         behind[index] = False
         behind[index:] = np.logical_or.accumulate(behind[index:], axis=0)
@@ -179,10 +181,10 @@ class Surroundings:
         base[self.section.index] = self.drawn
         return base
 
-    def _between(self, others: Sequence[int]) -> tuple[Float32Array, Mask]:
+    def _between(self) -> tuple[Float32Array, Mask]:
         """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such nearby."""
         index = self.section.index
-        others = [at for at in others if self.away[at] <= _STATIONS_MM]
+        others = [at for at in self.others if self.away[at] <= _STATIONS_MM]
         found, known = self.shape.copy(), np.zeros(len(self.before), bool)
         if not self.section.border:  # the slice was not outlined: what was not drawn on it is not known
             return found, known
@@ -200,6 +202,7 @@ class Surroundings:
                 found[at], known[at] = _flat(shape, self.spacing[1:]), True
         return found, known
 
+    @cached_property
     def candidates(self) -> Mask:
         """Voxels that the section says something of, and that nobody spoke of."""
         close = (np.abs(self.shape) < _FAR) | (np.abs(self.between) < _FAR)
@@ -239,6 +242,7 @@ class Surroundings:
         seen[:4] /= 2
         seen[CHANNELS.index("model logit")] /= 3
         seen[CHANNELS.index("tissue score")] /= 4
+        seen[CHANNELS.index("learned from outlined slices")] /= 2
         return seen
 
     def _volumes(self, masks: Mapping[Region, Mask]) -> Iterator[Array | None]:
@@ -262,6 +266,7 @@ class Surroundings:
         yield self.score
         yield self.drawn / 10
         yield np.minimum(self.away / 20, 3)[:, None, None]
+        yield self.learned
 
     @property
     def facts(self) -> Float32Array:
@@ -270,7 +275,22 @@ class Surroundings:
         adds = 1.0 if section.adds else -1.0
         known = self.block.logit(section.region) is not None
         flags = (known, section.border, adds, self.before.any(), float(np.log(self.spacing[0])), self.trust)
-        return np.array([*(region == section.region for region in REGIONS), *self.block.present, *flags], np.float32)
+        lessons = len(self.planes) / (len(self.planes) + 1)
+        return np.array(
+            [*(region == section.region for region in REGIONS), *self.block.present, *flags, lessons], np.float32
+        )
+
+    @cached_property
+    def learned(self) -> Float32Array | None:
+        """Logits of the region by what the outlined slices teach, where something may change; None without any."""
+        if not self.planes:
+            return None
+        axis = self.section.axis
+        mask = np.moveaxis(self.before.copy(), 0, axis)
+        np.moveaxis(mask, axis, 0)[self.section.index] = self.section.inside
+        asked = np.moveaxis(self.candidates, 0, axis)
+        logits = learned_logits(self.block, self.section.region, mask, self.planes, asked)
+        return None if logits is None else np.moveaxis(logits, axis, 0)
 
     @cached_property
     def score(self) -> Float32Array:

@@ -122,10 +122,9 @@ def outline(
         mask = masks[section.region]
         after = mask.copy()
         if prompt.around:
-            others = slices_beside(section, outlined, box)
-            planes = [(section.axis, section.index), *_planes(section.region, outlined, box)] if section.border else []
-            settled = Said.of(before, section.region)
-            after = carried(block, section, masks, settled, others, decide, list(dict.fromkeys(planes)))
+            own = [(section.axis, section.index)] if section.border else []
+            planes = list(dict.fromkeys([*own, *_planes(section.region, outlined, box)]))
+            after = carried(block, section, masks, Said.of(before, section.region), decide, planes)
             if not prompt.add:
                 after &= mask
         else:
@@ -141,11 +140,6 @@ def _planes(region: Region, outlined: Set[Outlined], box: Box) -> list[tuple[int
     """Slices of a block on which a region was outlined: axis and number in the block."""
     inside = ((axis, at - box.start[axis]) for other, axis, at in outlined if other == region)
     return sorted((axis, at) for axis, at in inside if 0 <= at < box.shape[axis])
-
-
-def slices_beside(section: Section, outlined: Set[Outlined], box: Box) -> list[int]:
-    """Further slices of a block, along a section's axis, on which its region was outlined, in the block's numbers."""
-    return [at for axis, at in _planes(section.region, outlined, box) if axis == section.axis and at != section.index]
 
 
 def _say(said: Labels, section: Section) -> None:

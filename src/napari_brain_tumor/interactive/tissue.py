@@ -7,15 +7,14 @@ not decide of a whole tumour.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import ndimage
-from threadpoolctl import ThreadpoolController
 
 from napari_brain_tumor.geometry import bounding_box
-from napari_brain_tumor.interactive.evidence import Block
+from napari_brain_tumor.interactive.evidence import Block, gaussian_smooth
+from napari_brain_tumor.interactive.threads import in_threads, shared_out, single_threaded
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
@@ -30,15 +29,19 @@ _MOST: Final = 8000
 """Examples on outlined slices, evenly left out where there are more."""
 _ELSEWHERE: Final = 0.5
 """Examples elsewhere for each of them."""
-_SURE: Final = 0.4
-"""Voxels elsewhere are examples where the network's probability is this far from a half."""
+_SURE: Final = 2.2
+"""Voxels elsewhere are examples where the labels are as the network says with this logit (probability .9)."""
 _TREES: Final = 40
 _CUT: Final = 0.01
 """Probabilities are cut here before their logits are taken."""
 _SMOOTH_VOXELS: Final = 0.7
+"""Width of the Gaussian over the voxels that are asked, every second one; the others get their neighbours' mean."""
+_LEAST_NEARBY: Final = 0.01
 
 
-def learned_logits(block: Block, region: Region, mask: Mask, planes: Sequence[Plane]) -> Float32Array | None:
+def learned_logits(
+    block: Block, region: Region, mask: Mask, planes: Sequence[Plane], asked: Mask
+) -> Float32Array | None:
     """Logits `(X, Y, Z)` of a region in a block by what is known of its outlined slices.
 
     Parameters
@@ -49,11 +52,13 @@ def learned_logits(block: Block, region: Region, mask: Mask, planes: Sequence[Pl
         The region, right on the outlined slices.
     planes : sequence of (axis, index)
         The outlined slices.
+    asked : (X, Y, Z) bool array
+        Where it is asked for.
 
     Returns
     -------
     (X, Y, Z) float32 array or None
-        0 far from the region and outside the brain; None where the slices hold too few examples of either kind.
+        0 where it is not asked for; None where the slices hold too few examples of either kind.
     """
     box = bounding_box(mask)
     if box is None:
@@ -61,28 +66,33 @@ def learned_logits(block: Block, region: Region, mask: Mask, planes: Sequence[Pl
     x, y, z = (int(np.ceil(_NEAR_MM / side)) for side in block.spacing)
     around = box.grown((x, y, z), mask.shape).slices
     own = mask[around]
-    near = ndimage.distance_transform_edt(~own, sampling=block.spacing) < _NEAR_MM
-    near &= block.brain[around]
-    outlined = on_planes(planes, mask.shape)[around]
-    known = [np.flatnonzero(near & outlined & kind) for kind in (own, ~own)]
+    near = np.zeros(mask.shape, bool)
+    near[around] = ndimage.distance_transform_edt(~own, sampling=block.spacing) < _NEAR_MM
+    near &= block.brain
+    outlined = on_planes(planes, mask.shape)
+    known = _some([np.flatnonzero(near & outlined & kind) for kind in (mask, ~mask)], _MOST)
     if min(map(len, known)) < _FEWEST:
         return None
-    elsewhere = near & ~outlined
+    assumed = [np.empty(0, np.intp)] * 2
     logit = block.logit(region)
     if logit is not None:
-        elsewhere &= np.abs(1 / (1 + np.exp(-logit[around])) - 0.5) > _SURE
-    assumed = [np.flatnonzero(elsewhere & kind) for kind in (own, ~own)]
-    features = np.stack([view[around].ravel() for view in block.aspects(region)], axis=1)
-    asked = np.flatnonzero(near)
-    probability = np.full(near.size, 0.5, np.float32)
-    known = _some(known, _MOST)
-    assumed = _some(assumed, round(_ELSEWHERE * sum(map(len, known))))
-    probability[asked] = _probabilities(features, known, assumed, asked)
-    smooth = ndimage.gaussian_filter(
-        probability.reshape(near.shape), [_SMOOTH_VOXELS * min(block.spacing) / side for side in block.spacing]
-    ).clip(_CUT, 1 - _CUT)
+        elsewhere = near & ~outlined
+        sure = [np.flatnonzero(elsewhere & (sign * logit > _SURE) & kind) for sign, kind in ((1, mask), (-1, ~mask))]
+        assumed = _some(sure, round(_ELSEWHERE * sum(map(len, known))))
+    every_second = asked & (sum(np.ogrid[tuple(map(slice, asked.shape))]) % 2 == 0)
+    at = np.flatnonzero(every_second)
+    if not len(at):
+        return None
+    features = [view.ravel() for view in block.aspects(region)]
+    examples = [np.stack([f[part] for f in features], axis=1) for part in (*known, *assumed)]
+    seen = np.zeros((2, *mask.shape), np.float32)
+    seen[0, every_second] = _probabilities(examples, np.stack([f[at] for f in features], axis=1))
+    seen[1] = every_second
+    total, count = gaussian_smooth(seen, _SMOOTH_VOXELS * min(block.spacing), block.spacing)
+    known_nearby = asked & (count > _LEAST_NEARBY)
+    probability = (total[known_nearby] / count[known_nearby]).clip(_CUT, 1 - _CUT)
     logits = np.zeros(mask.shape, np.float32)
-    logits[around] = np.where(near, np.log(smooth / (1 - smooth)), 0)
+    logits[known_nearby] = np.log(probability / (1 - probability))
     return logits
 
 
@@ -94,16 +104,12 @@ def on_planes(planes: Sequence[Plane], shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-@lru_cache(maxsize=1)
-def libraries() -> ThreadpoolController:
-    """The libraries that prompts are computed with, the classifier's loaded too: it would else delay the first outline.
+def classifier() -> type[Any]:
+    """The kind of classifier; loading it takes a second."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
-    Their threads wait for each other much longer than they compute when other programs use the processor too, such as a
-    training: prompts take one thread.
-    """
-    import sklearn.ensemble  # noqa: F401
-
-    return ThreadpoolController()
+    kind: type[Any] = HistGradientBoostingClassifier
+    return kind
 
 
 def _some(kinds: Sequence[Array], most: int) -> list[Array]:
@@ -112,10 +118,8 @@ def _some(kinds: Sequence[Array], most: int) -> list[Array]:
     return [at[:: max(1, -(-len(at) // (most - fewer)))] for at in kinds]
 
 
-def _probabilities(features: Array, known: Sequence[Array], assumed: Sequence[Array], asked: Array) -> Float32Array:
-    from sklearn.ensemble import HistGradientBoostingClassifier  # loading it takes a second
-
-    trees = HistGradientBoostingClassifier(
+def _probabilities(examples: Sequence[Array], asked: Array) -> Float32Array:
+    trees = classifier()(
         learning_rate=6 / _TREES,
         max_iter=_TREES,
         max_leaf_nodes=15,
@@ -124,8 +128,13 @@ def _probabilities(features: Array, known: Sequence[Array], assumed: Sequence[Ar
         max_bins=63,
         early_stopping=False,
     )
-    inside, outside, inside_elsewhere, outside_elsewhere = map(len, (*known, *assumed))
-    truth = np.repeat([True, False, True, False], [inside, outside, inside_elsewhere, outside_elsewhere])
-    trees.fit(features[np.concatenate([*known, *assumed])], truth)
-    found: Float32Array = trees.predict_proba(features[asked])[:, 1].astype(np.float32)
-    return found
+    truth = np.repeat([True, False, True, False], list(map(len, examples)))
+    with single_threaded():  # libraries loaded just now, too
+        trees.fit(np.concatenate(examples), truth)
+
+    def predicted(part: slice) -> Array:
+        with single_threaded("openmp"):
+            probabilities: Array = trees.predict_proba(asked[part])[:, 1]
+        return probabilities
+
+    return np.concatenate(in_threads(predicted, shared_out(len(asked)))).astype(np.float32)
