@@ -5,7 +5,7 @@ import pytest
 import torch
 from curated_phantoms import write_data, write_split
 
-from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.errors import MissingRolesError, TrainingError
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import ROLES
@@ -125,6 +125,19 @@ def test_training_cases_hold_what_their_teacher_predicts(data, tmp_path, monkeyp
             for at, region in enumerate(("WT", "TC", "ET")):
                 expected = head.work.to_work(maps[region].astype(np.float32))[head.box.slices]
                 np.testing.assert_allclose(case.teacher[:, at], expected, atol=1e-3)
+
+
+def test_a_case_that_its_teacher_cannot_segment_is_named(data, tmp_path, monkeypatch):
+    files = find_cases(read_config(data / "recipe.toml"), data)
+
+    def refuse(study, teacher):
+        msg = "it has no FLAIR"
+        raise MissingRolesError(msg)
+
+    monkeypatch.setattr("napari_brain_tumor_training.dataset.segment_with_probabilities", refuse)
+    first = next(case for case in files if case.split == "train")
+    with pytest.raises(TrainingError, match=f"Case {first.name} of .* it has no FLAIR"):
+        run_job(load_cases(files, ROLES, PreprocessingSpec(), tmp_path, "u2netp"))
 
 
 def test_samples_are_seeded_and_around_tumour_as_often_as_asked(cases, data):

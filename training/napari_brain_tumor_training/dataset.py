@@ -3,7 +3,8 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from napari_brain_tumor.labels import REGIONS, region_mask
 from napari_brain_tumor.models.cards import find_model
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare
 from napari_brain_tumor.progress import Job, Progress, run_job
-from napari_brain_tumor.study import Role
+from napari_brain_tumor.study import Role, Segmentation, Study
+from napari_brain_tumor.types import Mask
 from napari_brain_tumor.workflow import segment_with_probabilities
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases, read_split
 
@@ -87,7 +89,7 @@ def load_cases(
 
 def prepare_case(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> TrainingCase:
     """Read and prepare one case; raises `TrainingError` as `load_cases` does."""
-    return _training_case(case, _prepared(case, roles, spec))
+    return _training_case(case, _prepare(case, roles, spec))
 
 
 def _cached(
@@ -96,7 +98,7 @@ def _cached(
     return _kept(
         cache / f"{case.name}-{_key(case, roles, spec)}.npz",
         {"channels", "classes", "present", "known"},
-        lambda: _prepared(case, roles, spec),
+        lambda: _prepare(case, roles, spec),
     )
 
 
@@ -158,9 +160,17 @@ def _check_archive(path: Path) -> None:
         raise SaveError(msg)
 
 
-def _prepared(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> dict[str, npt.NDArray[Any]]:
+def _brain_of(case: CaseFiles) -> tuple[Study, Segmentation, Mask | None]:
+    """A case with its brain extracted, its truth, and where this is known."""
+    opened = case.open()
+    return run_job(chosen_brain_job(opened.study, case.brain)).study, opened.truth, opened.known
+
+
+@contextmanager
+def _naming(case: CaseFiles) -> Iterator[None]:
+    """Errors within say of which case they are."""
     try:
-        return _prepare(case, roles, spec)
+        yield
     except BrainTumorError as error:
         msg = f"Case {case.name} of {case.dataset} cannot be trained on: {error}"
         raise TrainingError(msg) from error
@@ -170,12 +180,12 @@ def _predicted(
     case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, teacher: str
 ) -> dict[str, npt.NDArray[Any]]:
     """Probabilities of a teacher in the box of the prepared case; the truth where it does not predict a region."""
-    opened = case.open()
-    study = run_job(chosen_brain_job(opened.study, case.brain)).study
-    prepared = prepare(study, roles, spec)
-    classes = prepared.work.labels_to_work(opened.truth.data)
-    at = _box_with_truth(classes, prepared).slices
-    _, maps = segment_with_probabilities(study, teacher)
+    with _naming(case):
+        study, truth, _ = _brain_of(case)
+        prepared = prepare(study, roles, spec)
+        classes = prepared.work.labels_to_work(truth.data)
+        at = _box_with_truth(classes, prepared).slices
+        _, maps = segment_with_probabilities(study, teacher)
     volumes = [
         prepared.work.to_work(maps[region].astype(np.float32))
         if region in maps.regions
@@ -192,9 +202,10 @@ def _box_with_truth(classes: npt.NDArray[Any], prepared: Prepared) -> Box:
 
 
 def _prepare(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> dict[str, npt.NDArray[Any]]:
-    opened = case.open()
-    prepared = prepare(run_job(chosen_brain_job(opened.study, case.brain)).study, roles, spec)
-    classes = prepared.work.labels_to_work(opened.truth.data)
+    with _naming(case):
+        study, truth, known = _brain_of(case)
+        prepared = prepare(study, roles, spec)
+        classes = prepared.work.labels_to_work(truth.data)
     box = _box_with_truth(classes, prepared)
     if box != prepared.box:
         channels = np.zeros((len(roles), *classes.shape), dtype=np.float32)
@@ -204,10 +215,10 @@ def _prepare(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) ->
     arrays: dict[str, npt.NDArray[Any]] = {
         "channels": np.ascontiguousarray(channels.swapaxes(0, 1)).astype(np.float16),
         "classes": np.ascontiguousarray(classes[box.slices]).astype(np.uint8),
-        "present": np.array([role in opened.study.sequences for role in roles]),
-        "known": np.array([region in opened.truth.known_regions for region in REGIONS]),
+        "present": np.array([role in study.sequences for role in roles]),
+        "known": np.array([region in truth.known_regions for region in REGIONS]),
     }
-    if opened.known is not None:
-        where = prepared.work.labels_to_work(opened.known.astype(np.uint8))
+    if known is not None:
+        where = prepared.work.labels_to_work(known.astype(np.uint8))
         arrays["where"] = np.ascontiguousarray(where[box.slices]).astype(np.bool_)
     return arrays
