@@ -24,6 +24,7 @@ def write_exam(folder: Path) -> None:
     write_stack(folder, values, step=(0, 0, 6), PixelSpacing=(4, 4), SliceThickness=6, **TAGS)
 
 
+@pytest.mark.slow
 def test_every_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_exam(tmp_path / "exam")
     monkeypatch.chdir(tmp_path)

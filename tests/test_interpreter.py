@@ -40,6 +40,7 @@ def test_the_traps_of_these_tests_would_be_run(folder_of_traps):
     assert trace(folder_of_traps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [None, os.pathsep, "."])
 def test_a_module_runs_without_the_current_folder(folder_of_traps, monkeypatch, path):
     if path is not None:
@@ -50,6 +51,7 @@ def test_a_module_runs_without_the_current_folder(folder_of_traps, monkeypatch, 
     assert trace(folder_of_traps) == ""
 
 
+@pytest.mark.slow
 def test_what_such_a_module_starts_is_as_careful(folder_of_traps):
     code = f"import subprocess, sys; subprocess.call([sys.executable, '-m', {MODULE!r}])"
     command = [sys.executable, "-P", "-c", code]
@@ -57,6 +59,7 @@ def test_what_such_a_module_starts_is_as_careful(folder_of_traps):
     assert trace(folder_of_traps) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.gui
 def test_the_window_of_view_and_demo_opens_without_the_current_folder(folder_of_traps):
     command = module_command("napari_brain_tumor.widgets.show", "--help")

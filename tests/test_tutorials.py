@@ -18,7 +18,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 NAMED_FILE = re.compile(r"save\s+this\s+as\s+`(?P<name>[\w.]+)`:\s*$")
 
-SLOW = ("examination", "curate_and_train", "follow_up")
+SLOW = ("examination", "curate_and_train", "follow_up", "correct", "script_it")
 EVERY_SLICE = 16
 """Of the sample only so few slices are kept: the same path through the program, in a fraction of the time."""
 

@@ -151,6 +151,7 @@ def agreement(one, two):
     return np.mean(one[tumour] == two[tumour])
 
 
+@pytest.mark.slow
 def test_the_quick_path_labels_as_plain_float32_does():
     """The speed contract of the shipped network: 99.9 % of tumour voxels as without folding, batches or layout."""
     case, info = sample_slab(16), find_model("unet")
@@ -180,6 +181,7 @@ def test_the_quick_path_of_the_ensemble_labels_as_plain_float32_does():
         assert agreement(quick, restore(classes_from_regions(regions) * prepared.mask, prepared)) >= least
 
 
+@pytest.mark.slow
 def test_bfloat16_on_request_changes_less_than_half_a_percent():
     try:
         check_bfloat16(torch.device("cpu"))

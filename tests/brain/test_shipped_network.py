@@ -52,6 +52,7 @@ def test_it_finds_the_brain_of_a_head_that_it_has_not_seen(dressed, roles):
     assert dice > 0.88
 
 
+@pytest.mark.slow
 def test_the_mask_of_a_mirrored_head_is_mirrored(dressed):
     volume = dressed.sequences["T1"]
     mask = brain_mask(Study({"T1": volume}, dressed.grid, "drawn"), "cpu")
@@ -59,6 +60,7 @@ def test_the_mask_of_a_mirrored_head_is_mirrored(dressed):
     assert (mask != mirrored[::-1]).sum() < 1e-4 * mask.sum()
 
 
+@pytest.mark.slow
 def test_the_mask_does_not_depend_on_the_order_of_axes(dressed):
     study = Study({"T1": dressed.sequences["T1"]}, dressed.grid, "drawn")
     mask = brain_mask(study, "cpu")

@@ -68,6 +68,7 @@ def test_the_template_is_a_symmetric_brain_of_plausible_size():
     assert abs(inside[:, 2].mean() - middle) < 0.5
 
 
+@pytest.mark.slow
 def test_a_tumour_is_found_with_all_sequences_and_nothing_is_said_of_the_fit():
     scan, lesion, _ = with_tumour()
     result = run_job(find_regions_job(scan))
@@ -94,6 +95,7 @@ def test_two_tumours_are_both_found():
     assert dice(lesion, find_regions(scan_of(shares, lesion=lesion))["WT"]) > 0.8
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_a_brain_without_a_tumour():
     found = find_regions(scan_of(brain(), ("FLAIR",)))["WT"]
     assert found.sum() * 0.027 < 1.0
@@ -142,6 +144,7 @@ def test_a_scan_without_brain_gives_nothing_and_says_so():
     assert "could not be registered" in result.notes[0]
 
 
+@pytest.mark.slow
 def test_a_part_of_a_brain_is_matched_with_its_part_of_the_template():
     shares = brain(nod=0.0, bend_mm=0.0)[:, 18:40]
     scan = scan_of(shares, lesion=ball(shares.shape[1:], (3.0,) * 3, (40.0, 120.0, 45.0), 14))

@@ -7,12 +7,14 @@ from napari_brain_tumor.metrics.overlap import region_dice
 pytestmark = pytest.mark.real_data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", BASELINES)
 def test_lesions_of_multiple_sclerosis_are_no_tumour(real_data, method):
     (case,) = (real_data / "cases" / "multiple_sclerosis_control").iterdir()
     assert not segment(open_study(case), method).data.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", BASELINES)
 def test_a_large_glioma_is_found(real_data, method):
     case = real_data / "cases" / "brats2018" / "Brats18_TCIA02_135_1"

@@ -25,6 +25,7 @@ def expected(seed, small_sample):
     return segment(open_study(small_sample), METHOD, seeds=[seed])
 
 
+@pytest.mark.slow
 def test_in_the_worker_process(seed, expected, small_sample):
     with WorkerProcess() as worker:
         job = worker.run("napari_brain_tumor.workflow:segment_job", open_study(small_sample), METHOD, seeds=[seed])

@@ -254,6 +254,7 @@ def test_rows_of_other_batches_stay_in_the_table(tmp_path: Path) -> None:
     assert {case: row["status"] for case, row in rows_of(path).items()} == {"a": "done", "b": "done", "c": "done"}
 
 
+@pytest.mark.slow
 def test_batches_that_write_one_table_at_the_same_time_lose_no_row(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     program = (

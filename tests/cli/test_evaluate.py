@@ -89,6 +89,7 @@ def test_tables_files_and_definitions(tmp_path: Path, run: Run, cases: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_predictions_of_a_tool_beside_a_model(tmp_path: Path, run: Run, cases: Path) -> None:
     for name in ("one", "two", "three"):
         write_nifti(tmp_path / "tool" / f"{name}.nii.gz", block(1), AXES)

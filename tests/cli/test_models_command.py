@@ -153,6 +153,7 @@ def test_what_does_not_fit_is_refused_in_one_message(
     assert not models_folder().exists()
 
 
+@pytest.mark.slow
 def test_export_writes_network_and_card_and_replaces_only_if_asked_for(run: Run, tmp_path: Path) -> None:
     tiny_model(models_folder() / "tiny")
     code, out, _ = run("export", "tiny", "--format", "torch-export", "--sides", "16x24")

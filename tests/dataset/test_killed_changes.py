@@ -72,6 +72,7 @@ def test_a_writer_killed_at_random_moments_leaves_a_whole_data_set(dataset):
     assert_is_whole(dataset)
 
 
+@pytest.mark.slow
 def test_two_processes_add_at_one_time_while_a_third_reads(dataset):
     writers = [start("add", dataset.folder, prefix, 9) for prefix in "ab"]
     reads = 0

@@ -19,6 +19,7 @@ def take(dataset, folder, names, table):
     return run_job(import_cases(dataset, found, ImportOptions(table=table, state="accepted")))
 
 
+@pytest.mark.slow
 def test_cases_of_both_kinds_are_taken_checked_and_kept_on_their_side(real_data, tmp_path):
     table = real_data / "subjects.csv"
     dataset = CuratedDataset.create(tmp_path / "set", split_table=table)

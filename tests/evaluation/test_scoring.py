@@ -344,6 +344,7 @@ def test_earlier_results_are_kept_unless_asked(tmp_path: Path, segmented: list[s
     assert read_scores(tmp_path / "out" / "scores.csv") == result.rows
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_both_real_data_sets_are_found_with_their_patients(real_data: Path) -> None:
     from napari_brain_tumor.evaluation.cases import find_cases

@@ -70,6 +70,7 @@ def test_two_sequences_of_different_contrast_find_one_another(sample) -> None:
     assert found.trusted
 
 
+@pytest.mark.slow
 def test_the_same_scans_and_seed_give_the_same_motion(sample) -> None:
     coarse = Study({"T1": sample.sequences["T1"][::2, ::2, ::2]}, every_second(sample.grid))
     moving = moved_study(coarse, motion(4, (0, 0, 1), (3, 0, 0)))

@@ -109,6 +109,7 @@ def drawn(places: list[tuple[Region, int, int]]) -> list[tuple[Region, int, int,
     return found
 
 
+@pytest.mark.slow
 @MANY
 @given(start=st.sampled_from(STARTS), places=st.lists(SLICES, min_size=1, max_size=5))
 def test_every_outlined_slice_is_what_was_drawn_whatever_comes_after(
@@ -125,6 +126,7 @@ def test_every_outlined_slice_is_what_was_drawn_whatever_comes_after(
             np.testing.assert_array_equal(mine, true)
 
 
+@pytest.mark.slow
 @MANY
 @given(start=st.sampled_from(STARTS), axis=st.integers(0, 2), region=st.sampled_from(["WT", "TC", "ET"]))
 def test_an_outline_changes_nothing_past_slices_outlined_before(start: str, axis: int, region: Region) -> None:
@@ -205,6 +207,7 @@ def test_a_stroke_on_this_slice_alone_changes_its_own_voxels_alone() -> None:
     np.testing.assert_array_equal(made.labels, own)
 
 
+@pytest.mark.slow
 @MANY
 @given(places=st.lists(SLICES, min_size=1, max_size=3), start=st.sampled_from(STARTS))
 def test_a_preview_is_what_is_done_and_does_nothing(start: str, places: list[tuple[Region, int, int]]) -> None:

@@ -89,7 +89,7 @@ def test_a_wrong_step_is_refused_and_named(entry, words, tmp_path):
     assert "steps.1" in str(told.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "3", '{"format": "another"}', '{"version": 6}', '{"more": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "3", '{"format": "another"}', '{"version": 7}', '{"more": 1}'])
 def test_what_is_no_file_of_prompts_is_refused(content, tmp_path):
     path = tmp_path / "p.json"
     path.write_text(content)

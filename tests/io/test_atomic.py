@@ -216,6 +216,7 @@ def test_a_record_of_another_file_is_not_replaced(home):
 # Killed on the way --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="children are killed by SIGKILL")
 @pytest.mark.parametrize("kind", ["file", "file first", "masks", "masks first", "masks among scans"])
 def test_a_save_killed_at_any_point_was_made_whole_or_not_at_all(home, kind):

@@ -131,6 +131,7 @@ def test_the_midline_of_a_whole_head_is_that_of_its_brain(given_brain) -> None:
     assert any("The brain was extracted from the whole head" in note for note in examination.notes)
 
 
+@pytest.mark.slow
 def test_the_midline_is_found_in_a_mask_of_the_users_own_or_in_the_head_as_it_is(given_brain) -> None:
     study, inside, labels = head_and_brain()
     given_brain(np.zeros(study.grid.shape))  # the network finds nothing

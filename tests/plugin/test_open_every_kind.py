@@ -95,6 +95,7 @@ def shown_well(scans, roles):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.gui
 def test_a_drop_opens_every_kind_once_we_are_the_default_and_j_steps_through_its_scans(
     make_napari_viewer, manifests, monkeypatch, tmp_path, told

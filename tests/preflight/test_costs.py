@@ -95,6 +95,7 @@ def test_every_shipped_model_and_method_has_a_measured_cost():
     assert missing == [], "run: python benchmarks/measure_costs.py --model NAME"
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_run_are_those_that_a_network_tells(small_sample):
     from napari_brain_tumor.io import open_study
     from napari_brain_tumor.preflight.costs import NETWORK_PROGRESS

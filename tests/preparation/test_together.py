@@ -54,6 +54,7 @@ def row(found, question):
     return next(row for row in check_scans(found, "unet", "cpu", devices=()) if row.question == question)
 
 
+@pytest.mark.slow
 def test_sequences_that_lie_on_one_another_pass(sample):
     found = fits(sample)
     assert (found.misfits, found.unjudged) == ((), "")

@@ -5,6 +5,7 @@ import pytest
 from napari_brain_tumor import open_study, rerun, save_segmentation, segment
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("cases", "spacing_mm", "suffix"),

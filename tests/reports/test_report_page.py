@@ -130,6 +130,7 @@ def test_what_a_user_types_is_text_and_never_markup(written) -> None:
     assert not any(tag == "7" for tag, _, _ in written.attributes)
 
 
+@pytest.mark.slow
 def test_names_and_folders_of_files_stay_out_unless_asked_for(plain, tmp_path) -> None:
     study, segmentation = plain
     page = report(study, segmentation, tmp_path / "plain.html", name="case").read_text(encoding="utf-8")
@@ -139,6 +140,7 @@ def test_names_and_folders_of_files_stay_out_unless_asked_for(plain, tmp_path) -
     assert str(study.sources["T1c"].path) in told
 
 
+@pytest.mark.slow
 def test_labels_changed_since_they_were_saved_are_said_to_be_edited(plain, tmp_path) -> None:
     study, segmentation = plain
     made = Segmentation(segmentation.data, segmentation.grid, provenance={"task": "segment", "model": {"name": "unet"}})
@@ -175,6 +177,7 @@ def test_an_empty_segmentation_still_makes_a_page(plain, tmp_path) -> None:
     assert "None." in page.text
 
 
+@pytest.mark.slow
 def test_visits_are_compared_in_the_page_and_what_is_missing_is_listed(plain, tmp_path) -> None:
     study, segmentation = plain
     smaller = segmentation.data.copy()

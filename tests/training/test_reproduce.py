@@ -135,6 +135,7 @@ def test_only_marked_slices_of_1p19q_are_learned_from(data):
     assert opened.study.roles == ("T1c", "T2")
 
 
+@pytest.mark.slow
 def test_a_reproduction_that_was_stopped_goes_on(small, data, tmp_path):
     request = ReproduceRequest(name="three-networks-lgg", data=data / "slices", device="cpu")
     job = reproduce_job(request, tmp_path)

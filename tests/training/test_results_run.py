@@ -115,6 +115,7 @@ def test_what_was_measured_is_not_measured_again(measured, data, monkeypatch):
     assert (measured / "results.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_goes_on_with_the_next_block(data, tmp_path, no_process):
     model, _ = tiny_model(tmp_path / "tiny", 3)
     bench = open_bench(data, device="cpu", spec=COARSE)
@@ -168,6 +169,7 @@ def test_only_the_named_blocks_are_measured(data, tmp_path, no_process):
     assert [name for name in BLOCKS if results.models["tiny"].block(name)] == ["scores", "cost"]
 
 
+@pytest.mark.slow
 def test_only_the_named_models_are_replaced(measured, data, tmp_path, no_process):
     shutil.copytree(measured, tmp_path / "docs")
     before = read_results(tmp_path / "docs" / "results.json")

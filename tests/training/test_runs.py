@@ -107,6 +107,7 @@ def assert_same_run(one, two):
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_step_resumes_to_the_same_bits(data, config, whole, tmp_path):
     _, result, moments = whole
     assert len(moments) > 12

@@ -167,6 +167,7 @@ def test_an_unknown_model_is_a_message(data):
     assert "no configuration is called 'nnunet'" in result.output.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_another_model_is_written_under_the_recipes_name(data, tmp_path):
     arguments = ["--data", data, "--device", "cpu", "--epochs", 1, "-o", tmp_path, "--model", "resunet_plus_plus"]
     result = run(data / "recipe.toml", *arguments)
@@ -174,6 +175,7 @@ def test_the_checkpoint_of_another_model_is_written_under_the_recipes_name(data,
     assert read_card(tmp_path / "tiny").architecture == "resunet_plus_plus"
 
 
+@pytest.mark.slow
 def test_a_finished_model_is_in_the_list_at_once_under_one_name(data, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path / "home"))
     own = lambda: [model.name for model in list_models() if not model.bundled]  # noqa: E731

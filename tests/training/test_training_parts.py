@@ -100,6 +100,7 @@ def test_the_cache_gives_the_same_case(data, tmp_path):
     np.testing.assert_array_equal(first.classes, second.classes)
 
 
+@pytest.mark.slow
 def test_training_cases_hold_what_their_teacher_predicts(data, tmp_path, monkeypatch):
     files = find_cases(read_config(data / "recipe.toml"), data)
     plain = run_job(load_cases(files, ROLES, PreprocessingSpec(), tmp_path))

@@ -337,6 +337,7 @@ def test_the_train_panel_shows_the_lines_of_start(make_napari_viewer, worker, tm
     widget.deleteLater()
 
 
+@pytest.mark.slow
 def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_run(tmp_path, small_sample, monkeypatch):
     from correct_cases import carry_out
 

@@ -192,6 +192,7 @@ def test_leaving_a_case_with_unsaved_work_asks_and_does_as_told(panel, qtbot, da
     assert draft_path(dataset.folder, "p1").exists() == (answer == "draft")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["take", "discard", "later"])
 def test_unsaved_work_is_offered_when_the_case_is_opened_again(panel, qtbot, dataset, answers, answer):
     _, widget = panel()
@@ -254,6 +255,7 @@ def test_work_of_a_napari_that_was_killed_is_recovered(panel, qtbot, dataset, an
     assert dataset.check_files(voxels=True) == {}
 
 
+@pytest.mark.slow
 def test_scores_appear_with_the_prediction_and_lead_to_the_least_certain_case(panel, qtbot):
     viewer, widget = panel()
     open_case(qtbot, widget, "p1")

@@ -146,6 +146,7 @@ def test_a_dropped_case_is_segmented_with_one_click_and_saved_with_two_more(dock
     assert dock.unsaved.layers == []
 
 
+@pytest.mark.slow
 def test_no_tab_shows_more_than_eight_controls_and_no_case_more_than_six_layers(docked, qtbot, monkeypatch):
     viewer, dock = docked(make_study())
     counts = {}
@@ -284,6 +285,7 @@ def test_closing_the_window_with_unsaved_labels_asks(docked, qtbot, monkeypatch)
         assert len(questions) == 3  # nothing was left to ask about
 
 
+@pytest.mark.slow
 def test_a_report_of_the_case_is_written(docked, qtbot, tmp_path, monkeypatch):
     from napari_brain_tumor.widgets.dock import widget as module
 

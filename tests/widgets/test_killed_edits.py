@@ -30,6 +30,7 @@ def expected(tmp_path, count, seed):
     return [(layer.data.copy(), mirror.automatic.copy()) for layer, mirror in states(tmp_path / "same", count, seed)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "seed"), [(60, 1)])
 def test_the_last_state_is_recovered_after_a_kill_also_with_a_torn_end(tmp_path, count, seed):
     home = tmp_path / "journal"
@@ -48,6 +49,7 @@ def test_the_last_state_is_recovered_after_a_kill_also_with_a_torn_end(tmp_path,
     np.testing.assert_array_equal(recover(found.folder).labels, labels)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_that_was_done_is_lost(tmp_path):
     count, seed = 100, 3
     steps = expected(tmp_path, count, seed)

@@ -292,6 +292,7 @@ def test_opened_and_closed_again_and_again_it_leaves_nothing(opened, qtbot):
     assert viewer.mouse_move_callbacks == []
 
 
+@pytest.mark.slow
 def test_canvases_are_used_again_and_none_is_set_up_anew(opened, qtbot):
     viewer, _labels, panes = opened
     canvases = [pane.canvas for pane in panes.panes]
@@ -351,6 +352,7 @@ def test_switch_is_told_to_whoever_shows_it(opened):
     assert heard == [(True, False), (True, True)]
 
 
+@pytest.mark.slow
 def test_it_goes_on_when_the_case_is_closed_and_another_opened(opened, qtbot):
     viewer, _labels, panes = opened
     viewer.layers.clear()

@@ -91,6 +91,7 @@ def test_not_now_changes_nothing(viewer, qtbot, asked):
     assert preferred() == {"*.czi": "other"}
 
 
+@pytest.mark.slow
 def test_nothing_is_offered_to_who_was_asked_before_or_opens_the_sample(viewer, qtbot, asked):
     offer_after_opening(viewer)
     viewers.add_layers(viewer, synthetic_glioma())

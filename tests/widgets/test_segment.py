@@ -393,6 +393,7 @@ def test_a_run_goes_on_in_the_viewer_when_its_panel_is_closed_and_the_next_panel
     qtbot.waitUntil(lambda: not again.runner.running, timeout=PATIENCE_MS)
 
 
+@pytest.mark.slow
 def test_time_left_is_told_from_the_first_second_and_while_the_run_says_nothing(panel, qtbot, monkeypatch):
     import re
 

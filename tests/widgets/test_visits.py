@@ -99,6 +99,7 @@ def test_what_is_no_date_is_said_and_not_taken(panel, qtbot) -> None:
     assert panel.visits.entries[0].date is None
 
 
+@pytest.mark.slow
 def test_a_registration_is_shown_as_a_checkerboard_and_used_only_when_accepted(panel, qtbot) -> None:
     register(panel, qtbot)
     boards = [layer for layer in panel._viewer.layers if layer.metadata.get(layers.MAP_KEY) == state.BOARD]
@@ -115,6 +116,7 @@ def test_a_registration_is_shown_as_a_checkerboard_and_used_only_when_accepted(p
     assert panel.results.follow_up.tracks[0].states == ("first seen", "shrunk")
 
 
+@pytest.mark.slow
 def test_rejecting_forgets_the_registration(panel, qtbot) -> None:
     register(panel, qtbot)
     panel.reject_button.click()
@@ -122,6 +124,7 @@ def test_rejecting_forgets_the_registration(panel, qtbot) -> None:
     assert panel.visits.list.item(1, 3).text() == "not yet"
 
 
+@pytest.mark.slow
 def test_another_baseline_forgets_registrations_onto_the_old_one(panel, qtbot) -> None:
     register(panel, qtbot)
     panel._settle(accepted=True)
@@ -164,6 +167,7 @@ def test_a_date_of_radiotherapy_that_is_none_is_refused(panel) -> None:
     assert panel.visits.entries[0].facts.radiotherapy_end == "none"
 
 
+@pytest.mark.slow
 def test_report_table_and_document_are_saved(panel, qtbot, tmp_path) -> None:
     compare(panel, qtbot)
     for save, name in (
@@ -309,6 +313,7 @@ def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_
     assert not {one for one in series[0] & series[2] if one[0] == "series"}
 
 
+@pytest.mark.slow
 def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
     from napari_brain_tumor.measure.examination import measure_study
     from napari_brain_tumor.widgets import diameter_lines

@@ -5,6 +5,7 @@ training, they wait much longer than they compute. So prompts let the libraries 
 steps among threads that sleep while they wait.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -42,3 +43,7 @@ def in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Re
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_MOST, "prompt")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # the child has none of the threads
