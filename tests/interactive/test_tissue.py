@@ -82,7 +82,7 @@ def test_two_outlined_slices_teach_what_the_rest_looks_like() -> None:
     for axis, index in planes:
         np.moveaxis(mask, axis, 0)[index] = np.take(TRUTH > 0, index, axis)
     asked = BRAIN & ((X - 20) ** 2 + (Y - 22) ** 2 + (Z - 18) ** 2 < 15**2)
-    logits = learned_logits(block, "WT", mask, planes, asked)
+    logits = learned_logits(block, "WT", planes, mask, BRAIN, asked)
     assert logits is not None
     assert dice(CORE, TRUTH > 0) < 0.55
     assert dice(logits > 0, TRUTH > 0) > 0.9
@@ -93,8 +93,8 @@ def test_two_outlined_slices_teach_what_the_rest_looks_like() -> None:
 @pytest.mark.parametrize("planes", [[(2, 2)], []])
 def test_slices_without_examples_of_both_kinds_teach_nothing(planes: list[tuple[int, int]]) -> None:
     block = Block(Scene(study()), Box.whole(SHAPE))
-    assert learned_logits(block, "WT", TRUTH > 0, planes, BRAIN) is None
-    assert learned_logits(block, "WT", np.zeros(SHAPE, bool), [(2, 18)], BRAIN) is None
+    assert learned_logits(block, "WT", planes, TRUTH > 0, BRAIN, BRAIN) is None
+    assert learned_logits(block, "WT", [(2, 18)], np.zeros(SHAPE, bool), BRAIN, BRAIN) is None
 
 
 def test_every_outline_improves_the_slices_that_nobody_outlined() -> None:

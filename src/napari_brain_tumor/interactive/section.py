@@ -19,7 +19,7 @@ from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.evidence import Block, some_of
 from napari_brain_tumor.interactive.interpolation import shapes_between
 from napari_brain_tumor.interactive.outline_network import CHANNELS
-from napari_brain_tumor.interactive.tissue import Plane, learned_logits
+from napari_brain_tumor.interactive.tissue import NEAR_MM, Plane, learned_logits
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
@@ -52,6 +52,8 @@ _STATIONS_MM: Final = 20.0
 """Outlined slices further apart say nothing of what lies between: the tumour may be larger there than on both."""
 _APART: Final = 0.5
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
+_SLICE_APART_MM: Final = 1e4
+"""Spacing at which the slices of a distance transform are computed each by itself."""
 _FEW: Final = 3
 """Fewer examples of either kind tell nothing."""
 
@@ -286,10 +288,12 @@ class Surroundings:
         if not self.planes:
             return None
         axis = self.section.axis
-        mask = np.moveaxis(self.before.copy(), 0, axis)
-        np.moveaxis(mask, axis, 0)[self.section.index] = self.section.inside
-        asked = np.moveaxis(self.candidates, 0, axis)
-        logits = learned_logits(self.block, self.section.region, mask, self.planes, asked)
+        mask = self.before.copy()
+        mask[self.section.index] = self.section.inside
+        from_drawn = np.hypot(self.away[:, None, None], np.minimum(self.drawn, 0))
+        near = (self.distance > -NEAR_MM) | (from_drawn < NEAR_MM)
+        masks = (np.moveaxis(part, 0, axis) for part in (mask, near, self.candidates))
+        logits = learned_logits(self.block, self.section.region, self.planes, *masks)
         return None if logits is None else np.moveaxis(logits, axis, 0)
 
     @cached_property
@@ -373,10 +377,9 @@ def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
     around = box.grown((n, u, v), mask.shape)  # beyond it all is far
     outside = ndimage.distance_transform_edt(~mask[around.slices], sampling=spacing).astype(np.float32)
     distance[around.slices] = np.maximum(half - outside, -_FAR)
-    for at, flat in enumerate(mask):
-        if flat.any():
-            inside = ndimage.distance_transform_edt(np.pad(flat, 1), sampling=spacing[1:])[1:-1, 1:-1]
-            distance[at][flat] = np.minimum(inside[flat] - half, _FAR)
+    own, alone = mask[box.slices], (_SLICE_APART_MM, *spacing[1:])
+    inside = ndimage.distance_transform_edt(np.pad(own, ((0, 0), (1, 1), (1, 1))), sampling=alone)[:, 1:-1, 1:-1]
+    distance[box.slices][own] = np.minimum(inside[own] - half, _FAR)
     return distance
 
 

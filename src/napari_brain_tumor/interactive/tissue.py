@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from scipy import ndimage
 
-from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.interactive.evidence import Block, gaussian_smooth
 from napari_brain_tumor.interactive.threads import in_threads, shared_out, single_threaded
 from napari_brain_tumor.labels import Region
@@ -21,8 +19,8 @@ from napari_brain_tumor.types import Array, Float32Array, Mask
 Plane = tuple[int, int]
 """Axis and number of a slice of a block."""
 
-_NEAR_MM: Final = 12.0
-"""Voxels further from the region than this are neither examples nor decided."""
+NEAR_MM: Final = 12.0
+"""Voxels further from the region than this are no examples."""
 _FEWEST: Final = 20
 """Fewer examples of either kind teach nothing."""
 _MOST: Final = 8000
@@ -40,7 +38,7 @@ _LEAST_NEARBY: Final = 0.01
 
 
 def learned_logits(
-    block: Block, region: Region, mask: Mask, planes: Sequence[Plane], asked: Mask
+    block: Block, region: Region, planes: Sequence[Plane], mask: Mask, near: Mask, asked: Mask
 ) -> Float32Array | None:
     """Logits `(X, Y, Z)` of a region in a block by what is known of its outlined slices.
 
@@ -48,27 +46,21 @@ def learned_logits(
     ----------
     block : Block
     region : {"WT", "TC", "ET"}
-    mask : (X, Y, Z) bool array
-        The region, right on the outlined slices.
     planes : sequence of (axis, index)
         The outlined slices.
+    mask : (X, Y, Z) bool array
+        The region, right on the outlined slices.
+    near : (X, Y, Z) bool array
+        Within `NEAR_MM` of it: examples are taken from here.
     asked : (X, Y, Z) bool array
-        Where it is asked for.
+        Where the logits are wanted.
 
     Returns
     -------
     (X, Y, Z) float32 array or None
-        0 where it is not asked for; None where the slices hold too few examples of either kind.
+        0 elsewhere; None where the outlined slices hold too few examples inside or outside the region.
     """
-    box = bounding_box(mask)
-    if box is None:
-        return None
-    x, y, z = (int(np.ceil(_NEAR_MM / side)) for side in block.spacing)
-    around = box.grown((x, y, z), mask.shape).slices
-    own = mask[around]
-    near = np.zeros(mask.shape, bool)
-    near[around] = ndimage.distance_transform_edt(~own, sampling=block.spacing) < _NEAR_MM
-    near &= block.brain
+    near = near & block.brain
     outlined = on_planes(planes, mask.shape)
     known = _some([np.flatnonzero(near & outlined & kind) for kind in (mask, ~mask)], _MOST)
     if min(map(len, known)) < _FEWEST:
