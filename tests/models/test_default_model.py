@@ -57,6 +57,11 @@ def test_shipped_models_say_what_they_are_for():
     assert kinds["ensemble"] == kinds["unet"] == 0
 
 
+def test_every_shipped_model_labels_nothing_that_it_is_hardly_sure_of():
+    shares = {model.name: model.card.min_sure_tumor for model in list_models() if model.bundled}
+    assert shares == {"ensemble": 0.05, "resunet++": 0.3, "u2netp": 0.3, "unet": 0.3, "unet3d": 0.3}
+
+
 def test_where_the_first_default_was_passed_over_the_reason_is_told(models):
     flat, deep = models[1:]
     slab, whole = Traits(1.0, whole_head=False, extent_mm=4.0), Traits(1.0, whole_head=False, extent_mm=130.0)

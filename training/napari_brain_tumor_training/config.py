@@ -158,6 +158,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     min_sure_enhancing: float = Field(default=0.0, ge=0, le=1)
     """Goes into the card: see `Card`."""
+    min_sure_tumor: float = Field(default=0.0, ge=0, le=1)
+    """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Goes into the card: see `Card`."""
     target: Literal["tumor", "brain"] = "tumor"
@@ -179,6 +181,7 @@ class TrainConfig(Section):
             "min_lesion_share",
             "min_enhancing_mm3",
             "min_sure_enhancing",
+            "min_sure_tumor",
             "thickest_slices_mm",
             "target",
             "brain_only",

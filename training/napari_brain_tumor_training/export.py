@@ -71,6 +71,7 @@ def export_checkpoint(
         min_lesion_share=config.min_lesion_share,
         min_enhancing_mm3=config.min_enhancing_mm3,
         min_sure_enhancing=config.min_sure_enhancing,
+        min_sure_tumor=config.min_sure_tumor,
         thickest_slices_mm=config.thickest_slices_mm,
         target=config.target,
         brain_only=config.brain_only,
