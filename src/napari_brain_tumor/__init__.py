@@ -1,7 +1,6 @@
-"""Brain-tumour segmentation in napari, from Python and from the shell.
+"""Brain-tumour segmentation in napari, from Python and from the command line.
 
-The public names load what they need on first use: importing this package, and opening a file,
-loads neither torch nor Qt.
+Public names load their modules on first use: neither importing this package nor opening a file loads torch or Qt.
 """
 
 from importlib import import_module
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 try:
     from napari_brain_tumor._version import __version__
-except ImportError:  # a source tree that was never built
+except ImportError:  # source tree that has never been built
     __version__ = "0+unknown"
 
 _HOMES = {
@@ -72,7 +71,7 @@ _HOMES = {
     )
     for name in names
 }
-"""Name to module: the rows are a module and what is public of it."""
+"""Module of each public name; each row is a module with its public names."""
 
 __all__ = [
     "CuratedDataset",

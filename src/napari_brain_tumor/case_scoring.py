@@ -1,4 +1,4 @@
-"""How a model scores on the cases of a curated data set: its labels, their Dice, and where it is unsure."""
+"""Score a model on the cases of a curated data set: Dice of its labels, and uncertainty at their borders."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -30,7 +30,7 @@ from napari_brain_tumor.workflow import Outcome, outcome_job
 AnyPath = str | PathLike[str]
 
 _BORDER_VOXELS = 2
-"""How far the border reaches to either side of the outline, in voxels of the network's grid."""
+"""Width of the border on either side of the outline, in voxels of the network's grid."""
 
 
 def score_dataset_job(
@@ -40,12 +40,12 @@ def score_dataset_job(
     device: str = "auto",
     precision: PrecisionName = "auto",
 ) -> Job[dict[str, str]]:
-    """Score cases with a model and store the scores in the data set's folder, where it is not there already.
+    """Score cases with a model, and store missing scores in the data set's folder.
 
     Parameters
     ----------
     folder : path-like
-        Of a curated data set.
+        Folder of a curated data set.
     model : str or path, optional
     device, precision
         As for `segment`.
@@ -53,12 +53,12 @@ def score_dataset_job(
     Returns
     -------
     dict of case id to str
-        Why there is no score of a case; a case that is refused does not stop the others.
+        Reason why a case has no score; a case that fails does not stop the others.
 
     Raises
     ------
     DatasetError, ModelNotFoundError, CheckpointError, DeviceError, OutOfMemoryError
-        If no case can be judged.
+        If none of the cases can be scored.
     """
     dataset, info = CuratedDataset(folder), find_model(model)
     request = SegmentRequest(model=info.folder, device=device, precision=precision)
@@ -82,16 +82,16 @@ def score_dataset_job(
 def score_case_job(
     dataset: CuratedDataset, case_id: str, model: ModelInfo, request: SegmentRequest
 ) -> Job[StoredScore]:
-    """The score of a model on one case: the kept one if its images and label are the same, else computed and kept.
+    """Return the score of a model on one case: a stored one if images and label are unchanged, otherwise a new one.
 
     Raises
     ------
     CaseNotFoundError, UnreadableFileError, DatasetError
         If the case cannot be read.
     MissingRolesError
-        If the model cannot take its sequences.
+        If the model cannot use its sequences.
     SaveError
-        If the score cannot be kept.
+        If the score cannot be stored.
     """
     case = dataset.case(case_id)
     stored = read_score(dataset.folder, case, model.card.weights_sha256)
@@ -109,7 +109,7 @@ def score_case_job(
 
 
 def known_dice(truth: Truth, predicted: Segmentation) -> dict[Region, float]:
-    """Dice of each region that both tell, over the voxels whose truth is known."""
+    """Compute the Dice of each region that both define, over the voxels whose reference label is known."""
     return {
         region: dice(
             region_mask(truth.segmentation.data, region) & truth.known,
@@ -121,18 +121,18 @@ def known_dice(truth: Truth, predicted: Segmentation) -> dict[Region, float]:
 
 
 def border_entropy(probability: npt.NDArray[Any], mask: npt.NDArray[np.bool_], threshold: float = 0.5) -> float:
-    """How unsure a network is of an outline: the mean entropy in bits, 0 to 1, within two voxels of it.
+    """Compute the uncertainty at an outline: the mean entropy in bits, 0 to 1, within two voxels of it.
 
-    Where nothing reaches the threshold there is no outline; then the mean is over the voxels with a probability of at
-    least 0.05, and 0 where there are none.
+    If no voxel reaches the threshold there is no outline. The mean is then over voxels with a probability of at least
+    0.05, and 0 if there are none.
 
     Parameters
     ----------
     probability : (Z, Y, X) array
     mask : (Z, Y, X) array of bool
-        Where the network was asked: the brain or head.
+        Where the network predicts: the brain or head.
     threshold : float
-        Of the outline.
+        Threshold that defines the outline.
     """
     inside = (probability >= threshold) & mask
     if inside.any():
@@ -146,7 +146,7 @@ def border_entropy(probability: npt.NDArray[Any], mask: npt.NDArray[np.bool_], t
 
 
 def _whole(outcome: Outcome, model: ModelInfo) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], float]:
-    """Probability of the outermost region that the model tells, the mask, and the region's threshold."""
+    """Return the probability of the model's outermost region, the mask, and the region's threshold."""
     region = model.card.regions[0]
     return outcome.probabilities[0], outcome.prepared.mask, model.card.threshold(region)
 

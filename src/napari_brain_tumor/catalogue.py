@@ -1,4 +1,4 @@
-"""Everything that can segment: the installed models, then the methods without weights. Does not load torch."""
+"""Everything that can segment: installed models and methods without weights. Does not load torch."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,15 @@ __all__ = ["Baseline", "ModelInfo"]
 
 @runtime_checkable
 class Method(Protocol):
-    """What lists and panels know of a model or a method without weights.
+    """What lists and panels need to know about a model or a method without weights.
 
-    - `name` is for calls, `title` for people.
-    - `roles` are the sequences that it can use, `regions` those that it can tell.
-    - `is_baseline` tells methods without weights, `takes_seeds` those that can be given points within the tumour.
-    - `min_lesion_mm3` is the size below which parts are removed by default.
-    - `obstacle(present)` says why those sequences do not suffice.
-    - `notes_without(present, traits)` says what to know where those sequences suffice.
-    - `notes_on(traits)` says what to know where a study is not of the kind that it is for.
+    - `name` is for use in code, `title` for display.
+    - `roles` are the sequences it can use, `regions` those it can predict.
+    - `is_baseline` is True for methods without weights, `takes_seeds` for those that accept points within the tumour.
+    - `min_lesion_mm3` is the default size below which parts are removed.
+    - `obstacle(present)` explains why these sequences are not sufficient.
+    - `notes_without(present, traits)` returns notes for the user if these sequences are sufficient.
+    - `notes_on(traits)` returns notes if it is not intended for such studies.
     """
 
     @property
@@ -47,24 +47,23 @@ class Method(Protocol):
 
 
 def list_models() -> list[ModelInfo | Baseline]:
-    """Every installed model, the bundled ones first; then the methods without weights, which are baselines.
+    """List the installed models, bundled ones first, followed by the methods without weights, which are baselines.
 
-    A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
+    A folder that is not a valid checkpoint is left out; `find_model` with its path reports the reason.
     """
     return [*cards.list_models(), *BASELINES.values()]
 
 
 def find_model(name: str | os.PathLike[str] | None = None, traits: Traits | None = None) -> ModelInfo | Baseline:
-    """The model or method of that name, or the checkpoint in that folder; without a name the default model.
+    """Find a model or method by name, or the checkpoint in a folder; without a name, the default model.
 
-    With the traits of a study it is the first default that suits it.
-
-    An installed model goes before a method of the same name.
+    If the traits of a study are given, it is the first default that suits the study. An installed model takes
+    precedence over a method of the same name.
 
     Raises
     ------
     ModelNotFoundError
-        If there is none.
+        If there is no such model or method.
     CheckpointError
         If the folder is not a valid checkpoint.
     """

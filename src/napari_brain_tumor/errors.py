@@ -1,6 +1,6 @@
-"""The errors a user can meet. Each is also the builtin that scripts would expect to catch.
+"""Errors that users can encounter; each also derives from the built-in exception that scripts would expect.
 
-Every message says what was found, what was expected and what to do.
+Every message states what was found, what was expected and what to do.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 
 class BrainTumorError(Exception):
-    """Anything this package refuses to do, with the reason."""
+    """Base class of all errors raised by this package."""
 
 
 class OptionError(BrainTumorError, ValueError, TypeError):
-    """An action was given an option that it does not have, or a value that the option cannot take."""
+    """An action was given an unknown option, or an option an invalid value."""
 
 
 class UnreadableFileError(BrainTumorError, ValueError):
-    """A file is missing, empty, truncated, ruined or of a format that is not read."""
+    """A file is missing, empty, truncated, damaged or of an unsupported format."""
 
 
 class DimensionError(BrainTumorError, ValueError):
@@ -25,11 +25,11 @@ class DimensionError(BrainTumorError, ValueError):
 
 
 class IntensityError(BrainTumorError, ValueError):
-    """An image has values that cannot be used: NaN, infinite, or all the same."""
+    """An image has unusable values: NaN, infinite, or all the same."""
 
 
 class GridMismatchError(BrainTumorError, ValueError):
-    """Two images that must lie on one grid do not."""
+    """Two images that must share a grid do not."""
 
 
 class RoleError(BrainTumorError, ValueError):
@@ -45,23 +45,23 @@ class MissingRolesError(RoleError):
 
 
 class RegistrationError(BrainTumorError, ValueError):
-    """Two examinations could not be brought onto one another, or not so that one may trust it."""
+    """Two examinations could not be registered, or not reliably."""
 
 
 class VisitError(BrainTumorError, ValueError):
-    """Visits of a patient cannot be put in an order, or lack what a comparison needs."""
+    """The visits of a patient cannot be put in order, or lack something that a comparison needs."""
 
 
 class SpacingUnknownError(BrainTumorError, ValueError):
-    """Millimetres were asked of a study whose files do not state the voxel size."""
+    """A millimetre value is needed for a study whose files do not state the voxel size."""
 
 
 class SeedError(BrainTumorError, ValueError):
-    """A seed point lies outside the brain, or a model was given seeds that takes none."""
+    """A seed point lies outside the brain, or seeds were given to a model that does not accept them."""
 
 
 class BoxError(BrainTumorError, ValueError):
-    """A box is not six world coordinates, or holds nothing of the scan or of the brain."""
+    """A box is not six world coordinates, or contains no part of the scan or brain."""
 
 
 class BrainMaskError(BrainTumorError, ValueError):
@@ -69,77 +69,77 @@ class BrainMaskError(BrainTumorError, ValueError):
 
 
 class ProbabilityError(BrainTumorError, ValueError):
-    """A threshold is not one of the model's, or probabilities were asked of a method that has none."""
+    """A threshold is invalid for the model, or probabilities were requested from a method that has none."""
 
 
 class PromptError(BrainTumorError, ValueError):
-    """A prompt lies outside the scan, has no voxel, or a file of prompts cannot be read."""
+    """A prompt lies outside the scan or contains no voxel, or a file of prompts cannot be read."""
 
 
 class LabelSchemaError(BrainTumorError, ValueError):
-    """What the integers of a segmentation mean is ambiguous, unknown or contradicted by its values."""
+    """The label schema of a segmentation is ambiguous, unknown or contradicted by its values."""
 
 
 class CheckpointError(BrainTumorError, ValueError):
-    """A checkpoint is incomplete, changed, or does not fit its network."""
+    """A checkpoint is incomplete, was changed, or does not match its network."""
 
 
 class ModelNotFoundError(BrainTumorError, KeyError):
-    """No model of that name is installed."""
+    """No model with this name is installed."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class ComparisonError(BrainTumorError, ValueError):
-    """Segmentations cannot be compared or joined as it was asked: too few, unnamed, or a name that is not there."""
+    """Segmentations cannot be compared or combined: there are too few, or a name is missing or unknown."""
 
 
 class DeviceError(BrainTumorError, RuntimeError):
-    """The asked-for device is not present or cannot be used."""
+    """The requested device is not available or cannot be used."""
 
 
 class ClusterError(BrainTumorError, RuntimeError):
-    """A cluster cannot be reached or started, or its workers cannot do the work."""
+    """A cluster cannot be reached or started, or its workers cannot process the cases."""
 
 
 class OutOfMemoryError(BrainTumorError, MemoryError):
-    """Memory ran out even after every smaller setting was tried."""
+    """Memory ran out even with the smallest settings."""
 
 
 class SaveError(BrainTumorError, OSError):
-    """A file could not be written, or what was written did not read back the same."""
+    """A file could not be written, or did not contain the same data when read back."""
 
 
 class SourceSeriesError(BrainTumorError, ValueError):
-    """The DICOM series that a result has to refer to is not DICOM, not known, not at hand, or has another grid."""
+    """The DICOM series to which a result must refer is not DICOM, unknown, not available, or on another grid."""
 
 
 class MeasureError(BrainTumorError, ValueError):
-    """A segmentation cannot be measured in the way that was asked for."""
+    """A segmentation cannot be measured in the requested way."""
 
 
 class DatasetError(BrainTumorError, ValueError):
-    """A curated data set is absent, damaged, or refuses a change that would make it wrong."""
+    """A curated data set is missing or damaged, or rejects a change that would make it invalid."""
 
 
 class OutsideFolderError(DatasetError, UnreadableFileError):
-    """A file names another one that does not lie in its own folder, so it is neither opened nor changed."""
+    """A file refers to another one outside its own folder, which is therefore neither opened nor changed."""
 
 
 class CaseNotFoundError(DatasetError, KeyError):
-    """The curated data set has no case of that id."""
+    """The curated data set has no case with this ID."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class SplitError(DatasetError):
-    """A change would put one patient, or two pictures of one patient, on both sides of the split."""
+    """A change would put one patient, or two images of one patient, on both sides of the split."""
 
 
 class LabelChangedError(DatasetError):
-    """The label of a case is not the one that the change was made from."""
+    """The label of a case has changed since the label on which an edit is based was read."""
 
 
 class DatasetBusyError(DatasetError, TimeoutError):
@@ -147,46 +147,46 @@ class DatasetBusyError(DatasetError, TimeoutError):
 
 
 class RecordError(BrainTumorError, ValueError):
-    """The record of a result does not suffice to compute it again, or scans or model are not what they were."""
+    """The record of a result is not sufficient to compute it again, or scans or model have changed."""
 
 
 class TrainingError(BrainTumorError, RuntimeError):
-    """Training cannot start or go on; what was reached so far is kept."""
+    """Training cannot start or continue; what was achieved so far is kept."""
 
 
 class WorkerDiedError(BrainTumorError, RuntimeError):
-    """The process that computes ended unexpectedly; the window and its layers are untouched."""
+    """The computing process ended unexpectedly; the window and its layers are not affected."""
 
 
 class CancelledError(BrainTumorError, RuntimeError):
-    """The user stopped the job."""
+    """The user cancelled the job."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """How something ended that may fail without ending what surrounds it."""
+    """Outcome of a block in which an error must not stop the surrounding work."""
 
     error: Exception | None = None
 
 
 @contextmanager
 def attempted() -> Iterator[Attempt]:
-    """Keep an error in the `Attempt` instead of raising it: for one case of many, whatever is wrong with it."""
+    """Store an error in the `Attempt` instead of raising it, so that one faulty case does not stop the others."""
     attempt = Attempt()
     try:
         yield attempt
-    except Exception as error:  # noqa: BLE001 - the other cases go on
+    except Exception as error:  # noqa: BLE001 - the other cases continue
         attempt.error = error
 
 
 @contextmanager
 def translated(refusal: Callable[[str], BrainTumorError]) -> Iterator[None]:
-    """Turn whatever a library raises, mostly over a damaged file, into one error of ours.
+    """Convert any exception raised by a library, usually because of a damaged file, to an error of this package.
 
     Parameters
     ----------
     refusal : callable
-        Makes the error from the library's reason. Errors of ours pass as they are.
+        Creates the error from the library's message. Errors of this package are not converted.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Voxel grids in the world: where a voxel lies, which way axes run, and steps that can be undone.
+"""Voxel grids in world coordinates, their orientation, and reversible reorientation.
 
-World coordinates are RAS+ millimetres (x to the patient's right, y to the front, z to the head),
-as nibabel gives them. Arrays are indexed in the order of the file.
+World coordinates are RAS+ millimetres (x to the patient's right, y anterior, z superior), as in nibabel. Arrays are
+indexed in the order of the file.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ LengthUnit = Literal["mm", "voxel"]
 ViewerWorld = Literal["RAS", "LPS"]
 
 _OBLIQUE_TOLERANCE = 1e-3
-"""Largest off-axis direction cosine of a grid that counts as aligned with the world (0.06 degrees)."""
+"""Largest off-axis direction cosine of a grid that counts as aligned with the world axes (0.06 degrees)."""
 
 
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From right and front to left and back, and again."""
+"""Converts RAS to LPS world coordinates and vice versa."""
 
 
 _FLAT: Final = 1e-3
-"""Volume between three directions of length 1 below which they count as lying in one plane."""
+"""Volume spanned by three unit vectors below which they count as coplanar."""
 
 
 def _spans_a_volume(axes: npt.NDArray[np.float64]) -> bool:
-    """Whether three steps, the columns, have a length and do not lie in one plane, whatever their lengths are."""
+    """Whether three steps (columns) are non-zero and not coplanar, regardless of their lengths."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         steps = np.linalg.norm(axes, axis=0)
         volume = abs(np.linalg.det(axes / steps))
@@ -49,10 +49,10 @@ class Grid:
     affine : (4, 4) array-like
         Maps voxel indices to world RAS+ coordinates.
     unit : {"mm", "voxel"}
-        `"voxel"` where the files do not state the spacing: the world then counts voxels.
+        `"voxel"` if the files do not state the spacing; world coordinates are then in voxels.
     viewer : {"RAS", "LPS"}
-        Which way the world of a viewer runs in which it is shown. `"LPS"` for layers that another program opened, and
-        for what is computed from them: it must lie over them.
+        World orientation of the viewer in which it is displayed. `"LPS"` is for layers that another program opened, and
+        for anything computed from them, which must be displayed on top of them.
     """
 
     shape: tuple[int, int, int]
@@ -86,30 +86,30 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Spacing in millimetres; raises `SpacingUnknownError` where the files do not state it."""
+        """Spacing in millimetres; raises `SpacingUnknownError` if the files do not state it."""
         self._require_mm()
         return self.spacing
 
     @property
     def voxel_volume_mm3(self) -> float:
-        """Volume of one voxel in cubic millimetres; raises `SpacingUnknownError` where it is not known."""
+        """Volume of one voxel in cubic millimetres; raises `SpacingUnknownError` if it is unknown."""
         self._require_mm()
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     @property
     def axis_codes(self) -> str:
-        """Where each axis points, for example `"RAS"` or `"LPS"`."""
+        """Direction of each axis, for example `"RAS"` or `"LPS"`."""
         return "".join(nib.orientations.aff2axcodes(self.affine))
 
     @property
     def is_oblique(self) -> bool:
-        """Whether any axis is tilted against the axes of the world."""
+        """Whether any axis is oblique to the world axes."""
         directions = self.affine[:3, :3] / np.asarray(self.spacing)
         off_axis = np.sort(np.abs(directions), axis=0)[:2]
         return bool((off_axis > _OBLIQUE_TOLERANCE).any())
 
     def same_place(self, other: "Grid", tolerance_voxels: float = 0.02) -> bool:
-        """Whether both grids have the same shape and every corner voxel agrees within the tolerance."""
+        """Whether the grids have the same shape and unit, and all corner voxels coincide within the tolerance."""
         if self.shape != other.shape or self.unit != other.unit:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
@@ -117,35 +117,35 @@ class Grid:
         return bool(distance.max() <= tolerance_voxels * min(self.spacing))
 
     def world(self, voxels: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """World coordinates `(..., 3)` of voxel indices `(..., 3)`."""
+        """Convert voxel indices `(..., 3)` to world coordinates `(..., 3)`."""
         points = np.asarray(voxels, dtype=np.float64)
         world: npt.NDArray[np.float64] = points @ self.affine[:3, :3].T + self.affine[:3, 3]
         return world
 
     def voxels(self, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Fractional voxel indices `(..., 3)` of world points `(..., 3)`."""
+        """Convert world points `(..., 3)` to fractional voxel indices `(..., 3)`."""
         inverse = np.linalg.inv(self.affine)
         points = np.asarray(world, dtype=np.float64)
         voxels: npt.NDArray[np.float64] = points @ inverse[:3, :3].T + inverse[:3, 3]
         return voxels
 
     def cropped(self, box: "Box") -> "Grid":
-        """The part of the grid inside the box; its voxels keep their place in the world."""
+        """Return the part of the grid inside the box; its voxels keep their world position."""
         affine = self.affine.copy()
         affine[:3, 3] = self.world(box.start)
         return Grid(box.shape, affine, self.unit, self.viewer)
 
     @property
     def in_viewer(self) -> "Grid":
-        """The grid in the world of the viewer in which it is shown: itself, or turned by half a turn."""
+        """Return the grid in the world of the viewer in which it is displayed: unchanged for RAS, rotated for LPS."""
         return self if self.viewer == "RAS" else Grid(self.shape, _HALF_TURN @ self.affine, self.unit)
 
     def as_in_lps_viewer(self) -> "Grid":
-        """The grid, in the patient's world, of what lies there in a viewer whose world runs to the left and back."""
+        """Convert the grid of a layer in a viewer with LPS world coordinates to a grid in the patient's RAS world."""
         return Grid(self.shape, _HALF_TURN @ self.affine, self.unit, "LPS")
 
     def describe(self) -> str:
-        """One line for messages: shape, spacing and orientation."""
+        """Describe shape, spacing and orientation in one line, for messages."""
         shape = "x".join(str(n) for n in self.shape)
         oblique = ", oblique" if self.is_oblique else ""
         if self.unit == "voxel":
@@ -164,7 +164,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A block of voxels: from `start` up to, not including, `stop`, along three axes."""
+    """A block of voxels along three axes, from `start` up to but not including `stop`."""
 
     start: tuple[int, int, int]
     stop: tuple[int, int, int]
@@ -177,24 +177,24 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """Index of the block in an array of the whole grid."""
+        """Index of the block in an array on the whole grid."""
         x, y, z = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
         return x, y, z
 
     @classmethod
     def whole(cls, shape: tuple[int, int, int]) -> Self:
-        """The box that covers an array of that shape."""
+        """Return the box that covers an array of the given shape."""
         return cls((0, 0, 0), shape)
 
     def grown(self, margin: tuple[int, int, int], shape: tuple[int, int, int]) -> "Box":
-        """The box with a margin of voxels on every side, cut at the borders of an array of that shape."""
+        """Return the box with a margin of voxels on every side, clipped to an array of the given shape."""
         start = tuple(max(0, a - m) for a, m in zip(self.start, margin, strict=True))
         stop = tuple(min(n, b + m) for b, m, n in zip(self.stop, margin, shape, strict=True))
         return Box(start, stop)  # type: ignore[arg-type]
 
 
 def bounding_box(mask: npt.NDArray[np.bool_]) -> Box | None:
-    """Smallest box around the true voxels of `(X, Y, Z)`, or None where there is none."""
+    """Return the smallest box around the true voxels of `(X, Y, Z)`, or None if there are none."""
     start, stop = [], []
     for axis in range(3):
         other = tuple(a for a in range(3) if a != axis)
@@ -208,7 +208,7 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> Box | None:
 
 @dataclass(frozen=True, slots=True)
 class Reorientation:
-    """Permutation and flips of the axes between two grids, without resampling. `undo` inverts `apply`.
+    """Permutation and flips of axes between two grids, without resampling. `undo` inverts `apply`.
 
     `axes[i]` is the source axis that becomes target axis `i`; `flips[i]` says whether target axis `i` is reversed.
     """
@@ -219,13 +219,13 @@ class Reorientation:
     flips: tuple[bool, bool, bool]
 
     def apply(self, array: Array) -> Array:
-        """View of a source array in the target's axis order; leading or trailing extra axes are not allowed."""
+        """Return a view of a source array in the target's axis order; the array must have exactly three axes."""
         self._check(array, self.source)
         turned = array.transpose(self.axes)
         return turned[self._flip_index()]
 
     def undo(self, array: Array) -> Array:
-        """View of a target array in the source's axis order."""
+        """Return a view of a target array in the source's axis order."""
         self._check(array, self.target)
         return array[self._flip_index()].transpose(np.argsort(self.axes))
 
@@ -239,7 +239,7 @@ class Reorientation:
 
 
 def to_ras(grid: Grid) -> Reorientation:
-    """Axis order and flips that bring a grid closest to RAS (right, front, head)."""
+    """Find the axis order and flips that bring a grid closest to RAS (right, anterior, superior)."""
     orientation = nib.orientations.io_orientation(grid.affine)
     axes = tuple(int(a) for a in np.argsort(orientation[:, 0]))
     flips = tuple(bool(orientation[a, 1] < 0) for a in axes)
@@ -250,7 +250,7 @@ def to_ras(grid: Grid) -> Reorientation:
 
 
 def orthogonal_grid(grid: Grid) -> Grid:
-    """The smallest RAS grid, aligned with the world, that covers `grid` at its own spacing per axis."""
+    """Return the smallest RAS grid, aligned with the world axes, that covers `grid` with its spacing per axis."""
     ras = to_ras(grid).target
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in ras.shape])).reshape(3, -1).T
     world = ras.world(corners)
@@ -264,16 +264,16 @@ def orthogonal_grid(grid: Grid) -> Grid:
 
 
 def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False, fill: float | None = 0.0) -> Array:
-    """Values of a `source` array at the voxels of `target`: linear, or nearest for labels.
+    """Resample a `source` array to the voxels of `target`, linearly or, for labels, by nearest neighbour.
 
-    Outside is `fill`; None continues what lies at the border.
+    Voxels outside the source are set to `fill`; with None, the values at its border are continued.
     """
     matrix = np.linalg.inv(source.affine) @ target.affine
     if not nearest and array.size > _LARGE_VOXELS and _goes_along_z(matrix):
         return _resampled_by_slabs(array, source, target, fill)
     data: Any = array if nearest else np.asarray(array, dtype=np.float32)
-    # For labels a voxel reaches to its faces ("grid-constant"), not only to its centre: else rounding errors of 1e-14
-    # and tilted grids lose the outermost layer.
+    # Labels extend to the faces of the outermost voxels ("grid-constant"), not only to their centres: otherwise
+    # rounding errors of 1e-14 and tilted grids would lose the outermost layer.
     outside: Literal["nearest", "grid-constant", "constant"]
     outside = "nearest" if fill is None else "grid-constant" if nearest else "constant"
     values: Array = ndimage.affine_transform(
@@ -289,26 +289,26 @@ def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False,
 
 
 _LARGE_VOXELS: Final = 1 << 25
-"""A volume of more is not turned into floats as a whole."""
+"""Larger volumes are not converted to float as a whole."""
 _SLAB_VOXELS: Final = 1 << 23
-"""Of the source, that are floats at once."""
+"""Number of source voxels that are converted to float at a time."""
 
 
 def _goes_along_z(matrix: npt.NDArray[np.float64]) -> bool:
-    """Whether each slice of the target lies between two slices of the source, further up for each further one."""
+    """Whether each slice of the target lies parallel to and in the same order as the slices of the source."""
     tilted = abs(matrix[2, :2]).max() + abs(matrix[:2, 2]).max() > 1e-9
     return not tilted and matrix[2, 2] > 0
 
 
 def _resampled_by_slabs(array: Array, source: Grid, target: Grid, fill: float | None) -> Array:
-    """Linear values of `resample`, some slices at a time, each with what is needed of the source."""
+    """Resample linearly, a few slices at a time, each with the necessary part of the source."""
     matrix = np.linalg.inv(source.affine) @ target.affine
     scale, offset, depth = matrix[2, 2], matrix[2, 3], source.shape[2]
     step = max(1, int(_SLAB_VOXELS / max(1, array.size // depth) / scale))
     values = np.empty(target.shape, dtype=np.float32)
     for start in range(0, target.shape[2], step):
         stop = min(start + step, target.shape[2])
-        # One slice more than is needed: an end of the slab is never an end of the volume by a rounding error.
+        # One slice more than necessary, so that rounding never mistakes the end of a slab for the end of the volume.
         low = int(np.clip(np.floor(offset + scale * start) - 1, 0, depth - 1))
         high = int(np.clip(np.ceil(offset + scale * (stop - 1)) + 2, low + 1, depth))
         from_slab, to_slab = Box((0, 0, low), (*source.shape[:2], high)), Box((0, 0, start), (*target.shape[:2], stop))

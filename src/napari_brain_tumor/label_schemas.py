@@ -1,4 +1,4 @@
-"""Which integer means what in files of each data set, and which data set a file is of.
+"""Label schemas: the meaning of integers in label files of each data set, and recognition of the schema of a file.
 
 Sources: Medical Decathlon `dataset.json` (Antonelli 2022, doi:10.1038/s41467-022-30695-9), BraTS challenges
 (Menze 2015, doi:10.1109/TMI.2014.2377694; Baid 2021, arXiv:2107.02314; de Verdier 2024, arXiv:2405.18368),
@@ -31,20 +31,20 @@ from napari_brain_tumor.types import Array
 
 @dataclass(frozen=True, slots=True)
 class LabelSchema:
-    """One dialect of label files.
+    """The meaning of the integers in one kind of label file.
 
     Parameters
     ----------
     name : str
-        As users and files call it.
+        Name used by users and in files.
     meanings : dict of int to str
         What each integer in a file means.
     to_class : dict of int to int
-        File integer to our class.
+        Maps file integers to the package's classes.
     from_class : dict of int to int
-        Our class to the integer that is written; a class that is absent here cannot be written in this schema.
+        Maps the package's classes to the integer to write; a class that is missing cannot be saved in this schema.
     known_regions : tuple of {"WT", "TC", "ET"}
-        Regions that a file in this schema tells.
+        Regions that a file in this schema defines.
     """
 
     name: str
@@ -55,14 +55,14 @@ class LabelSchema:
 
     @property
     def class_names(self) -> dict[int, str]:
-        """Names of our classes as far as files in this schema tell them."""
+        """Names of the package's classes, as far as files in this schema define them."""
         names = class_names_of(self.known_regions)
         if RESECTION_CAVITY in self.to_class.values():
             names[RESECTION_CAVITY] = "resection cavity"
         return names
 
     def decode(self, values: Array) -> npt.NDArray[np.uint8]:
-        """Our classes for an array of file integers; raises `LabelSchemaError` for a value the schema lacks."""
+        """Convert file integers to the package's classes; raises `LabelSchemaError` for a value not in the schema."""
         present = label_values(values)
         unknown = sorted(present - set(self.to_class) - {0})
         if unknown:
@@ -72,7 +72,7 @@ class LabelSchema:
         return _mapped(values, self.to_class)
 
     def encode(self, classes: Array) -> npt.NDArray[np.uint8]:
-        """File integers for an array of our classes; raises `LabelSchemaError` for a class it cannot hold."""
+        """Convert the package's classes to file integers; raises `LabelSchemaError` for a class not in the schema."""
         unknown = sorted(label_values(classes) - set(self.from_class) - {0})
         if unknown:
             raise LabelSchemaError(
@@ -89,7 +89,7 @@ def _schema(
     written: Mapping[int, int] | None = None,
     known_regions: tuple[Region, ...] = ("WT", "TC", "ET"),
 ) -> LabelSchema:
-    """The schema whose numbers have this meaning and class; `written` where several numbers have one class."""
+    """Create a schema from the meaning and class of each integer; `written` resolves several integers for a class."""
     to_class = {number: target for number, (_, target) in numbers.items()}
     from_class = {target: number for number, target in to_class.items()} | dict(written or {})
     return LabelSchema(name, {n: word for n, (word, _) in numbers.items()}, to_class, from_class, known_regions)
@@ -129,7 +129,7 @@ SCHEMAS: Final[dict[str, LabelSchema]] = {
         ),
     )
 }
-"""Every schema by name. `BraTS` alone stands for `BraTS2018-2022`, the most common of them."""
+"""All schemas by name. `BraTS` alone stands for `BraTS2018-2022`, the most common one."""
 
 
 _ALIASES: Final[dict[str, str]] = {
@@ -153,18 +153,18 @@ _NAME_PATTERNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"^tcga-.*_glistrboost", ("BraTS2018-2022",)),
     (r"^tcga_.*_mask(\.tiff?)?$", ("LGG-binary",)),
 )
-"""File names, in lower case, that tell their schema, or a few between which the values must decide."""
+"""Patterns of lower-case file names that identify the schema, or a few schemas to be distinguished by the values."""
 
 
 def schema_named(name: str) -> LabelSchema:
-    """The schema of that name; case does not matter, `BraTS` means `BraTS2018-2022`.
+    """Return the schema of a given name, ignoring case; `BraTS` means `BraTS2018-2022`.
 
-    A schema that has no name is spelt out: `"1=enhancing,2=edema,3=non-enhancing"`.
+    A schema without a name can be written out: `"1=enhancing,2=edema,3=non-enhancing"`.
 
     Raises
     ------
     LabelSchemaError
-        If there is none of that name.
+        If there is no such schema.
     """
     key = name.strip().lower()
     if "=" in key:
@@ -182,17 +182,17 @@ def schema_named(name: str) -> LabelSchema:
 def guess_schema(
     values: Iterable[int], file_name: str = "", dataset_labels: Mapping[str, str] | None = None
 ) -> LabelSchema:
-    """The only schema that fits; raises `LabelSchemaError` where more than one does.
+    """Return the only schema that fits; raises `LabelSchemaError` if more than one does.
 
     Parameters
     ----------
     values : iterable of int
         The distinct integers in the file.
     file_name : str
-        Base name of the file or of its folder's case.
+        Base name of the file, or name of the case whose folder contains it.
     dataset_labels : mapping, optional
-        The `labels` entry of a `dataset.json` beside the file: integer as text to class name, or to several, one a
-        line, where regions are listed.
+        The `labels` entry of a `dataset.json` next to the file: class name by integer (as text), or several names, one
+        per line, if regions are listed.
     """
     present = {int(v) for v in values} - {0}
     schema_by_name = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name, present)
@@ -215,7 +215,7 @@ def guess_schema(
 
 
 def names_maker(file_name: str) -> bool:
-    """Whether a name is one of those that a data set with known label numbers gives its cases."""
+    """Whether a name follows the naming pattern of a data set with known label numbers."""
     return any(re.search(pattern, file_name.lower()) for pattern, _ in _NAME_PATTERNS)
 
 
@@ -245,11 +245,11 @@ _REGIONS_TOLD: Final[dict[frozenset[Meaning], tuple[Region, ...]]] = {
     frozenset(("whole tumour",)): ("WT",),
     frozenset(("tumour",)): ("WT",),
 }
-"""The regions that follow from what is marked; other combinations, such as edema beside `tumour`, leave them open."""
+"""Regions that are known for each set of marked labels; other sets, such as edema with `tumour`, are ambiguous."""
 
 
 def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
-    """The schema that the words tell; None where none of them says anything."""
+    """Return the schema described by the words; None if none of them is understood."""
     texts = {int(value): tuple(text.split("\n")) for value, text in labels.items() if str(value).isdigit()}
     meanings = meanings_of_regions({value: text for value, text in texts.items() if value != 0})
     if not any(meanings.values()):
@@ -266,7 +266,7 @@ def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
 
 
 def _schema_of_meanings(marked: Mapping[int, Meaning]) -> LabelSchema | None:
-    """The named schema that has these meanings, else one of its own; None where no region follows from them."""
+    """Return the named schema with these meanings, or else a new one; None if no region can be derived from them."""
     to_class = {value: _CLASS_OF[meaning] for value, meaning in marked.items()}
     regions = _REGIONS_TOLD.get(frozenset(marked.values()) - {"resection cavity"})
     if regions is None:
@@ -283,7 +283,7 @@ def _schema_of_meanings(marked: Mapping[int, Meaning]) -> LabelSchema | None:
 
 
 def _spelt_out(text: str) -> LabelSchema:
-    """The schema of `1=enhancing,2=edema`; raises `LabelSchemaError` where that is not clear."""
+    """Parse a schema such as `1=enhancing,2=edema`; raises `LabelSchemaError` if it is unclear."""
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     values = [number.strip() for number, _, _ in pairs]
     if not all(value.isdecimal() and 0 <= int(value) <= 255 for value in values) or len(set(values)) != len(values):
@@ -307,7 +307,7 @@ def _schema_of_name(file_name: str, values: set[int]) -> LabelSchema | None:
 
 
 def _of_several(file_name: str, schemas: Sequence[LabelSchema], values: set[int]) -> LabelSchema:
-    """The first schema where all that fit say the same of these values; raises `LabelSchemaError` otherwise."""
+    """Return the first schema if all that fit agree on these values; raises `LabelSchemaError` otherwise."""
     fitting = [schema for schema in schemas if values <= set(schema.to_class)] or list(schemas[:1])
     common = set.intersection(*(set(schema.to_class) for schema in fitting))
     readings = {tuple(schema.to_class[value] for value in sorted(values & common)) for schema in fitting}

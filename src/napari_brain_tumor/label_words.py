@@ -1,7 +1,7 @@
-"""What the words for a label mean, as `dataset.json` files have them: edema, non-enhancing, enhancing and so on.
+"""Interpretation of label names such as those in `dataset.json`: edema, non-enhancing, enhancing and so on.
 
-"Enhanc" is in "non-enhancing" too, and "tumor core" in "necrotic tumor core". So negations are read first, and of
-several words the one that says most decides. What is left open stays open.
+"Enhanc" is also part of "non-enhancing", and "tumor core" of "necrotic tumor core". Negations are therefore handled
+first, and the most specific of several terms decides. Ambiguous names are left undecided.
 """
 
 import re
@@ -12,7 +12,7 @@ Meaning = Literal[
     "background", "edema", "non-enhancing", "enhancing", "resection cavity", "tumour core", "whole tumour", "tumour",
     "edema and non-enhancing", "ignore",
 ]  # fmt: skip
-"""What one integer of a label file marks. `tumour` alone is the whole tumour only where nothing else is marked."""
+"""What one integer of a label file marks. `tumour` means the whole tumour only if nothing else is marked."""
 
 _ABBREVIATIONS: Final[dict[str, str]] = {
     "et": "enhancing",
@@ -34,9 +34,9 @@ _ABBREVIATIONS: Final[dict[str, str]] = {
     "tc": "tumor core",
     "bg": "background",
 }
-"""Only where they stand alone, or beside others of them or a tumour, as in `NCR/NET` and `CE tumor`."""
+"""Abbreviations accepted only on their own, with each other or with "tumour", as in `NCR/NET` and `CE tumor`."""
 _STANDS_FOR: Final = re.compile(r"\b(?:ET|ED|SNFH|NCR|NET|NETC)\b")
-"""Abbreviations that are nothing else where they are written in capitals, whatever stands beside them."""
+"""Abbreviations that are unambiguous in capitals, whatever else the name contains."""
 _ONE_PART: Final = frozenset(("edema", "non-enhancing", "enhancing", "edema and non-enhancing", "resection cavity"))
 _BESIDE_ABBREVIATIONS: Final = frozenset(("and", "or", "-", "tumor", "tumour"))
 
@@ -47,17 +47,17 @@ _NOT_ENHANCING: Final = re.compile(
 _NEGATION: Final = re.compile(
     r"\b(?:no|non|not|without|lack\w*|absen\w*|excl\w*|except\w*|but|minus|free|sans|ohne|un|outside)\b|\bnon(?=[a-z])"
 )
-"""Left over after those of enhancement and tumour were read: of what, is not understood, so nothing is concluded."""
+"""Negations that remain after those of enhancement and tumour: what they negate is unclear, so the name is not used."""
 _BACKGROUND_TUMOUR: Final = re.compile(r"\b(?:non|not?|without)[-_ ]*tumou?r\w*")
 _SOMETHING_ELSE: Final = re.compile(
     r"\b(?:vessel|vascul|arter|vein|venous|sinus|dura|mening|pachymen|leptomen|choroid|pseudo|previous|former|prior\b|pre-?enh"
     r"|old\b|radiation|radionecro|bed\b)"
 )
-"""With these it is no part of the tumour of today, whatever else is said."""
+"""Words for something that is not part of the current tumour, whatever else is said."""
 _QUALIFIED_ENHANCING: Final = re.compile(
     r"(?!\benh)\B[a-z]*enhanc|\b(?:hypo|hyper|weak|minimal|poor|faint)\w*[-_ ]*enh"
 )
-"""Neither enhancing nor not, as those who drew it saw it."""
+"""Qualified enhancement, which is neither clearly enhancing nor non-enhancing."""
 _FACTS: Final[dict[str, re.Pattern[str]]] = {
     "enhancing": re.compile(r"\benh(?:an|\b)\w*"),
     "necrosis": re.compile(r"\bnecro|\bcyst"),
@@ -75,7 +75,7 @@ _FACTS: Final[dict[str, re.Pattern[str]]] = {
 
 
 def meaning_of(text: str) -> Meaning | None:
-    """What a description of a label means; None where it does not say, or says what cannot be one label here.
+    """Return the meaning of a label name; None if it is unclear or cannot be represented by a single label.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def meaning_of(text: str) -> Meaning | None:
     """
     meaning = _meaning_of_facts(_facts(text))
     if meaning in _ONE_PART and _STANDS_FOR.search(text):
-        # "Edema (ED)" says one thing twice; "edema + NET" or "edema around NET" says two.
+        # "Edema (ED)" names the same thing twice; "edema + NET" and "edema around NET" name two things.
         spelt_out = _STANDS_FOR.sub(lambda abbreviation: _ABBREVIATIONS[abbreviation[0].lower()], text)
         return meaning if _meaning_of_facts(_facts(spelt_out)) == meaning else None
     return meaning
@@ -117,7 +117,7 @@ _BY_FACTS: Final[tuple[tuple[frozenset[str], Meaning], ...]] = (
     (frozenset(("flair",)), "edema"),
     (frozenset(("tumour",)), "tumour"),
 )
-"""The first whose facts are all there decides."""
+"""Rules in order of precedence: the first whose facts are all present decides."""
 
 _MAY_STAND_WITH: Final[dict[Meaning, frozenset[str]]] = {
     "ignore": frozenset(("background",)),
@@ -131,17 +131,17 @@ _MAY_STAND_WITH: Final[dict[Meaning, frozenset[str]]] = {
     "edema": frozenset(("flair", "tumour")),
     "tumour": frozenset(("flair",)),
 }
-"""What else may be said without changing the meaning; anything more leaves it open."""
+"""Facts that may be added without changing the meaning; any others make it unclear."""
 
 
 def meanings_of_regions(by_value: Mapping[int, tuple[str, ...]]) -> dict[int, Meaning | None]:
-    """What each integer means where a description names the regions that it belongs to (region-based nnU-Net).
+    """Return the meaning of each integer if descriptions name the regions to which it belongs (region-based nnU-Net).
 
     Parameters
     ----------
     by_value : mapping of int to tuple of str
-        For each integer the descriptions that list it: 2 in `whole tumor` and `tumor core` is core that does not
-        enhance; 1 in `whole tumor` alone is edema.
+        For each integer, the descriptions that include it: 2 in `whole tumor` and `tumor core` is non-enhancing core;
+        1 in `whole tumor` alone is edema.
     """
     nested = any(len(texts) > 1 for texts in by_value.values())
     return {value: _innermost(texts) if nested else meaning_of(texts[0]) for value, texts in by_value.items()}
@@ -173,7 +173,7 @@ def _facts(text: str) -> frozenset[str]:
     facts = {name for name, pattern in _FACTS.items() if pattern.search(rest)}
     if _BACKGROUND_TUMOUR.search(rest):
         facts -= {"tumour"}
-    # "Surrounding non-enhancing FLAIR hyperintensity" is what is called edema elsewhere.
+    # "Surrounding non-enhancing FLAIR hyperintensity" is another term for edema.
     if negations and re.search(r"\bsurround", rest):
         return frozenset(("edema",))
     return frozenset(facts | {"not enhancing"} if negations else facts)

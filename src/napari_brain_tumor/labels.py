@@ -1,4 +1,4 @@
-"""What the integers of a segmentation mean: our classes and the nested regions. Of files: `label_schemas`."""
+"""The package's label classes and the nested regions. For the label schemas of files see `label_schemas`."""
 
 import hashlib
 import re
@@ -18,23 +18,23 @@ ENHANCING: Final = 3
 RESECTION_CAVITY: Final = 4
 
 CLASS_NAMES: Final[dict[int, str]] = {EDEMA: "edema", NON_ENHANCING: "non-enhancing", ENHANCING: "enhancing"}
-"""Our classes, in every labels layer."""
+"""The package's classes, as used in every labels layer."""
 
 REGIONS: Final[dict[Region, tuple[int, ...]]] = {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}
-"""Nested regions: whole tumour, tumour core, enhancing tumour, and the classes they join."""
+"""Nested regions (whole tumour, tumour core, enhancing tumour) and the classes of which they consist."""
 
 CLASS_COLORS: Final[dict[int, str]] = {1: "#56B4E9", 2: "#E69F00", 3: "#D55E00", 4: "#999999"}
-"""Colours of Okabe and Ito's palette, which people with colour-blindness can tell apart."""
+"""Colours from Okabe and Ito's palette, which is distinguishable to people with colour-vision deficiency."""
 
 
 _SLAB_VOXELS: Final = 1 << 24
 
 LABEL_TOLERANCE: Final = 1e-3
-"""How far a label may lie from a whole number: headers that scale, and programs that resample, round."""
+"""Deviation of labels from whole numbers that is tolerated, because scaling and resampling cause rounding errors."""
 
 
 def looks_like_labels(array: Array, file_name: str = "") -> bool:
-    """Whether an image holds labels, not intensities: few small non-negative integers, or a name that says so."""
+    """Whether an image contains labels rather than intensities: few small non-negative integers, or a telling name."""
     telling_name = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
     sample = np.asarray(array)
     floating = not np.issubdtype(sample.dtype, np.integer) and sample.dtype != np.bool_
@@ -47,7 +47,7 @@ def looks_like_labels(array: Array, file_name: str = "") -> bool:
 
 
 def label_values(array: Array) -> set[int]:
-    """The distinct integers in an array of labels."""
+    """Return the distinct integers in a label array."""
     whole = np.asarray(array)
     if whole.dtype != np.uint8:
         return {round(float(v)) for v in np.unique(whole)}
@@ -58,9 +58,9 @@ def label_values(array: Array) -> set[int]:
 
 
 def slabs_of(array: Array) -> Iterator[Array]:
-    """Views of an array along its last axis, of some millions of voxels each, for what would need a large copy at once.
+    """Yield views of some millions of voxels along the last axis, for operations that would need a large copy.
 
-    NumPy counts and looks up in integers of eight bytes: of a whole volume of bytes that would be eight times its size.
+    NumPy counts and indexes with 8-byte integers, which for a whole volume of uint8 would take eight times its size.
     """
     if array.ndim == 0 or array.size <= _SLAB_VOXELS:
         yield array
@@ -71,12 +71,12 @@ def slabs_of(array: Array) -> Iterator[Array]:
 
 
 def labels_sha256(labels: Array) -> str:
-    """SHA-256 of an array of labels as uint8 with its shape, whatever type and file format it is kept in.
+    """Compute the SHA-256 of a label array as uint8 with its shape, independent of data type and file format.
 
     Parameters
     ----------
     labels : array of int
-        Of any shape, with values from 0 to 255.
+        Any shape, with values from 0 to 255.
     """
     plain = np.ascontiguousarray(labels, dtype=np.uint8)
     digest = hashlib.sha256(f"{plain.shape}".encode())
@@ -85,25 +85,25 @@ def labels_sha256(labels: Array) -> str:
 
 
 def region_mask(classes: Array, region: Region) -> npt.NDArray[np.bool_]:
-    """Voxels of one region in an array of our classes."""
+    """Return the mask of one region in an array of the package's classes."""
     return np.isin(classes, REGIONS[region])
 
 
 def classes_from_regions(regions: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Our classes from masks `(3, ...)` of WT, TC and ET, which are made nested: ET within TC within WT."""
+    """Convert masks `(3, ...)` of WT, TC and ET to classes; they are made nested: ET within TC within WT."""
     whole, core, enhancing = regions
     core = core & whole
     enhancing = enhancing & core
-    # Each inner region raises the class by one: edema 1, non-enhancing 2, enhancing 3.
+    # Each inner region increases the class by one: edema 1, non-enhancing 2, enhancing 3.
     classes: npt.NDArray[np.uint8] = whole.astype(np.uint8) + core.astype(np.uint8) + enhancing.astype(np.uint8)
     return classes
 
 
 def classes_from_known(masks: Mapping[Region, npt.NDArray[np.bool_]]) -> npt.NDArray[np.uint8]:
-    """Our classes from masks of the regions that are told, at least one.
+    """Convert masks of the known regions, at least one, to classes.
 
-    A region that is not told is taken to be no larger than what is told within it: of WT and ET alone come classes 1
-    and 3, of WT alone class 1.
+    An unknown region is assumed to be no larger than the known regions within it: WT and ET alone give classes 1 and 3,
+    and WT alone gives class 1.
     """
     enhancing = masks["ET"] if "ET" in masks else np.zeros_like(next(iter(masks.values())))
     core = masks.get("TC", enhancing)
@@ -111,7 +111,7 @@ def classes_from_known(masks: Mapping[Region, npt.NDArray[np.bool_]]) -> npt.NDA
 
 
 def class_names_of(regions: Iterable[Region]) -> dict[int, str]:
-    """What our classes mean where those regions alone are told.
+    """Return the meaning of the classes if only the given regions are known.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""What a process that is killed while it saves leaves behind: finished or removed when the next one starts.
+"""Clean-up after a process was killed while saving; the next process completes or removes what it left behind.
 
-Each save notes in the user's own folder which temporary files it makes, and, once all of them are proven, which names
-they are about to take. The note is locked for as long as its process lives. Where the lock is free the process has
-ended: moves that were decided are finished, everything else temporary is removed.
+Each save records its temporary files in a note in the user's folder and, when all of them are verified, the names to
+which they will be moved. The note is locked while its process is alive. If the lock is free, the process has ended:
+moves that were decided are completed, and all other temporary files are removed.
 """
 
 import hashlib
@@ -23,40 +23,40 @@ from filelock import FileLock, Timeout
 from napari_brain_tumor.home import home_folder
 
 Move = tuple[Path, Path]
-"""A temporary file or folder, and the name that it takes."""
+"""A temporary file or folder, and its final name."""
 
 TEMPORARY_NAME: Final = re.compile(r"^\.[0-9a-f]{12}\.(?P<name>.+)$", re.DOTALL)
-"""Of files and folders that are not finished. Nothing else is ever removed or moved."""
+"""Pattern of the names of unfinished files and folders. Nothing else is ever removed or moved."""
 
 _FOLDER: Final = "unfinished"
 _PATIENCE_S: Final = 5.0
-"""For another process that looks whether this one lives."""
+"""Time to wait while another process checks whether this one is alive."""
 
 
 def temporary_beside(path: Path) -> Path:
-    """A new temporary name in the same folder; the suffix, which decides the format for most libraries, stays."""
+    """Return a new temporary name in the same folder; the suffix is kept, as it determines the format."""
     return path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The note of one save; `path` is None where the user's folder cannot be written to."""
+    """The note of one save; `path` is None if the user's folder is not writable."""
 
     path: Path | None
     temporary: Sequence[Path]
 
     def decide(self, moves: Sequence[Move], *, claim: bool) -> None:
-        """Note that these moves will be made: from now on they are finished, whatever happens to this process.
+        """Record that these moves will be made; from now on they will be completed even if this process dies.
 
         Parameters
         ----------
         claim : bool
-            Whether the first of them must not replace anything. The others are only made if it was.
+            Whether the first of them must not replace anything. The others are only made if it succeeded.
         """
         self._write({"moves": [[str(a), str(b)] for a, b in moves], "claim": claim})
 
     def withdraw(self) -> None:
-        """Note that the moves will not be made after all."""
+        """Record that the moves will not be made after all."""
         self._write({})
 
     def _write(self, more: dict[str, Any]) -> None:
@@ -71,16 +71,16 @@ class Note:
 
 @contextmanager
 def noted(temporary: Sequence[Path]) -> Iterator[Note]:
-    """Keep a note of these temporary files until the block ends, however it ends."""
+    """Keep a note of these temporary files until the block ends, normally or by an error."""
     absolute = [Path(os.path.abspath(path)) for path in temporary]
     path = _notes_folder() / f"{_this_machine()}-{uuid.uuid4().hex}.json"
     lock = _lock_of(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, json.dumps({"temporary": []}))  # before the lock, which would never be removed without it
+        _write(path, json.dumps({"temporary": []}))  # before the lock file, which would never be removed without it
         lock.acquire(timeout=_PATIENCE_S)
     except (OSError, Timeout):
-        # A home that is read-only or full must not keep anybody from saving elsewhere.
+        # A home folder that is read-only or full must not prevent saving elsewhere.
         yield Note(None, absolute)
         return
     note = Note(path, absolute)
@@ -92,13 +92,13 @@ def noted(temporary: Sequence[Path]) -> Iterator[Note]:
 
 
 def finish_interrupted() -> None:
-    """Finish or remove what processes of this machine left behind that were killed while they saved."""
+    """Complete or remove what killed processes of this machine left behind while saving."""
     for path in sorted(_notes_folder().glob(f"{_this_machine()}-*.json")):
         lock = _lock_of(path)
         try:
             lock.acquire(timeout=0)
         except (OSError, Timeout):
-            continue  # its process lives
+            continue  # its process is alive
         try:
             _settle(path)
         finally:
@@ -106,7 +106,7 @@ def finish_interrupted() -> None:
 
 
 def remove_quietly(path: Path) -> None:
-    """Remove a file or a folder if it is there and can be removed."""
+    """Remove a file or folder if it exists and can be removed."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -119,7 +119,7 @@ def _notes_folder() -> Path:
 
 
 def _this_machine() -> str:
-    """Homes are shared in clusters, but whether a process lives is known on its own machine alone."""
+    """Return an ID of this machine: home folders may be shared, but only this machine can check its processes."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
@@ -128,7 +128,7 @@ def _lock_of(path: Path) -> FileLock:
 
 
 def _drop(path: Path, lock: FileLock) -> None:
-    """Remove a note; last of all the note itself, without which its other files would stay for good."""
+    """Remove a note, with the note file itself last, because without it the others would never be removed."""
     remove_quietly(path.with_suffix(".new"))
     lock.release()
     remove_quietly(Path(lock.lock_file))
@@ -156,7 +156,7 @@ def _settle(path: Path) -> None:
 
 
 def _is_plain_move(move: Move) -> bool:
-    """Whether a move does no more than give a temporary file the name that it was made for."""
+    """Whether a move only gives a temporary file the name for which it was created."""
     source, target = move
     match = TEMPORARY_NAME.match(source.name)
     return match is not None and match["name"] == target.name and source.parent == target.parent
@@ -175,5 +175,5 @@ def _was_claimed(source: Path, target: Path) -> bool:
         return True
     if not target.exists():
         return False
-    # Either the second name of the same file, or the empty one that held the place.
+    # Either the second name of the same file, or the empty placeholder.
     return source.samefile(target) or (target.is_file() and target.stat().st_size == 0)

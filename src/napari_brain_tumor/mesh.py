@@ -1,4 +1,4 @@
-"""The outlines of labels as triangles, to be looked at in three dimensions."""
+"""Triangle meshes of labels for three-dimensional display."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.types import Array, Mask
 
 _MAX_FACES: Final = 150_000
-"""About how many triangles one label may have; above that the surface is sampled at every second or third voxel."""
+"""Approximate limit of triangles per label; larger surfaces are sampled at every second or third voxel."""
 _SMOOTHING_ROUNDS: Final = 8
 _SHRINK, _GROW = 0.5, -0.53
-"""Weights of Taubin's two passes (1995, doi:10.1145/218380.218473), which together keep the volume."""
+"""Weights of the two passes of Taubin smoothing (1995, doi:10.1145/218380.218473), which together keep the volume."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,9 +27,9 @@ class Mesh:
     Parameters
     ----------
     vertices : (N, 3) float32 array
-        In voxels along the axes of the array that the surface was made from; the centre of a voxel is a whole number.
+        In voxels along the axes of the source array; voxel centres have integer coordinates.
     faces : (M, 3) int32 array
-        Three vertices each.
+        Three vertex indices for each triangle.
     """
 
     vertices: npt.NDArray[np.float32]
@@ -39,9 +39,9 @@ class Mesh:
 def label_mesh(
     labels: Array, value: int, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0), *, max_faces: int = _MAX_FACES
 ) -> Mesh | None:
-    """The outer outline of one label, lightly smoothed; None where the label is absent.
+    """Return the outer surface of one label, lightly smoothed; None if the label is absent.
 
-    Holes that the label encloses, such as the core within the edema, are filled, so that there is no second wall.
+    Enclosed holes, such as the core within the edema, are filled, so that there is no second wall.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def label_mesh(
     value : int
         The label.
     spacing_mm : three floats
-        Along the array's axes; smoothing is as wide in each of them.
+        Spacing along the array's axes; smoothing has the same width along all of them.
     max_faces : int
-        Of a larger surface only every second or third voxel is used.
+        For a larger surface, only every second or third voxel is used.
 
     Raises
     ------
@@ -71,18 +71,18 @@ def mask_mesh(
     fill: bool = False,
     max_faces: int | None = None,
 ) -> Mesh | None:
-    """The outline of a mask, lightly smoothed; None where it is empty.
+    """Return the surface of a mask, lightly smoothed; None if the mask is empty.
 
     Parameters
     ----------
     mask : (A, B, C) bool array
     spacing_mm : three floats
-        Along the array's axes; smoothing is as wide in each of them.
+        Spacing along the array's axes; smoothing has the same width along all of them.
     fill : bool
-        Whether holes are filled; else they have walls of their own, and the volume within the surface is that of the
-        mask.
+        Whether to fill holes; otherwise they have walls of their own, and the surface encloses exactly the volume of
+        the mask.
     max_faces : int, optional
-        Of a larger surface only every second or third voxel is used.
+        For a larger surface, only every second or third voxel is used.
     """
     box = bounding_box(mask)
     if box is None:
@@ -97,7 +97,7 @@ def mask_mesh(
 
 
 def vertex_normals(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> npt.NDArray[np.float64]:
-    """Outward directions `(N, 3)` of length 1 at the vertices, along the array's axes: the mean of their triangles'."""
+    """Return outward unit vectors `(N, 3)` at the vertices, along the array's axes, averaged over their triangles."""
     corners = _corners(mesh, spacing_mm)
     of_faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     if _signed_volume(corners) < 0:
@@ -110,7 +110,7 @@ def vertex_normals(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) ->
 
 
 def _corners(mesh: Mesh, spacing_mm: Sequence[float]) -> npt.NDArray[np.float64]:
-    """The corners `(M, 3 corners, 3 axes)` of the triangles, in mm."""
+    """Return the corners `(M, 3 corners, 3 axes)` of the triangles, in mm."""
     corners: npt.NDArray[np.float64] = (mesh.vertices.astype(np.float64) * np.asarray(spacing_mm))[mesh.faces]
     return corners
 
@@ -122,7 +122,7 @@ def _signed_volume(corners: npt.NDArray[np.float64]) -> float:
 
 def _step(mask: Mask, max_faces: int) -> int:
     walls = sum(int(np.count_nonzero(np.diff(mask, axis=axis))) for axis in range(3))
-    # Each wall between voxels gives about two triangles; a step of n leaves one in n squared.
+    # Each wall between voxels gives about two triangles; a step of n reduces their number by a factor of n squared.
     return next((step for step in (1, 2) if 2 * walls / step**2 <= max_faces), 3)
 
 
@@ -135,10 +135,10 @@ def _smoothed(points: Array, faces: Array) -> Array:
 
 
 def _averaging(count: int, faces: Array) -> Any:
-    """The sparse matrix that replaces each point by the mean of its neighbours."""
+    """Return the sparse matrix that replaces each point by the mean of its neighbours."""
     rows = faces[:, [0, 1, 2, 1, 2, 0]].ravel()
     columns = faces[:, [1, 2, 0, 0, 1, 2]].ravel()
     links = sparse.csr_array((np.ones(rows.size), (rows, columns)), shape=(count, count))
-    links.data[:] = 1.0  # an edge of two triangles was counted twice
+    links.data[:] = 1.0  # edges shared by two triangles were counted twice
     degrees = np.maximum(links.sum(axis=1), 1)
     return sparse.diags_array(1 / degrees) @ links

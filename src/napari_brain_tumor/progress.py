@@ -1,4 +1,4 @@
-"""Jobs: generators that yield `Progress` and return their result; and how long one still takes."""
+"""Jobs, which are generators that yield `Progress` and return their result, and estimates of remaining time."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job has come: `done` of `total` steps, what it does now, and what it has just finished.
+    """Progress of a job: `done` of `total` steps, the current activity, and what has just been finished.
 
-    A `milestone` is worth a line of its own in a log, however seldom that is written.
+    A `milestone` deserves its own line in a log, even if the log is otherwise updated rarely.
     """
 
     done: float
@@ -26,7 +26,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of the work done, between 0 and 1."""
+        """Fraction of the work done, between 0 and 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
 
@@ -34,12 +34,12 @@ Job = Generator[Progress, None, Result]
 
 
 def run_job(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:
-    """Run a job to its end and return its result.
+    """Run a job to completion and return its result.
 
     Parameters
     ----------
     job : generator
-        Yields `Progress`, returns the result.
+        Yields `Progress` and returns the result.
     on_progress : callable, optional
         Called with each `Progress`.
     """
@@ -53,18 +53,18 @@ def run_job(job: Job[Result], on_progress: Callable[[Progress], None] | None = N
 
 
 class Action(Protocol[Parameters, Result_co]):
-    """A function that runs a job to its end; `job` is the job, with the same parameters."""
+    """A function that runs a job to completion; `job` is the job itself, with the same parameters."""
 
     @property
     def job(self) -> Callable[Parameters, Job[Result_co]]:
-        """Yields `Progress`, returns what the function returns."""
+        """The job, which yields `Progress` and returns the result of the function."""
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result_co:
-        """Run it."""
+        """Run the job and return its result."""
 
 
 def action(job: Callable[Parameters, Job[Result]]) -> Action[Parameters, Result]:
-    """Make a function of a job, which is declared once, under the name of the function.
+    """Create a function that runs a job; the job is defined once, under the name of the function.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def action(job: Callable[Parameters, Job[Result]]) -> Action[Parameters, Result]
     results = get_args(own.return_annotation)
     run.__dict__["__signature__"] = own.replace(return_annotation=results[-1] if results else own.return_annotation)
     run.__dict__["job"] = job
-    job.__name__ = job.__qualname__ = f"{job.__name__}_job"  # by which it is pickled
+    job.__name__ = job.__qualname__ = f"{job.__name__}_job"  # the name used for pickling
     return cast("Action[Parameters, Result]", run)
 
 
 def heard(job: Job[Result], on_progress: Callable[[Progress], None] | None) -> Job[Result]:
-    """The same job, which also calls somebody with each `Progress`."""
+    """Wrap a job so that a function is also called with each `Progress`."""
     while True:
         try:
             step = next(job)
@@ -104,7 +104,7 @@ def heard(job: Job[Result], on_progress: Callable[[Progress], None] | None) -> J
 
 
 def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[Result]:
-    """The same job with its progress between two fractions of a larger one, its messages after a title if given."""
+    """Map a job's progress to a range within a larger job, and prefix its messages with a title if given."""
     while True:
         try:
             step = next(job)
@@ -115,32 +115,32 @@ def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[R
 
 
 class RemainingTime:
-    """Estimates how long a job still takes, from what it is known to cost and from the pace that it shows.
+    """Estimates the remaining time of a job from its known cost and its observed pace.
 
-    At first the known cost alone decides. The measured pace counts the more, the more of the job is done, and decides
-    alone once it differs from the cost by a factor of two, or the expected time is over. Without a cost there is no
-    estimate before there is a pace.
+    Initially only the known cost is used. The observed pace gains weight as the job advances. It is used alone once it
+    differs from the cost by a factor of two, or when the expected time is over. Without a known cost, there is no
+    estimate until a pace has been observed.
 
     Parameters
     ----------
     began : float
-        The time at which the job was started, in seconds of any clock.
+        Start time of the job, in seconds of any clock.
     expected_seconds : float, optional
-        What the whole job is known to take.
+        Known cost of the whole job.
     stages : sequence of (fraction, share)
-        Which share of the time has passed when the job tells a fraction of its progress; both rise from 0 to 1.
+        Pairs of the job's progress and the fraction of the time elapsed by then; both rise from 0 to 1.
     """
 
     _LEAST_GAIN: Final = 0.02
-    """Share of the job from which its pace can be told."""
+    """Fraction of the job from which its pace can be estimated."""
     _LEAST_SECONDS: Final = 0.3
     _CLEAR_GAIN: Final = 0.15
-    """Share of the job after which a pace that contradicts the cost is believed."""
+    """Fraction of the job after which a pace that contradicts the cost is trusted."""
     _CONTRADICTION: Final = 2.0
     _USED_UP: Final = 0.05
-    """Share of the expected time; with less than that left, only the pace can tell what is."""
+    """Fraction of the expected time; with less than that left, the estimate relies on the pace alone."""
     _SILENCE: Final = 0.25
-    """A job that has told nothing for some time is taken to need at least this part of that time once more."""
+    """After a period without progress, at least this fraction of that period is assumed to remain."""
 
     def __init__(
         self,
@@ -155,14 +155,14 @@ class RemainingTime:
         self._last = (began, 0.0)
 
     def follow(self, fraction: float, now: float) -> None:
-        """Take in how far the job says that it has come, at the time `now`."""
+        """Register the job's progress at the time `now`."""
         share = self._share(fraction)
         if self._first is None or share < self._last[1]:
             self._first = now, share
         self._last = now, share
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds left at the time `now`; None while there is too little to tell."""
+        """Return the seconds left at the time `now`; None if too little is known."""
         since, share = self._last
         silence = max(0.0, now - since)
         by_pace, gained = self._by_pace(silence), share - self._first[1] if self._first is not None else 0.0
@@ -177,7 +177,7 @@ class RemainingTime:
         return float(max(by_cost, least) ** (1 - weight) * max(by_pace, least) ** weight)
 
     def _pace(self) -> float | None:
-        """Seconds for the whole job at the pace so far."""
+        """Return the seconds that the whole job would take at the pace so far."""
         if self._first is None:
             return None
         elapsed, gained = self._last[0] - self._first[0], self._last[1] - self._first[1]

@@ -1,4 +1,4 @@
-"""The two values that everything passes around: a `Study` and a `Segmentation` of it."""
+"""The two main data types: a `Study`, and a `Segmentation` of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,10 +21,10 @@ ROLES: Final[tuple[Role, ...]] = ("T1", "T1c", "T2", "FLAIR")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a sequence came from: a file or folder, and which volume, channel or DICOM series (UID) of several.
+    """Origin of a sequence: a file or folder, and the volume, channel or DICOM series (UID) within it.
 
-    `stamp` tells the file as it was when it was read (`io.source_files.file_stamp`), so that a later hash is not taken
-    for one of the same bytes; it is no part of what the source is.
+    `stamp` identifies the state of the file when it was read (`io.source_files.file_stamp`), so that a later hash
+    is not attributed to the data that were read. It is not part of the identity of the source.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NiftiForms:
-    """The two voxel-to-world matrices of a NIfTI header with their codes, kept to write results alike."""
+    """The two voxel-to-world matrices of a NIfTI header with their codes, kept so that results can be saved alike."""
 
     sform: npt.NDArray[np.float64]
     sform_code: int
@@ -45,49 +45,49 @@ class NiftiForms:
 
 @dataclass(frozen=True, slots=True)
 class TifSlices:
-    """A study read from `<patient>_<k>.tif` slices (or one `.tif`): the patient and the numbers `k` in order."""
+    """A study read from `<patient>_<k>.tif` slices (or a single `.tif`): the patient, and the numbers `k` in order."""
 
     patient: str
     numbers: tuple[int, ...]
 
 
 FileLayout = NiftiForms | TifSlices | None
-"""What of the source's file format is needed to save a result the same way; None: nothing but the grid."""
+"""Details of the source's file format that are needed to save a result in the same way; None: only the grid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """Up to four sequences of one examination, by role, on one grid.
+    """Up to four sequences of one examination, by role, on a common grid.
 
     Parameters
     ----------
     sequences : mapping of role to (X, Y, Z) array
-        Intensities in file order; T1, T1c, T2 or FLAIR, at least one.
+        Intensities in file order, for one or more of T1, T1c, T2 and FLAIR.
     grid : Grid
-        The grid that all of them share.
+        The common grid.
     name : str
-        Of the case, for titles and file names.
+        Name of the case, for titles and file names.
     sources : mapping of role to Source
-        Where each sequence came from.
+        Origin of each sequence.
     layout : NiftiForms, TifSlices or None
-        What is needed to save a result as the source was.
+        Format details needed to save a result like the source.
     notes : tuple of str
-        What the reader noticed and the user should know.
+        Remarks of the reader for the user.
     resampled : tuple of Role
-        Sequences whose files lie on another grid, and that were brought onto this one.
+        Sequences that were resampled onto this grid from a different one.
     brain : (X, Y, Z) bool array, optional
-        The brain, where everything outside of it was set to the background (`extract_brain`).
+        Brain mask, if everything outside it was set to the background (`extract_brain`).
     preparation : mapping
-        How it was made of raw series (`prepare`), as JSON can express it; empty where files were taken as they are.
+        JSON-serialisable record of its preparation from raw series (`prepare`); empty if files were used unchanged.
 
     Raises
     ------
     RoleError
-        For a role that is not one of the four, or no sequence at all.
+        For an unknown role, or no sequence at all.
     GridMismatchError
         If an array does not have the grid's shape.
     IntensityError
-        If a sequence holds NaN or infinite values, or one value only.
+        If a sequence contains NaN or infinite values, or only one value.
     """
 
     sequences: Mapping[Role, Array]
@@ -121,7 +121,7 @@ class Study:
         return tuple(self.sequences)
 
     def only(self, roles: tuple[Role, ...]) -> Self:
-        """The same study with those roles alone."""
+        """Return the study with only the given roles."""
         missing = [role for role in roles if role not in self.sequences]
         if missing:
             raise RoleError(f"{self.name} has {', '.join(self.roles)}; it lacks {', '.join(missing)}.")
@@ -135,26 +135,26 @@ class Study:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """Our classes on a grid: 0 background, 1 edema, 2 non-enhancing, 3 enhancing (4 resection cavity, only from files).
+    """Classes on a grid: 0 background, 1 edema, 2 non-enhancing, 3 enhancing (4 resection cavity, only from files).
 
     Parameters
     ----------
     data : (X, Y, Z) uint8 array
-        Classes, in the order of the grid.
+        Classes, in the axis order of the grid.
     grid : Grid
-        Where the voxels lie: the source scan's own grid.
+        The source scan's own grid.
     name : str
-        Of the case.
+        Name of the case.
     class_names : dict of int to str
-        Of the classes that can occur.
+        Names of the classes that can occur.
     known_regions : tuple of {"WT", "TC", "ET"}
-        What the labels tell; a Kaggle LGG mask tells WT alone.
+        Regions that the labels define; a Kaggle LGG mask defines only WT.
     layout : NiftiForms, TifSlices or None
-        What is needed to save as the source was.
+        Format details needed to save it like the source.
     provenance : dict
-        How it was made: inputs, model, versions, settings, times. Written beside the saved file.
+        How it was made: inputs, model, versions, settings, times. Saved next to the label file.
     notes : tuple of str
-        What was guessed of the scans or the labels, or noticed by a reader, and the user should know.
+        Remarks for the user: assumptions made about the scans or labels, and observations of the reader.
     """
 
     data: npt.NDArray[np.uint8]
@@ -175,12 +175,12 @@ class Segmentation:
 
 
 def check_intensities(array: Array, what: str) -> None:
-    """Raise `IntensityError` if an image holds NaN or infinite values, or one value only.
+    """Raise `IntensityError` if an image contains NaN or infinite values, or only one value.
 
     Parameters
     ----------
     what : str
-        Its name, for the message.
+        Name of the image, for the message.
     """
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):

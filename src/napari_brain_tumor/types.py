@@ -1,4 +1,4 @@
-"""Names for the arrays that the package passes around; which axes they have is said where they are used.
+"""Type aliases for arrays; their axes are documented where they are used.
 
 Volumes have the axes `(X, Y, Z)` of the scan's own grid, slices `(row, column)`, stacks of sequences or probabilities
 `(channel, X, Y, Z)`.
@@ -13,19 +13,19 @@ Array = npt.NDArray[Any]
 """An array of any shape and type."""
 
 Float32Array = npt.NDArray[np.float32]
-"""Intensities, probabilities or distances as networks and filters take them."""
+"""Intensities, probabilities or distances, as used by networks and filters."""
 
 Float64Array = npt.NDArray[np.float64]
 """Coordinates, matrices and measurements."""
 
 Indices = npt.NDArray[np.intp]
-"""Positions of voxels: flat, or `(N, 3)`."""
+"""Voxel indices: flat, or `(N, 3)`."""
 
 Mask = npt.NDArray[np.bool_]
 """Which voxels belong to a structure."""
 
 Labels = npt.NDArray[np.uint8]
-"""The class of each voxel, in the schema of the segmentation that holds it."""
+"""The class of each voxel, in the label schema of its segmentation."""
 
 LayerLabels = npt.NDArray[Any]
-"""Labels as a napari layer holds them: any integer type."""
+"""Labels as stored in a napari layer: any integer type."""

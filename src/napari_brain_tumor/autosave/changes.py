@@ -1,4 +1,4 @@
-"""What differs between two arrays of labels, as few bytes."""
+"""Differences between two label arrays, in compact form."""
 
 import hashlib
 import struct
@@ -14,7 +14,7 @@ from napari_brain_tumor.types import LayerLabels
 Slices = tuple[slice, ...]
 
 _LEVEL = 1
-"""zlib's quickest: strokes are a few long runs, which any level packs well."""
+"""Fastest level of zlib; brush strokes are a few long runs, which compress well at any level."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,11 +24,11 @@ class Change:
     Parameters
     ----------
     start : tuple of int
-        First voxel of the box that holds all of them.
+        First voxel of the bounding box of the changed voxels.
     mask : bool array
-        Which voxels of the box they are; it has the box's shape.
+        Which voxels of the box are changed, with the shape of the box.
     values : 1-D array
-        Their values in C order, or one value for all.
+        The new values in C order, or a single value for all.
     """
 
     start: tuple[int, ...]
@@ -46,19 +46,19 @@ class Change:
         return int(np.count_nonzero(self.mask))
 
     def apply(self, labels: LayerLabels) -> None:
-        """Make the change in an array."""
+        """Apply the change to an array."""
         labels[self.slices][self.mask] = self.values if len(self.values) > 1 else self.values[0]
 
 
 def change_between(before: LayerLabels, after: LayerLabels, box: Slices | None = None) -> Change | None:
-    """What must change in `before` to make it `after`, in the smallest box; None where they are alike.
+    """Return the change from `before` to `after` in its smallest bounding box; None if they are equal.
 
     Parameters
     ----------
     before, after : arrays of one shape
-        Integers.
+        Integer arrays.
     box : tuple of slices, optional
-        Where to look; everywhere if not given.
+        Where to look; the whole array if not given.
     """
     if box is None:
         if _same_bytes(before, after):
@@ -75,7 +75,7 @@ def change_between(before: LayerLabels, after: LayerLabels, box: Slices | None =
 
 
 def _same_bytes(first: LayerLabels, second: LayerLabels) -> bool:
-    """Whether two arrays are alike, eight bytes at a time where that is possible: it is done at every undo."""
+    """Compare two arrays, eight bytes at a time if possible, because this is done at every undo."""
     alike = (
         first.dtype == second.dtype and first.flags.c_contiguous and second.flags.c_contiguous and first.nbytes % 8 == 0
     )
@@ -85,7 +85,7 @@ def _same_bytes(first: LayerLabels, second: LayerLabels) -> bool:
 
 
 def _trimmed(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], npt.NDArray[np.bool_]] | None:
-    """Start and content of the smallest box around the true voxels."""
+    """Return the start and content of the bounding box of the true voxels."""
     start = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
@@ -98,12 +98,12 @@ def _trimmed(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], npt.NDArray[
 
 
 def digest_of(labels: LayerLabels) -> bytes:
-    """Sixteen bytes that tell these labels from others."""
+    """Return a 16-byte digest that identifies these labels."""
     return hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).digest()
 
 
 def pack_change(change: Change) -> bytes:
-    """A change as bytes; equal changes give equal bytes."""
+    """Pack a change as bytes; equal changes give equal bytes."""
     ndim, kind = change.mask.ndim, change.values.dtype.newbyteorder("<")
     head = struct.pack(f"<B6s{2 * ndim}I", ndim, kind.str.encode(), *change.start, *change.mask.shape)
     bits = np.packbits(change.mask).tobytes()
@@ -111,7 +111,7 @@ def pack_change(change: Change) -> bytes:
 
 
 def unpack_change(packed: bytes) -> Change:
-    """The change that was packed; raises `UnreadableFileError` where the bytes are not one."""
+    """Unpack a change; raises `UnreadableFileError` if the bytes are not a packed change."""
     try:
         return _unpacked(zlib.decompress(packed))
     except (zlib.error, struct.error, ValueError, TypeError, IndexError) as error:

@@ -1,9 +1,9 @@
-"""The journal of one labels array: a base, the changes since, and both read back.
+"""The journal of one label array, which consists of a base and subsequent changes: writing and recovery.
 
-A journal is a folder. `000000.base.npz` holds the labels as they were when it began and a document about them;
-`000000.changes` the records since. When these have grown, a new pair begins: first the changes, at once, then the base,
-in a thread, and only when that is whole are the older ones removed. So at every moment one base and all the changes
-after it are there.
+A journal is a folder. `000000.base.npz` contains the labels at the start and a document that describes them;
+`000000.changes` contains the records since. When this file has grown large, a new pair is started: the changes file
+at once, and the base in a thread. The older files are removed only when the new base is complete, so that at every
+moment one base and all changes after it are present.
 """
 
 import json
@@ -31,39 +31,39 @@ from napari_brain_tumor.types import LayerLabels
 logger = logging.getLogger(__name__)
 
 _FAILURES: Final = (OSError, ValueError, RuntimeError, MemoryError, BrainTumorError)
-"""A full disk, a removed folder, a closed file, threads that ended: what may end a journal."""
+"""Errors that may end a journal, such as a full disk, a removed folder, a closed file or a stopped thread."""
 
 
 COMPACT_BYTES: Final = 4_000_000
 COMPACT_RECORDS: Final = 2000
-"""So many bytes or records of changes and a new base is due: reading them back takes about a second."""
+"""Bytes or records of changes after which a new base is due; reading that many takes about a second."""
 _BASE: Final = ".base.npz"
 _CHANGES: Final = ".changes"
 _NUMBERED: Final = "[0-9]" * 6
-"""Pattern of our names: not of copies, nor of temporary files that a crash left."""
+"""Pattern of journal file names, which excludes copies and temporary files left by a crash."""
 
 
 class LayerJournal:
-    """Writes down the changes of one labels array as they come.
+    """Records the changes of one label array as they happen.
 
-    A change is with the system, and so survives the end of this process, when `change` returns; it is on the disk, and
-    survives the end of the power, a moment later. What cannot be written, for want of space say, is told once and ends
-    the journal: it never disturbs the work.
+    When `change` returns, the change has been passed to the operating system and survives the end of this process; a
+    moment later it is on the disk and survives a power failure. A failure to write, for example on a full disk, is
+    reported once and ends the journal; it never interrupts the user's work.
 
     Parameters
     ----------
     folder : Path
-        Its own; it is made.
+        The journal's own folder, which is created.
     labels : (Z, Y, X) integers
-        As they are now; not changed and not kept.
+        The current labels; they are neither changed nor kept.
     document : mapping
-        What is needed beside the labels to show them again, as JSON takes it.
+        JSON-serialisable information that is needed, besides the labels, to show them again.
     thread : Executor
-        Of one thread, where bases are written.
+        Executor with a single thread, in which bases are written.
     on_error : callable, optional
-        Told once, with the error, when the journal ends early.
+        Called once, with the error, if the journal ends early.
     compact_bytes, compact_records : int
-        A new base is written after so much.
+        Amount of changes after which a new base is written.
     """
 
     def __init__(
@@ -92,42 +92,42 @@ class LayerJournal:
 
     @property
     def running(self) -> bool:
-        """Whether changes are still written down."""
+        """Whether changes are still recorded."""
         return self._file is not None
 
     @property
     def due(self) -> bool:
-        """Whether so much was written that it is time to `compact`."""
+        """Whether enough changes have been written for `compact` to be called."""
         compact_bytes, compact_records = self._limits
         waiting = self._base is not None and not self._base.done()
         return self.running and not waiting and (self._bytes > compact_bytes or self._records > compact_records)
 
     def change(self, change: Change) -> None:
-        """Write a change down."""
+        """Record a change."""
         self._write(CHANGE, pack_change(change))
 
     def automatic(self, change: Change | None) -> None:
-        """Write down how the last automatic labels differ from the labels as they are now."""
+        """Record the difference between the current labels and the last automatic ones."""
         self._write(AUTOMATIC, _packed(change))
 
     def saved(self, digest: bytes) -> None:
-        """The labels of this digest are saved elsewhere: they need no restoring. Any thread may tell."""
+        """Record that the labels with this digest are saved elsewhere; may be called in any thread."""
         with self._lock:
             self._clean = digest
         self._write(SAVED, digest)
 
     def describe(self, document: Mapping[str, Any]) -> None:
-        """From now on this is the document. Any thread may tell."""
+        """Replace the document; may be called in any thread."""
         with self._lock:
             self._document = dict(document)
         self._write(DOCUMENT, json.dumps(document).encode())
 
     def compact(self, labels: LayerLabels, automatic: Change | None) -> None:
-        """Begin a new base with the labels as they are now, and how the last automatic ones differ from them."""
+        """Start a new base with the current labels, and their difference from the last automatic ones."""
         self._guarded(lambda: self._begin_next(labels, automatic))
 
     def begin_anew(self, labels: LayerLabels, automatic: Change | None) -> None:
-        """Go on with labels of another shape or type, which no change can tell."""
+        """Continue with labels of a different shape or type, which a change cannot express."""
 
         def begin() -> None:
             self._begin_next(labels, automatic)
@@ -142,7 +142,7 @@ class LayerJournal:
         Returns
         -------
         bool
-            Whether something unsaved is in it.
+            Whether the journal contains unsaved changes.
         """
         with self._lock:
             unsaved = digest_of(labels) != self._clean
@@ -159,7 +159,7 @@ class LayerJournal:
     def _open(self, generation: int) -> None:
         self._end_file()
         self._generation = generation
-        # Unbuffered: what was written is with the system, whatever becomes of this process.
+        # Unbuffered, so that everything written is with the operating system even if this process dies.
         path = self.folder / f"{generation:06d}{_CHANGES}"
         self._file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 (closed by `_end_file`)
         self._bytes = self._records = 0
@@ -192,7 +192,7 @@ class LayerJournal:
             if self._file is None:
                 return
             if self._base is not None and self._generation == 0:
-                self._base.result()  # changes without a base would tell nothing
+                self._base.result()  # changes are useless without their base
             record = frame(kind, payload)
             self._file.write(record)
             self._bytes += len(record)
@@ -203,7 +203,7 @@ class LayerJournal:
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except _FAILURES as error:  # painting goes on
+        except _FAILURES as error:  # the user can go on painting
             logger.exception("The journal %s ended early", self.folder)
             self._end_file()
             if self._on_error is not None:
@@ -211,9 +211,9 @@ class LayerJournal:
 
 
 def make_private(folder: Path, *, exist_ok: bool = True) -> None:
-    """Make a folder that nobody else on the machine may look into: names and labels of patients are in journals.
+    """Create a folder that other users of the machine cannot read, because journals contain patients' names and labels.
 
-    One that is there is closed to others too; systems without such rights are as they are.
+    An existing folder is made private, too. On systems without such permissions nothing is changed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)
     with suppress(OSError, NotImplementedError):
@@ -229,7 +229,7 @@ def _packed(change: Change | None) -> bytes:
 
 
 def _flush(file: BinaryIO) -> None:
-    with suppress(OSError, ValueError):  # closed by now, which flushes less but loses nothing of a crash
+    with suppress(OSError, ValueError):  # already closed: not flushed, but nothing is lost in a crash of the program
         os.fsync(file.fileno())
 
 
@@ -238,22 +238,22 @@ def _flush(file: BinaryIO) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecoveredLabels:
-    """What a journal tells.
+    """The state recovered from a journal.
 
     Parameters
     ----------
     folder : Path
-        Of the journal.
+        Folder of the journal.
     labels : (Z, Y, X) integers
-        As they were last.
+        Last state of the labels.
     automatic : (Z, Y, X) integers
-        As the last automatic step alone would have left them: where they differ from `labels`, a hand was at work.
+        Labels as left by the last automatic step; differences from `labels` were made by hand.
     document : mapping
-        As it was told last.
+        Last state of the document.
     clean : bytes
-        Digest of the labels that were saved last, or that were there at first.
+        Digest of the last saved labels, or else of the initial ones.
     changed_at : datetime
-        When the last record was written.
+        Time of the last record.
     """
 
     folder: Path
@@ -265,22 +265,22 @@ class RecoveredLabels:
 
     @property
     def unsaved(self) -> bool:
-        """Whether the labels are others than at first, and than those that were saved."""
+        """Whether the labels differ from the initial and the last saved ones."""
         return digest_of(self.labels) != self.clean
 
 
 def recover(folder: Path) -> RecoveredLabels:
-    """The last state that a journal tells; what was torn off its end is left out.
+    """Recover the last state from a journal, ignoring an incomplete record at its end.
 
     Raises
     ------
     UnreadableFileError
-        If no base of it can be read.
+        If none of its bases can be read.
     """
     generation, base = _newest_base(folder)
     files = [path for path in sorted(folder.glob(f"{_NUMBERED}{_CHANGES}")) if int(path.name[:6]) >= generation]
     if files and int(files[0].name[:6]) != generation and _newest_base(folder)[0] != generation:
-        return recover(folder)  # a newer base took the place of this one and its changes while it was read
+        return recover(folder)  # this base and its changes were replaced by newer ones while being read
     state = _State(base)
     for path in files:
         records, whole = read_records(read_regular(path))
@@ -304,7 +304,7 @@ def _newest_base(folder: Path) -> tuple[int, PackedLabels]:
 
 
 class _State:
-    """Labels, the automatic ones, the document and the digest of what is clean, as records tell of them."""
+    """Labels, automatic labels, document and digest of the saved labels, updated by records."""
 
     def __init__(self, base: PackedLabels) -> None:
         document = parse_json(base.document)
@@ -314,7 +314,7 @@ class _State:
         self.clean = bytes.fromhex(document["clean"])
 
     def replay(self, records: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Take the records in; whether all of them could be."""
+        """Apply records; returns whether all of them could be applied."""
         try:
             for kind, payload in records:
                 self._take(kind, payload)

@@ -1,4 +1,4 @@
-"""Follows an array of labels as it is painted on, undone and replaced: what changed, and what of it a hand did."""
+"""Follow a label array through painting, undo and replacement, and distinguish manual from automatic changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from napari_brain_tumor.types import LayerLabels
 Slices = tuple[slice, ...]
 
 _STEPS: Final = 20
-"""So many automatic steps are known again when they are undone; each may hold a copy of the labels."""
+"""Number of automatic steps that are recognised when undone; each may hold a copy of the labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One automatic step: the automatic labels before and after it, and how the labels changed, to know it again.
+    """An automatic step: automatic labels before and after it, and the change of the labels by which it is recognised.
 
     Parameters
     ----------
     before, after : arrays
-        Automatic labels.
+        Automatic labels before and after the step.
     forward, backward : bytes
-        The packed change of the labels, and the one that takes it back.
+        Packed change of the labels, and its inverse.
     notes : pair of anything
-        What belongs to the labels before and after it.
+        Arbitrary information on the labels before and after it.
     """
 
     before: LayerLabels
@@ -38,16 +38,16 @@ class Step:
 
 
 class Mirror:
-    """A copy of an array that is kept in step with it, and tells a journal of every change.
+    """A copy of an array that is kept up to date and reports every change to a journal.
 
     Parameters
     ----------
     labels : (Z, Y, X) integers
-        The array as it is now; it is copied.
+        The current array, which is copied.
     automatic : array, optional
-        What it would be had no hand painted on it; as it is now if not given.
+        The array without manual changes; the current one if not given.
     journal : LayerJournal, optional
-        Told of every change.
+        Journal in which every change is recorded.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Mirror:
 
     @property
     def digest(self) -> bytes:
-        """Tells the labels as they are known here from others."""
+        """Digest of the labels in their last known state."""
         return digest_of(self.labels)
 
     def painted(self, box: Slices, write: Callable[[LayerLabels], None]) -> Change | None:
-        """Take in what is being painted: `write` does the same to the copy, within the box."""
+        """Register painting: `write` makes the same change in the copy, within the box."""
         before = self.labels[box].copy()
         write(self.labels)
         change = change_between(before, self.labels[box])
@@ -80,12 +80,12 @@ class Mirror:
         return change
 
     def look(self, labels: LayerLabels) -> Step | None:
-        """Compare with the array and take in what changed, such as by undo.
+        """Compare with the array and register any changes, such as those by undo.
 
         Returns
         -------
         Step or None
-            The automatic step that was undone or done again by this.
+            The automatic step that was undone or redone.
         """
         if labels.shape != self.labels.shape or labels.dtype != self.labels.dtype:
             self._begin_anew(labels)
@@ -98,7 +98,7 @@ class Mirror:
         return self._follow(pack_change(change))
 
     def step(self, labels: LayerLabels, automatic: LayerLabels, notes: tuple[Any, Any] = (None, None)) -> None:
-        """An automatic step left these labels; `automatic` are its own, without what a hand did."""
+        """Register the result of an automatic step; `automatic` are the same labels without manual changes."""
         forward, backward = change_between(self.labels, labels), change_between(labels, self.labels)
         if forward is None or backward is None:
             self.automatic = np.array(automatic)
@@ -114,12 +114,12 @@ class Mirror:
         self._tell_automatic()
 
     def assume(self, automatic: LayerLabels) -> None:
-        """These are the last automatic labels: someone knows better than what was told at first."""
+        """Replace the last automatic labels by ones from a more reliable source."""
         self.automatic = np.array(automatic)
         self._tell_automatic()
 
     def _follow(self, change: bytes) -> Step | None:
-        """Whether a change takes the last automatic step back, or does it again."""
+        """Return the automatic step that a change undoes or redoes, if any."""
         if self._done and change == self._done[-1].backward:
             step = self._done.pop()
             self._undone.append(step)
@@ -152,17 +152,17 @@ class Mirror:
 
 
 def combine(labels: LayerLabels, automatic: LayerLabels, result: LayerLabels) -> tuple[LayerLabels, int]:
-    """A new result with the voxels that a hand changed since the last one put back.
+    """Combine a new result with the voxels that were changed by hand since the last one.
 
     Parameters
     ----------
     labels, automatic, result : arrays of one shape
-        As they are; as the last automatic step alone had left them; as the new one gives.
+        The current labels, the labels left by the last automatic step, and the labels of the new one.
 
     Returns
     -------
     array, int
-        The labels, of the type of `labels`, and how many voxels were kept that the result alone would have changed.
+        The labels, in the type of `labels`, and the number of voxels kept that the result would have changed.
     """
     by_hand = labels != automatic
     combined = np.where(by_hand, labels, result).astype(labels.dtype)

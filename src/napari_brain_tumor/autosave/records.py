@@ -1,4 +1,4 @@
-"""Records one after another in a file; what a crash tore off the end is noticed and left out."""
+"""Consecutive records in a file; an incomplete record at its end, left by a crash, is detected and ignored."""
 
 import struct
 import zlib
@@ -7,25 +7,25 @@ from typing import Final
 CHANGE: Final = b"C"
 """A packed change of the labels."""
 AUTOMATIC: Final = b"A"
-"""The packed change from the labels, as they are at this place, to the last automatic ones; empty if they are alike."""
+"""The packed change from the labels at this point to the last automatic ones; empty if they are equal."""
 SAVED: Final = b"S"
-"""The digest of labels that were saved."""
+"""The digest of the labels that were saved."""
 DOCUMENT: Final = b"D"
-"""The document about the labels, in place of the one before."""
+"""The document about the labels, which replaces the previous one."""
 
 _HEAD: Final = struct.Struct("<cII")
 """Kind, length and checksum of the payload."""
 
 
 def frame(kind: bytes, payload: bytes) -> bytes:
-    """A record as it stands in the file."""
+    """Format a record for the file."""
     return _HEAD.pack(kind, len(payload), _checksum(kind, payload)) + payload
 
 
 def read_records(content: bytes) -> tuple[list[tuple[bytes, bytes]], bool]:
-    """Kind and payload of each record, and whether all of the content was read.
+    """Return the kind and payload of each record, and whether all of the content was read.
 
-    It ends at the first record that is torn or damaged: what follows it cannot be trusted.
+    Reading ends at the first incomplete or damaged record, because nothing after it can be trusted.
     """
     records: list[tuple[bytes, bytes]] = []
     at = 0

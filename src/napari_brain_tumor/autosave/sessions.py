@@ -1,4 +1,4 @@
-"""The journals of one run of the program, and those that earlier runs left behind."""
+"""The journals of one run of the program, and those left behind by earlier runs."""
 
 import logging
 import os
@@ -22,33 +22,33 @@ logger = logging.getLogger(__name__)
 
 KEEP_DAYS: Final = 14
 KEEP_BYTES: Final = 500_000_000
-"""Journals of runs that ended are removed after so many days, the oldest earlier where all take more room than this."""
+"""Journals of ended runs are removed after `KEEP_DAYS`, or oldest first if they need more space than this."""
 
 Fate = Literal["lost", "closed", "declined", "restored"]
-"""How a journal with unsaved work ended: by a crash; by its user, who closed the layer or napari; by a crash, and its
-user did not want it back when asked; by a crash, and it was brought back."""
+"""How a journal with unsaved work ended: by a crash; by the user closing the layer or napari; by a crash, and the user
+declined to restore it; by a crash, and it was restored."""
 
 _MOST_NAMES: Final = 20
-"""Tried for a new session before it is given up."""
+"""Number of names tried for a new session before giving up."""
 _FATES: Final[tuple[Fate, ...]] = ("restored", "declined", "closed")
 
 
 def journal_folder() -> Path:
-    """Where journals are kept: `$BRAIN_TUMOR_HOME/journal`, or `~/.napari-brain-tumor/journal`."""
+    """Return the folder for journals: `$BRAIN_TUMOR_HOME/journal`, or `~/.napari-brain-tumor/journal`."""
     return home_folder() / "journal"
 
 
 class Session:
-    """The journals of this run, in a folder that is made with the first one and locked as long as the run lasts.
+    """The journals of this run, in a folder that is created with the first one and locked while the run lasts.
 
     Parameters
     ----------
     home : Path, optional
         `journal_folder()` if not given.
     on_error : callable, optional
-        Told in whichever thread when a journal ends early.
+        Called, in any thread, if a journal ends early.
     keeps : bool
-        False where the user wants no journal; those of earlier runs are still there.
+        False if the user does not want journals; those of earlier runs are still available.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Session:
         self._keeps = keeps
         self.folder: Path | None = None
         self.asked = False
-        """Whether the user was asked about earlier runs by now."""
+        """Whether the user has already been asked about earlier runs."""
         self._on_error = on_error
         self._thread = ThreadPoolExecutor(1, "journal")
         self._background = ThreadPoolExecutor(1, "journal background")
@@ -70,12 +70,12 @@ class Session:
         self._count = 0
 
     def open(self, labels: npt.NDArray[Any], document: Mapping[str, Any]) -> LayerJournal | None:
-        """A journal of these labels; None where none is wanted, or its folder cannot be made, which is told."""
+        """Start a journal of these labels; None if journals are off or the folder cannot be created (reported)."""
         if not self._keeps:
             return None
         try:
             folder = self._started()
-        except (OSError, NotImplementedError) as error:  # the latter where a file system knows no locks
+        except (OSError, NotImplementedError) as error:  # the latter if the file system does not support locks
             logger.exception("No journal can be kept in %s", self.home)
             if self._on_error is not None:
                 self._on_error(error)
@@ -84,25 +84,25 @@ class Session:
         return LayerJournal(folder / f"layer-{self._count:03d}", labels, document, self._thread, self._on_error)
 
     def close(self, journal: LayerJournal, labels: npt.NDArray[Any]) -> None:
-        """End a journal; what is unsaved in it stays for a while."""
+        """End a journal; one with unsaved changes is kept for some time."""
         unsaved = journal.close(labels)
-        with suppress(RuntimeError):  # Python is ending, and its threads ended before
+        with suppress(RuntimeError):  # Python is shutting down, and its threads have already ended
             self._thread.submit(_settle, journal.folder, unsaved)
             return
         _settle(journal.folder, unsaved)
 
     def in_background(self, action: Callable[..., Any], *arguments: Any) -> None:
-        """Do what may take long beside the window and beside the journals; errors go to the log."""
-        with suppress(RuntimeError):  # Python is ending
+        """Run a possibly slow action in the background, separate from the journals; errors are logged."""
+        with suppress(RuntimeError):  # Python is shutting down
             self._background.submit(_logged, action, *arguments)
 
     def flush(self) -> None:
-        """Wait until everything is on the disk."""
+        """Wait until everything has been written to disk."""
         for thread in (self._background, self._thread):
             thread.submit(lambda: None).result()
 
     def finish(self) -> None:
-        """End the session. Journals that are still open count as lost."""
+        """End the session. Journals that are still open are treated as lost."""
         for thread in (self._background, self._thread):
             thread.shutdown(wait=True)
         if self._lock is not None:
@@ -121,11 +121,11 @@ class Session:
 
 
 def _locked_folder(home: Path) -> tuple[Path, FileLock]:
-    """A name for the folder of a new session, and its lock, which is held.
+    """Choose a name for the folder of a new session and lock it.
 
-    The lock comes first, for a folder without one would be that of an ended run. Between the making of its file and
-    the locking of it, `tidy` in this or in another napari may take it for the lock of an ended run, hold it for a
-    moment and remove it. Then another name is as good.
+    The lock is acquired before the folder is created, because a folder without a lock looks like that of an ended run.
+    Between creating and locking the lock file, `tidy` in this or another napari may take it for the lock of an ended
+    run, hold it for a moment and remove it. In that case another name is tried.
     """
     for _ in range(_MOST_NAMES):
         folder = home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -143,7 +143,7 @@ def _lock_of(session: Path) -> FileLock:
 def _logged(action: Callable[..., Any], *arguments: Any) -> None:
     try:
         action(*arguments)
-    except (OSError, ValueError, BrainTumorError):  # no work is lost by it
+    except (OSError, ValueError, BrainTumorError):  # no work is lost
         logger.exception("A journal is incomplete: %s failed", getattr(action, "__name__", action))
 
 
@@ -159,21 +159,21 @@ def _settle(folder: Path, unsaved: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredJournal:
-    """The folder of a journal that an earlier run left, and how it ended."""
+    """The folder of a journal left by an earlier run, and how it ended."""
 
     folder: Path
     fate: Fate
 
 
 def journals(home: Path | None = None, own: Path | None = None) -> list[StoredJournal]:
-    """The journals of runs that ended, the newest first.
+    """List the journals of ended runs, newest first.
 
     Parameters
     ----------
     home : Path, optional
         `journal_folder()` if not given.
     own : Path, optional
-        Folder of the session that asks: of it, the journals of layers that were closed without being saved.
+        Folder of the current session, of which only journals of layers closed without saving are included.
     """
     home = journal_folder() if home is None else home
     if not home.is_dir():
@@ -193,12 +193,12 @@ def journals(home: Path | None = None, own: Path | None = None) -> list[StoredJo
 def _layers(session: Path) -> list[Path]:
     try:
         return sorted(session.glob("layer-*"))
-    except FileNotFoundError:  # removed meanwhile by its own run, or by another napari that tidies up
+    except FileNotFoundError:  # removed in the meantime by its own run, or by another napari that tidies up
         return []
 
 
 def recover_all(entries: list[StoredJournal]) -> list[tuple[StoredJournal, RecoveredLabels]]:
-    """Those journals that can be read and hold something unsaved, with what they tell."""
+    """Recover the journals that can be read and contain unsaved changes."""
     recoveries: list[tuple[StoredJournal, RecoveredLabels]] = []
     for entry in entries:
         try:
@@ -212,7 +212,7 @@ def recover_all(entries: list[StoredJournal]) -> list[tuple[StoredJournal, Recov
 
 
 def mark(folder: Path, fate: Fate) -> None:
-    """Note how a journal ended; a folder that is gone is left alone."""
+    """Mark how a journal ended; does nothing if the folder no longer exists."""
     if folder.is_dir():
         (folder / fate).touch()
 
@@ -223,9 +223,9 @@ def forget(folder: Path) -> None:
 
 
 def tidy(home: Path | None = None, *, keep_days: float = KEEP_DAYS, keep_bytes: int = KEEP_BYTES) -> None:
-    """Remove journals of runs that ended: old ones, empty ones, and the oldest where there is too much of them.
+    """Remove journals of ended runs: old ones, empty ones, and the oldest if they need too much space.
 
-    What its user closed, declined or restored goes before what was lost.
+    Journals that were closed, declined or restored by the user are removed before those that were lost.
     """
     home = journal_folder() if home is None else home
     sized = list(_sized(journals(home)))
@@ -246,15 +246,15 @@ def _remove_if_empty(session: Path) -> None:
     with _ended(session) as ended:
         if ended:
             shutil.rmtree(session, ignore_errors=True)
-            # While it is held: once it is not, another session may have it, and would then hold a file without a name,
-            # which protects nothing. Windows lets nobody remove it now, and there the lock removes it itself.
+            # Removed while still locked. After the release another session may lock the file, and would then hold a
+            # lock without a name, which protects nothing. Windows forbids it now; there the lock removes the file.
             with suppress(OSError):
                 session.with_name(f"{session.name}.lock").unlink()
 
 
 @contextmanager
 def _ended(session: Path) -> Iterator[bool]:
-    """Whether the run is over: nobody holds its lock. It is held meanwhile."""
+    """Check that a run has ended, that is, nobody holds its lock; the lock is held within the `with` block."""
     lock = _lock_of(session)
     try:
         lock.acquire(timeout=0)
@@ -281,5 +281,5 @@ def _touched(folder: Path) -> datetime:
 
 def _sized(entries: Iterable[StoredJournal]) -> Iterator[tuple[StoredJournal, int, datetime]]:
     for entry in entries:
-        with suppress(OSError):  # another napari tidies up as well
+        with suppress(OSError):  # another napari may be tidying up at the same time
             yield entry, _size(entry.folder), _touched(entry.folder)

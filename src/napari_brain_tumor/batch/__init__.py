@@ -1,4 +1,4 @@
-"""Many cases: what is done with each of them, and one table of all."""
+"""Batch processing of many cases, with a summary table."""
 
 from napari_brain_tumor.batch.case_table import CaseRow, CaseRows, CaseTable
 from napari_brain_tumor.batch.rows import BatchRows, CaseProgress

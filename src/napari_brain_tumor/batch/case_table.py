@@ -1,4 +1,4 @@
-"""One CSV of all cases of a batch: what became of each, its volumes, and why not."""
+"""The CSV table of a batch: status, volumes and error of each case."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _VOLUMES: Final[Mapping[str, int | str]] = {
     **{region: region for region in REGIONS},
     **{name.replace("-", "_"): value for value, name in CLASS_NAMES.items()},
 }
-"""Word in the table, and what it is called among the measures."""
+"""Column name prefixes, and the corresponding keys among the measurements."""
 
 COLUMNS: Final = (
     "case",
@@ -38,16 +38,16 @@ COLUMNS: Final = (
     "notes",
     "error",
 )
-"""Of the table. A volume is `not determined` where the labels do not mark it; other cells are empty if unknown."""
+"""Columns of the table. Volumes that labels do not mark are `not determined`; other unknown cells are empty."""
 
 _PATIENCE_S: Final = 10.0
-"""For another batch that writes its rows, which takes a moment."""
+"""Time to wait for another batch to write its rows, which takes a moment."""
 _UNKNOWN: Final = "not determined"
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """What became of a case: done, skipped since it was done before, in the way of which a result exists, or failed."""
+    """Outcome of a case: done, skipped because it was done before, blocked by an existing result, or failed."""
 
     case: str
     status: Status
@@ -59,12 +59,12 @@ class CaseRow:
     error: str = ""
 
     def taking(self, seconds: float) -> "CaseRow":
-        """The same with the time that it took."""
+        """Return a copy with the time that the case took."""
         return replace(self, seconds=seconds)
 
     @property
     def values(self) -> dict[str, Any]:
-        """Its values by column; what is not known, or not determined, is None."""
+        """The values by column; unknown or undetermined values are None."""
         words = {"case": self.case, "status": self.status, "model": self.model, "output": self.output}
         words |= {"notes": " ".join(self.notes), "error": self.error}
         values: dict[str, Any] = {"seconds": self.seconds, **words}
@@ -95,21 +95,21 @@ class CaseRows(tuple[CaseRow, ...]):
 
     @property
     def table(self) -> Table:
-        """What `segmentation_results.csv` tells, with numbers where the CSV has text."""
+        """The contents of `segmentation_results.csv`, with numbers instead of text."""
         return Table(COLUMNS, tuple(row.values for row in self), units=units_of(COLUMNS))
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The rows as a `pandas.DataFrame`; volumes that are not known or not determined are missing values."""
+        """Return the rows as a `pandas.DataFrame`; unknown or undetermined volumes are missing values."""
         return self.table.to_dataframe()
 
 
 class CaseTable:
-    """The CSV of a batch. Rows of other outputs that an earlier batch wrote into it stay.
+    """The CSV of a batch; rows of other outputs, written by an earlier batch, are kept.
 
     Raises
     ------
     SaveError
-        If a file is there that is no such table.
+        If there is a file that is not such a table.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +119,7 @@ class CaseTable:
         self._read()
 
     def write(self, rows: Sequence[CaseRow]) -> None:
-        """Write the rows of this batch, after those of others.
+        """Write the rows of this batch after those of other batches.
 
         Raises
         ------
@@ -135,18 +135,18 @@ class CaseTable:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other batches from writing their rows between our reading and our writing.
+        """Prevent other batches from writing between our reading and our writing.
 
-        A mark that a killed batch of another computer left is waited for once; the table is not worth more.
+        A lock left behind by a killed batch on another computer is waited for only once.
         """
-        # An ordinary file that exists while it is held, which works over a network and is removed afterwards.
+        # A soft lock is an ordinary file that exists only while held, which also works on network drives.
         lock = SoftFileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=self._patience_s)
         except Timeout:
             self._patience_s = 0.0
-        except OSError:  # where nothing can be written the table itself says why
+        except OSError:  # if nothing can be written, writing the table itself reports why
             pass
         try:
             yield

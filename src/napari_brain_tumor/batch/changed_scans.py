@@ -1,4 +1,4 @@
-"""Whether an earlier result was made of the scans that a case holds now."""
+"""Check whether an earlier result was made from the scans that a case now contains."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,33 +18,33 @@ from napari_brain_tumor.study import Source
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """A sequence as a record tells it."""
+    """An input sequence as described in a record."""
 
     path: Path
     sha256: str
     series: str | None
 
     def hash_at(self, place: Path) -> str:
-        """Of the files that it would be read from, if it lay there."""
+        """Return the hash of the files from which it would be read at a given place."""
         return combined_sha256(map(file_sha256, source_files(Source(place, None, self.series))))
 
 
 def changes_since_result(result: Path, case: Path, *, chosen: bool = False) -> str | None:
-    """How the scans of a case differ from those that a result was made of, in words; empty where they do not.
+    """Describe how the scans of a case differ from those a result was made from; empty if they do not differ.
 
     Parameters
     ----------
     result : Path
-        A saved segmentation with the record beside it.
+        A saved segmentation with its record next to it.
     case : Path
         The folder or file that would be segmented now.
     chosen : bool
-        Whether the sequences are picked by the user; then others in the case mean nothing.
+        Whether the user selected the sequences; other sequences in the case are then ignored.
 
     Returns
     -------
     str or None
-        None where no record tells of any scan.
+        None if no record describes any scan.
     """
     record, inputs = sidecar_path(result), _inputs(read_sidecar(result))
     if record is None or not inputs:
@@ -54,7 +54,7 @@ def changes_since_result(result: Path, case: Path, *, chosen: bool = False) -> s
 
 
 def _inputs(record: Mapping[str, Any]) -> dict[str, _Input]:
-    """The sequences that have a hash; what is no record of ours tells none."""
+    """Return the sequences that have a hash; empty for records of other programs."""
     provenance = record.get("provenance")
     recorded = provenance.get("inputs") if isinstance(provenance, Mapping) else None
     inputs = {}
@@ -78,7 +78,7 @@ def _change(recorded: _Input, beside: Path, case: Path) -> str:
 
 
 def _places(recorded: _Input, beside: Path, case: Path) -> Iterator[Path]:
-    """Where a sequence of the case may be: as the record says, by its name, or the case as a whole."""
+    """Yield possible locations of a sequence: as recorded, by name, or the case as a whole."""
     whole = os.path.realpath(case)
     for place in (beside / recorded.path, recorded.path):
         if Path(os.path.realpath(place)).is_relative_to(whole):
@@ -92,9 +92,9 @@ def _places(recorded: _Input, beside: Path, case: Path) -> Iterator[Path]:
 
 
 def _new_sequences(inputs: Mapping[str, _Input], case: Path) -> list[str]:
-    """Sequences by names of files that the result was made without."""
+    """Return sequences, recognised by file name, that were not used for the result."""
     if not case.is_dir() or any(short_name(entry.path) == entry.path.name for entry in inputs.values()):
-        return []  # DICOM and slices, of which names tell nothing
+        return []  # DICOM and slices, whose names are not informative
     try:
         sequences = find_sequences(images_in(anatomy_of(case))).sequences
     except BrainTumorError:

@@ -1,4 +1,4 @@
-"""Probabilities and uncertainty, beside the labels of a case."""
+"""Probability and uncertainty maps, saved next to the labels of a case."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -13,16 +13,16 @@ _UNCERTAINTY = "uncertainty"
 
 
 def existing_maps(target: Path, method: Method, maps: Collection[str]) -> list[Path]:
-    """Files of maps of the case that are there already.
+    """List maps of the case that already exist.
 
     Parameters
     ----------
     target : Path
-        Of the labels.
+        The label file.
     method : Method
-        One without a given name may yet be replaced by another default, which has probabilities too.
+        The method; one that was not given by name may still be replaced by another default, also with probabilities.
     maps : collection of str
-        Of `"probabilities"` and `"uncertainty"`.
+        Any of `"probabilities"` and `"uncertainty"`.
     """
     paths = (map_path(target, name) for name in _file_names(method, maps))
     return [path for path in paths if path.exists()]
@@ -36,7 +36,7 @@ def _file_names(method: Method, maps: Collection[str]) -> list[str]:
 def write_maps(
     probabilities: RegionProbabilities, maps: Collection[str], target: Path, study: Study, *, overwrite: bool
 ) -> list[Path]:
-    """Write the wanted maps beside the result, and tell which files they are."""
+    """Save the requested maps next to the result; returns the files."""
     arrays: dict[str, Any] = {}
     if "probabilities" in maps:
         arrays = {f"probability_{region}": probabilities[region] for region in probabilities.regions}

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCase:
-    """What was measured of a segmentation.
+    """Measurements of a segmentation.
 
     Parameters
     ----------
     examination : Examination or None
-        Lesions and the rest, where they were asked for.
+        Lesions and other measurements, if requested.
     """
 
     name: str
@@ -36,16 +36,16 @@ class MeasuredCase:
 
 @dataclass(frozen=True, slots=True)
 class MeasureWork:
-    """How every segmentation of a batch is measured; see `executors.CaseWork`.
+    """Settings for measuring each segmentation of a batch; see `executors.CaseWork`.
 
     Parameters
     ----------
     schema : str, optional
-        What the integers mean, where the files leave a doubt.
+        Label schema, if the files leave it ambiguous.
     opening : OpenOptions
-        How the scans are opened; voxel sizes count for labels too, where the files do not tell them.
+        Options for opening the scans; the voxel size also applies to labels whose files do not state it.
     settings : MeasureSettings or None
-        How lesions are measured; None: volumes alone.
+        How lesions are measured; None: only volumes.
     study : Path, optional
         The scans, in which the midline is found.
     """
@@ -56,7 +56,7 @@ class MeasureWork:
     study: Path | None = None
 
     def place(self, labels: Path) -> Path:
-        """Return where the labels are."""
+        """Return the path of the labels."""
         return labels
 
     def read(self, labels: Path) -> tuple[Segmentation, Study | None]:
@@ -83,7 +83,7 @@ def measure_many(
     client: "Client | None" = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Job[list[Examination | Exception]]:
-    """Measure many segmentations, as `measure_study` does one.
+    """Measure many segmentations like `measure_study`.
 
     Parameters
     ----------
@@ -93,16 +93,16 @@ def measure_many(
     schema, spacing_mm
         As for `open_segmentation`.
     jobs : int
-        Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
+        Number of processes on this machine; 1 uses the current process, 0 as many as cores and memory allow.
     client : distributed.Client, optional
-        Of a dask cluster.
+        Client of a dask cluster.
     on_progress : callable, optional
         Called with each `Progress`.
 
     Returns
     -------
     list of Examination or Exception
-        In the order of the segmentations; of one that could not be measured the error that says why.
+        In the order of the segmentations; the error for those that could not be measured.
 
     Raises
     ------
@@ -118,13 +118,13 @@ def measure_many(
 
 
 measure_many_job = measure_many.job
-"""`measure_many` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`measure_many` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def _batch_job(
     executor: Executor, work: MeasureWork, paths: Sequence[Path], measured: dict[int, Examination | Exception]
 ) -> Job[None]:
-    """Measure, and put each examination, or the error that stood in its way, where its number says."""
+    """Measure the segmentations, and store each examination or error under its number."""
     for event in executor.run(work, paths):
         if isinstance(event, Finished):
             examination = None if event.result is None else event.result.examination

@@ -1,4 +1,4 @@
-"""Prepare many examinations, each into a folder of its own, in whatever process."""
+"""Prepare many examinations, each in its own folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,24 +14,24 @@ from napari_brain_tumor.requests.prepare import PrepareOptions
 
 @dataclass(frozen=True, slots=True)
 class PreparationTask:
-    """An examination, and the folder for its study."""
+    """An examination, and the folder for its prepared study."""
 
     case: Path
     folder: Path
 
     def absolute(self) -> "PreparationTask":
-        """The same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         return PreparationTask(self.case.absolute(), self.folder.absolute())
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareWork:
-    """How every examination of a batch is prepared; see `executors.CaseWork`.
+    """Settings for preparing each examination of a batch; see `executors.CaseWork`.
 
     Parameters
     ----------
     overwrite, skip_existing : bool
-        Whether earlier prepared studies are replaced, or passed over.
+        Whether existing prepared studies are replaced, or skipped.
     """
 
     options: PrepareOptions
@@ -39,25 +39,25 @@ class PrepareWork:
     skip_existing: bool = False
 
     def absolute(self) -> "PrepareWork":
-        """The same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         brain = self.options.brain
         if not isinstance(brain, str | Path) or str(brain) in ("auto", "keep"):
             return self
         return replace(self, options=self.options.with_options(brain=str(Path(brain).absolute())))
 
     def place(self, task: PreparationTask) -> Path:
-        """Return where the examination is."""
+        """Return the path of the examination."""
         return task.case
 
     def read(self, task: PreparationTask) -> bool:
-        """Return whether there is something to do; settle at once that it can be written."""
+        """Return whether there is anything to do, after checking that the folder can be written."""
         if self.skip_existing and is_prepared(task.folder):
             return False
         require_free(task.folder, overwrite=self.overwrite)
         return True
 
     def compute(self, task: PreparationTask, opened: bool) -> Job[PreparationReport | None]:
-        """Prepare and save; None where an earlier study is passed over."""
+        """Prepare and save the examination; None if an existing study is skipped."""
         if not opened:
             return None
         options = self.options.changed() | {"overwrite": self.overwrite}
@@ -65,7 +65,7 @@ class PrepareWork:
 
 
 def preparation_tasks(cases: Sequence[Path], output: Path) -> list[PreparationTask]:
-    """The folder of each study: `output` itself for one examination, else one in it for each.
+    """Choose the folder of each study: `output` itself for a single examination, otherwise a subfolder for each.
 
     Raises
     ------

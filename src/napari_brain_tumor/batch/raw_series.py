@@ -1,4 +1,4 @@
-"""What a case of a batch is opened as: a study, or raw series that are prepared before they are segmented."""
+"""Open the cases of a batch as studies, or as raw series that must be prepared before segmentation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from napari_brain_tumor.study import Role, Segmentation, Study
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawSeries:
-    """Sequences that do not lie on one another yet.
+    """Sequences that are not yet aligned.
 
     Parameters
     ----------
     why : str
-        Why they are prepared, in a sentence.
+        Why they must be prepared, in a sentence.
     table : tuple of mapping
-        Every series in words, where the best were chosen.
+        All series as text, if some were selected by rules.
     """
 
     sequences: Sequences
@@ -45,7 +45,7 @@ class RawSeries:
 
     @property
     def notes(self) -> Iterator[str]:
-        """What is done, and which series are used where that was a choice."""
+        """Yield what is done and, if there was a choice, which series are used."""
         yield f"{self.why} It is prepared first: registered and brought onto one grid (--prepare never skips this)."
         for row in self.table:
             used = f"is used as {row['role']}" if row["role"] else "is not used"
@@ -53,17 +53,17 @@ class RawSeries:
 
 
 def study_folder(target: Path) -> Path:
-    """Where a prepared study is kept beside a result."""
+    """Return the folder for a prepared study next to a result."""
     return target.with_name(f"{short_name(target)}_study")
 
 
 def open_scans(case: Path, opening: OpenOptions, raw: RawSeriesRequest) -> Study | PreparedStudy | RawSeries:
-    """Open an examination: raw series where they have to be prepared, or that was asked for.
+    """Open an examination, as raw series if they must be prepared or this was requested.
 
     Raises
     ------
     BrainTumorError
-        As `open_study`.
+        As for `open_study`.
     """
     if is_prepared(case) and not opening.changed():
         return open_prepared(case)
@@ -75,7 +75,7 @@ def open_scans(case: Path, opening: OpenOptions, raw: RawSeriesRequest) -> Study
 
 
 def _sequences(case: Path, opening: OpenOptions, *, always: bool) -> tuple[Sequences, tuple[dict[str, str], ...]]:
-    """What headers or names tell; of several series for one role the best."""
+    """Find sequences by headers or names; if there are several series for one role, the best one is used."""
     several: DuplicateRoleError | None = None
     if not always or opening.series:
         try:
@@ -94,14 +94,14 @@ def _sequences(case: Path, opening: OpenOptions, *, always: bool) -> tuple[Seque
 
 
 def prepared_job(series: RawSeries, request: SegmentRequest, folder: Path, *, overwrite: bool) -> Job[PreparedStudy]:
-    """Prepare raw series and keep the study in a folder: a job.
+    """Prepare raw series and save the study in a folder, as a job.
 
     Raises
     ------
     RegistrationError
-        If a series cannot be brought onto the others; the message says how to go on.
+        If a series cannot be aligned with the others; the message says how to proceed.
     SaveError
-        If the folder holds something else, or a study that may not be replaced.
+        If the folder contains something else, or a study that may not be replaced.
     """
     require_free(folder, overwrite=overwrite)
     settings = PreparationSettings(brain=brain_word(request.brain))
@@ -124,12 +124,12 @@ def restored(
     target: Path,
     saving: Mapping[str, Any],
 ) -> list[Path]:
-    """Save labels on the grids of series, beside the result; returns the files.
+    """Save labels on the grids of the given series next to the result; returns the files.
 
     Raises
     ------
     RoleError
-        If a series is not there, or nothing was prepared.
+        If a series is missing, or nothing was prepared.
     """
     if prepared is None and onto:
         raise RoleError("The sequences lie on one grid, so the labels fit all of them: leave --onto out.")

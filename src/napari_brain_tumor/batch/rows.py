@@ -1,4 +1,4 @@
-"""The rows of a batch, as its cases end: counted, and written into its table now and then."""
+"""The rows of a running batch, counted and regularly written to its table."""
 
 import time
 from collections import Counter
@@ -10,26 +10,26 @@ from napari_brain_tumor.progress import Progress
 
 _LEAST_PAUSE_S: Final = 2.0
 _SHARE_OF_TIME: Final = 0.05
-"""That writing the table may take: it grows with the batch, and is written whole."""
+"""Largest share of the time spent on writing the table, which grows with the batch and is rewritten each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseProgress(Progress):
-    """How far a batch is: which case, by its number from 0, and its row once it is over."""
+    """Progress of a batch: the number of the case, from 0, and its row once it is finished."""
 
     number: int = 0
     row: CaseRow | None = None
 
 
 class BatchRows:
-    """What became of the cases so far.
+    """Results of the cases finished so far.
 
     Parameters
     ----------
     count : int
-        Cases of the batch.
+        Number of cases in the batch.
     table : CaseTable or None
-        Is written with the first case and then every few seconds, so that it holds nearly all if the batch is stopped.
+        Written with the first case and then every few seconds, so that little is lost if the batch is stopped.
     """
 
     def __init__(self, count: int, table: CaseTable | None) -> None:
@@ -43,28 +43,28 @@ class BatchRows:
 
     @property
     def rows(self) -> list[CaseRow]:
-        """In the order of the cases, without those that are not over."""
+        """The rows of finished cases, in the order of the cases."""
         return [row for _, row in sorted(self._by_number.items())]
 
     @property
     def seconds(self) -> float:
-        """Since the batch began."""
+        """Time since the batch began."""
         return time.monotonic() - self._began
 
     @property
     def seconds_left(self) -> float | None:
-        """If it goes on as so far; None where nothing was computed yet, or nothing is left."""
+        """Estimated time remaining; None if nothing has been computed yet, or nothing is left."""
         worked = self.states["done"] + self.states["failed"]
         left = self.count - len(self._by_number)
         return self.seconds * left / worked if worked and left else None
 
     def add(self, number: int, row: CaseRow) -> None:
-        """Take in what became of a case.
+        """Add the row of a finished case.
 
         Raises
         ------
         SaveError
-            If the table was to be written and cannot be; the row counts all the same.
+            If the table was due to be written but cannot be; the row is counted all the same.
         """
         self._by_number[number] = row
         self.states[row.status] += 1
@@ -72,7 +72,7 @@ class BatchRows:
             self.write()
 
     def write(self) -> None:
-        """Write the table, if there is one and it lacks a row; raises `SaveError` if it cannot be written."""
+        """Write the table, if there is one and it is incomplete; raises `SaveError` if that fails."""
         if self.table is None or self._written == len(self._by_number):
             return
         began = time.monotonic()

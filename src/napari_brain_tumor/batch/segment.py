@@ -1,4 +1,4 @@
-"""Segment many cases: open, segment, save and measure each, in whatever process; the same from Python and the shell."""
+"""Segment many cases: open, segment, save and measure each; used from Python and the command line."""
 
 import os
 import uuid
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SegmentedCase:
-    """What became of a case, and what a person at the shell is shown of it.
+    """Result of a case, and what is shown on the command line.
 
     Parameters
     ----------
     title : str
-        Examination and model; empty where nothing was computed.
+        Examination and model; empty if nothing was computed.
     written : tuple of Path
-        Files, the labels first.
+        Saved files, labels first.
     """
 
     row: CaseRow
@@ -57,30 +57,30 @@ class SegmentedCase:
 
 @dataclass(frozen=True, slots=True)
 class SegmentWork:
-    """How every case of a batch is segmented; see `executors.CaseWork`.
+    """Settings for segmenting each case of a batch; see `executors.CaseWork`.
 
     Parameters
     ----------
     opening : OpenOptions
-        How each examination is opened; roles may be the task's own.
+        Options for opening each examination; a task may have its own roles.
     request : SegmentRequest
-        How it is segmented.
+        Options for segmenting it.
     raw : RawSeriesRequest
-        What is done with raw series.
+        Treatment of raw series.
     schema : str
-        In which labels are written.
+        Label schema of the saved files.
     file_format : str, optional
-        In which they are saved; else the suffix tells.
+        Format of the saved files; if not given, it follows from the suffix.
     maps : frozenset of str
-        Of `"probabilities"` and `"uncertainty"`.
+        Any of `"probabilities"` and `"uncertainty"`.
     paths : str
-        How the record of a result names its scans.
+        How the record of a result refers to its scans.
     overwrite, skip_existing : bool
-        Whether earlier results are replaced, or passed over.
+        Whether existing results are replaced, or skipped.
     remembers_cost : bool
-        Whether the time that it takes is kept for estimates: not where cases are computed beside one another.
+        Whether run times are stored for estimates; not if several cases are computed at the same time.
     batch : str
-        Tells the results of this batch from earlier ones.
+        Identifies results of this batch.
     """
 
     opening: OpenOptions = field(default_factory=OpenOptions)
@@ -96,7 +96,7 @@ class SegmentWork:
     batch: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def absolute(self) -> "SegmentWork":
-        """Return the same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         folders = {"model": self.request.model, "brain": self.request.brain}
         absolute = {
             name: os.path.abspath(where)
@@ -106,11 +106,11 @@ class SegmentWork:
         return replace(self, request=self.request.with_options(**absolute)) if absolute else self
 
     def place(self, task: Task) -> Path:
-        """Return where the scans are."""
+        """Return the path of the scans."""
         return task.case
 
     def read(self, task: Task) -> Study | PreparedStudy | RawSeries | CaseRow:
-        """Open the examination, or say at once why there is nothing to do."""
+        """Open the examination, or return a row at once if there is nothing to do."""
         if task.obstacle:
             raise SaveError(task.obstacle)
         if self._is_from_this_batch(task):
@@ -123,7 +123,7 @@ class SegmentWork:
         return open_scans(task.case, self.opening.with_options(**roles), self.raw)
 
     def compute(self, task: Task, opened: Study | PreparedStudy | RawSeries | CaseRow) -> Job[SegmentedCase]:
-        """Segment, save and measure; what should be known before is a milestone on the way."""
+        """Segment, save and measure the case; notes that matter before the run are reported as milestones."""
         if isinstance(opened, CaseRow):
             return SegmentedCase(opened)
         try:
@@ -131,7 +131,7 @@ class SegmentWork:
                 return (yield from self._segmented(task, opened))
             return (yield from self._prepared(task, opened))
         except SaveError:
-            if self.skip_existing and already_there(task.target):  # another batch was quicker
+            if self.skip_existing and already_there(task.target):  # another batch was faster
                 return SegmentedCase(row_of_existing(task))
             raise
 
@@ -141,7 +141,7 @@ class SegmentWork:
         folder = study_folder(task.target)
         job = prepared_job(series, self.request, folder, overwrite=self.overwrite)
         prepared = yield from part_of(job, 0, 0.6)
-        own = replace(self, request=self.request.with_options(brain="auto"))  # the brain was found already
+        own = replace(self, request=self.request.with_options(brain="auto"))  # the brain has already been extracted
         segmented = yield from part_of(own._segmented(task, prepared, on_reference=True), 0.6, 1)
         return replace(segmented, written=(*segmented.written, folder))
 
@@ -171,7 +171,7 @@ class SegmentWork:
         if prepared is not None and on_reference:
             segmentation = prepared.restore(segmentation)
         saved = save_segmentation(segmentation, task.target, **saving)  # type: ignore[arg-type]
-        result = saved if isinstance(saved, Path) else task.target  # in a data set a file that lies in it
+        result = saved if isinstance(saved, Path) else task.target  # for a data set, the file within it
         written = saved if isinstance(saved, list) and not task.target.is_dir() else [result]
         if maps is not None:
             written = [*written, *write_maps(maps, self.maps, result, study, overwrite=self.overwrite)]
@@ -181,7 +181,7 @@ class SegmentWork:
         return SegmentedCase(row, f"{study.name}, by {name}", tuple(written))
 
     def _notes_before(self, study: Study) -> tuple[str, tuple[str, ...]]:
-        """Return the model that suits the study, and what should be known before it runs."""
+        """Return the model that suits the study, and notes to show before it runs."""
         from napari_brain_tumor.brain.extraction import traits_within
         from napari_brain_tumor.models.cards import list_models, why_default
         from napari_brain_tumor.preprocessing.traits import traits_of
@@ -193,7 +193,7 @@ class SegmentWork:
         return method.name, (*study.notes, *filter(None, [reason]), *missing, *method.notes_on(traits))
 
     def _job(self, study: Study) -> Job[tuple[Segmentation, "RegionProbabilities | None"]]:
-        from napari_brain_tumor import workflow  # loads torch, for seconds
+        from napari_brain_tumor import workflow  # loads torch, which takes seconds
 
         model, device, options = self.request.model, _own_device(self.request.device), self.request.options()
         if self.maps:
@@ -210,7 +210,7 @@ class SegmentWork:
         return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing} already exists.", seconds=0)
 
     def _is_from_this_batch(self, task: Task) -> bool:
-        """Whether a worker wrote the result and was lost before it could say so."""
+        """Whether the result was written by a worker of this batch that was lost before it could report."""
         if not already_there(task.target):
             return False
         provenance = read_sidecar(task.target).get("provenance")
@@ -218,7 +218,7 @@ class SegmentWork:
 
 
 def _row_of_same_scans(task: Task, *, chosen: bool) -> CaseRow:
-    """`row_of_existing`; a result of other scans than the case holds now is not passed over."""
+    """Return `row_of_existing`; a result made from scans that have since changed is not skipped."""
     changes = changes_since_result(task.target, task.case, chosen=chosen)
     if changes:
         error = (
@@ -234,7 +234,7 @@ def _row_of_same_scans(task: Task, *, chosen: bool) -> CaseRow:
 
 
 def row_of_existing(task: Task) -> CaseRow:
-    """What an earlier result tells, so that the table holds every case."""
+    """Return a row with the contents of an existing result, so that the table is complete."""
     row = CaseRow(str(task.case), "skipped", str(task.target), seconds=0)
     try:
         volumes = measure_volumes(open_segmentation(task.target))
@@ -272,23 +272,23 @@ def segment_many(
     Parameters
     ----------
     cases : iterable of path-like
-        Files or folders of examinations, each once.
+        Files or folders of examinations, without duplicates.
     output : path-like
         Folder for the results, `<case>_segmentation.nii.gz`, and the table `segmentation_results.csv`.
     model, device
-        As for `segment`. With `jobs`, `"auto"` and `"cuda"` share out the GPUs of the machine.
+        As for `segment`. With `jobs`, `"auto"` and `"cuda"` distribute the processes over the machine's GPUs.
     jobs : int
-        Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
+        Number of processes on this machine; 1 uses the current process, 0 as many as cores and memory allow.
     client : distributed.Client, optional
-        Of a dask cluster, whose workers have this package and see the files under the same paths.
+        Client of a dask cluster whose workers have this package installed and see the files under the same paths.
     opening : OpenOptions, optional
-        How each is opened, such as `OpenOptions(resample="finest")`.
+        Options for opening each examination, such as `OpenOptions(resample="finest")`.
     schema : str
-        In which the labels are written.
+        Label schema of the saved files.
     maps : collection of str
-        Of `"probabilities"` and `"uncertainty"`: also written, beside the labels.
+        Any of `"probabilities"` and `"uncertainty"`, to be saved next to the labels.
     overwrite, skip_existing : bool
-        Whether earlier results are replaced, or passed over: so a batch that was stopped goes on.
+        Whether existing results are replaced, or skipped; skipping resumes a batch that was stopped.
     on_progress : callable, optional
         Called with each `Progress`.
     {options}
@@ -296,8 +296,8 @@ def segment_many(
     Returns
     -------
     CaseRows
-        A tuple of one `CaseRow` for each case, in their order: its status (done, skipped, exists, outdated or failed),
-        volumes, notes and error. Its `to_dataframe()` is the table. A case that fails does not stop the others.
+        A tuple of one `CaseRow` for each case, in order: status (done, skipped, exists, outdated or failed), volumes,
+        notes and error. Its `to_dataframe()` is the table. A case that fails does not stop the others.
 
     Raises
     ------
@@ -335,7 +335,7 @@ def segment_many(
 
 
 segment_many_job = segment_many.job
-"""`segment_many` as a job: yields `CaseProgress`, returns what it returns. Takes the same parameters."""
+"""`segment_many` as a job: yields `CaseProgress` and returns the same result. Takes the same parameters."""
 
 
 def _batch_job(executor: Executor, work: SegmentWork, tasks: Sequence[Task], rows: BatchRows) -> Job[None]:
@@ -347,7 +347,7 @@ def _batch_job(executor: Executor, work: SegmentWork, tasks: Sequence[Task], row
 
 
 def _progress(event: Event[SegmentedCase], task: Task, rows: BatchRows) -> CaseProgress:
-    """How far the batch is after an event, whose row is taken in."""
+    """Return the progress of the batch after an event, and add its row."""
     name = task.case.name
     if isinstance(event, Finished):
         row = finished_row(event, task)
@@ -368,7 +368,7 @@ def _tasks(cases: Sequence[Path], folder: Path) -> list[Task]:
 
 
 def finished_row(event: Finished[SegmentedCase], task: Task) -> CaseRow:
-    """The row of a case, by the names that the user gave; of one that failed, with the reason."""
+    """Return the row of a finished case with names as given by the user, or with the reason for failure."""
     if event.result is None:
         error = event.error
         known = isinstance(error, BrainTumorError | OSError)
@@ -379,13 +379,13 @@ def finished_row(event: Finished[SegmentedCase], task: Task) -> CaseRow:
 
 
 def named_as_given(row: CaseRow, task: Task) -> CaseRow:
-    """The row with case and result called as the user did, who may have given relative paths."""
+    """Return the row with the paths of case and result as given by the user, which may be relative."""
     output = str(task.target) if row.output == str(task.target.absolute()) else row.output
     return replace(row, case=str(task.case), output=output)
 
 
 def _own_device(device: str) -> str:
-    """The GPU of this process of a pool, where there are several; else the device as it was given."""
+    """Return this pool process's own GPU if there are several, otherwise the device as given."""
     number = os.environ.get(PROCESS_NUMBER)
     if number is None or device not in ("auto", "cuda"):
         return device

@@ -1,4 +1,4 @@
-"""The file that the result of a case goes to, and what is in its way. No input is ever overwritten."""
+"""The output file of each case, and any obstacle to writing it. Inputs are never overwritten."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -12,16 +12,16 @@ from napari_brain_tumor.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One case to segment, and the file (or, for a tif study, perhaps the folder) that its result is written to.
+    """One case to segment, and the file (or, for a tif study, possibly the folder) for its result.
 
     Parameters
     ----------
     obstacle : str
-        Why nothing can be written there, found before anything is computed; empty where nothing is in the way.
+        Why the result cannot be written, checked before anything is computed; empty if it can.
     existing : tuple of Path
-        Earlier results that were there when the batch was planned.
+        Results that already existed when the batch was planned.
     roles : mapping or sequence, optional
-        Which of its files or volumes are which sequence, as for `open_study`.
+        Which of its files or volumes is which sequence, as for `open_study`.
     """
 
     case: Path
@@ -31,17 +31,17 @@ class Task:
     roles: Roles = None
 
     def absolute(self) -> "Task":
-        """The same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         return replace(self, case=self.case.absolute(), target=self.target.absolute())
 
 
 def exists_already(path: Path) -> str:
-    """What to say of an earlier result that is in the way."""
+    """Return the message about an existing result."""
     return f"{path} already exists. Use --overwrite to replace it, or choose another name with -o."
 
 
 def check_inputs_are_kept(study: Study, target: Path) -> None:
-    """Raise `SaveError` if the result would replace a file that the study was read from."""
+    """Raise `SaveError` if the result would replace a file from which the study was read."""
     inputs = {source.path.resolve() for source in study.sources.values()}
     if target.resolve() in inputs:
         msg = f"{target} is one of the scans of {study.name} and is never overwritten. Choose another name with -o."
@@ -49,7 +49,7 @@ def check_inputs_are_kept(study: Study, target: Path) -> None:
 
 
 def task_of(case: Path, target: Path, file_format: FileFormat | None = None) -> Task:
-    """The task of a case, with what is in its way."""
+    """Create the task of a case, including any obstacle."""
     try:
         existing = () if file_format is BIDS else tuple(already_there(target))
         return Task(case, target, _obstacle(case, target, within=file_format is BIDS), existing)
@@ -60,7 +60,7 @@ def task_of(case: Path, target: Path, file_format: FileFormat | None = None) -> 
 
 
 def _obstacle(case: Path, target: Path, *, within: bool) -> str:
-    """Why a file cannot be written; results that lie within a data set may have the folder of the case."""
+    """Explain why a file cannot be written; results inside a data set may share the folder of the case."""
     if target.resolve() == case.resolve() and not within:
         return f"The result would be written over its input {case}. Choose another place with -o."
     folder = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
@@ -70,7 +70,7 @@ def _obstacle(case: Path, target: Path, *, within: bool) -> str:
 
 
 def already_there(target: Path) -> list[Path]:
-    """Earlier results: the file, or masks in the folder."""
+    """List existing results: the file, or masks in the folder."""
     if target.is_dir():
         return sorted(target.glob("*_mask.tif*"))
     return [target] if target.exists() else []

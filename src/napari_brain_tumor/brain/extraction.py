@@ -1,4 +1,4 @@
-"""Brain extraction: which voxels of a whole head are brain, and the study without all that is not."""
+"""Brain extraction: find the brain in a whole head, and remove everything else from the study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,10 +26,10 @@ from napari_brain_tumor.types import Mask
 __all__ = ["BrainChoice"]
 
 HeadChoice = Literal["auto", "keep"]
-"""What is done with whole heads: the brain extracted, or nothing."""
+"""Treatment of whole heads: extract the brain, or keep everything."""
 
 PLAUSIBLE_ML: Final = (700.0, 2200.0)
-"""Volumes between which a brain mask that holds a whole brain lies."""
+"""Range of plausible volumes of a mask that contains a whole brain."""
 
 _LEAST_FIELD_MM: Final = 80.0
 _LEAST_FIELD_PIXELS: Final = 48
@@ -37,24 +37,24 @@ _EXTRACTED: Final = "The brain was extracted"
 _NOT_FOUND: Final = "No brain was found in the head"
 _SMOOTH_PIXELS: Final = (0.6, 0.6, 0.5)
 _LEAST_SHARE: Final = 0.01
-"""Of all voxels of a scan; a brain that is smaller was not found."""
+"""Smallest share of a scan's voxels; with less, no brain was found."""
 
 
 @action
 def brain_mask(study: Study, device: str = "auto") -> Job[Mask]:
-    """Which voxels of a whole head are brain, tumours in it included.
+    """Find the brain, including any tumours, in a whole head.
 
     Parameters
     ----------
     study : Study
-        With any of T1, T1c, T2 and FLAIR; slices of 1 to 7 mm, or of unknown thickness.
+        Study with any of T1, T1c, T2 and FLAIR, in slices of 1 to 7 mm or of unknown thickness.
     device : str
         As for `segment`.
 
     Returns
     -------
     (X, Y, Z) bool array
-        On the study's grid: one connected body without holes.
+        Mask on the study's grid: one connected part without holes.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def brain_mask(study: Study, device: str = "auto") -> Job[Mask]:
     CheckpointError
         If the network is missing or damaged.
     DeviceError
-        If the device is not present.
+        If the device is not available.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def brain_mask(study: Study, device: str = "auto") -> Job[Mask]:
 
 
 brain_mask_job = brain_mask.job
-"""`brain_mask` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`brain_mask` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 @action
 def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] | None = None) -> Job[Study]:
-    """The study with everything outside the brain set to the background, as skull-stripped scans come.
+    """Set everything outside the brain to the background, as in skull-stripped scans.
 
     Parameters
     ----------
@@ -101,12 +101,12 @@ def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] 
     device : str
         As for `segment`.
     mask : (X, Y, Z) array, optional
-        Of your own, not 0 where there is brain; found by `brain_mask` where none is given.
+        Your own mask, non-zero in the brain; if not given, it is computed by `brain_mask`.
 
     Returns
     -------
     Study
-        Its `brain` is the mask, its notes tell of the extraction; the given study is left as it was.
+        A new study with the mask as `brain` and a note on the extraction; the given study is not changed.
 
     Raises
     ------
@@ -119,25 +119,25 @@ def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] 
 
 
 extract_brain_job = extract_brain.job
-"""`extract_brain` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`extract_brain` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExtractedBrain:
-    """What became of a choice.
+    """The result of applying a brain choice.
 
     Parameters
     ----------
     study : Study
-        Brain alone, or as it was where there was nothing to extract.
+        The study limited to the brain, or unchanged if there was nothing to extract.
     setting : str or None
-        The choice in a word, `"auto"`, `"keep"` or `"mask"`; None where it did not matter.
+        The choice: `"auto"`, `"keep"` or `"mask"`; None if it made no difference.
     record : mapping
-        For provenance: how the mask was made, its hash and its volume; empty where nothing was extracted.
+        For provenance: how the mask was made, its hash and volume; empty if nothing was extracted.
     notes : tuple of str
-        What the user should know that the study's notes do not tell.
+        Notes for the user in addition to the study's own.
     seconds : mapping of str to float
-        That it took.
+        Run times.
     """
 
     study: Study
@@ -148,17 +148,17 @@ class ExtractedBrain:
 
 
 def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "auto") -> Job[ExtractedBrain]:
-    """Do with a study what the user chose: a job.
+    """Apply the user's brain choice to a study, as a job.
 
     Parameters
     ----------
     brain : {"auto", "keep"}, path or array
-        Extract the brain if the study is a whole head; keep everything; or take a mask of the user's own.
+        Extract the brain if the study is a whole head, keep everything, or apply the user's own mask.
 
     Raises
     ------
     BrainMaskError
-        If the user's mask cannot be used. Where `"auto"` finds no brain, the head is kept, and a note says so.
+        If the user's mask cannot be used. If `"auto"` finds no brain, the head is kept and a note says so.
     """
     if not isinstance(brain, str | PathLike):
         return _masked(study, np.asarray(brain), {"source": "mask"})
@@ -187,13 +187,13 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
 
 
 def traits_within(traits: Traits, brain: BrainChoice = "auto") -> Traits:
-    """What a study will be like once that choice is carried out."""
+    """Return the traits that a study will have after the choice is applied."""
     unmasked = isinstance(brain, str) and brain == "keep"
     return traits if unmasked else replace(traits, whole_head=False)
 
 
 def brain_note(grid: Grid, mask: Mask, *, own: bool = False) -> str:
-    """That the brain was extracted, and how large it is, in a sentence or two."""
+    """Describe the extraction and the volume of the brain in a sentence or two."""
     how = "by the given mask" if own else "from the whole head"
     size = brain_volume_ml(grid, mask)
     summary = f"{_EXTRACTED} {how}" + (f": {size:.0f} mL." if size is not None else ".")
@@ -201,17 +201,17 @@ def brain_note(grid: Grid, mask: Mask, *, own: bool = False) -> str:
 
 
 def notes_on_brain(provenance: Mapping[str, Any]) -> list[str]:
-    """What the provenance of a segmentation notes about the brain."""
+    """Return the notes about the brain in the provenance of a segmentation."""
     return [note for note in provenance.get("notes", ()) if note.startswith((_EXTRACTED, _NOT_FOUND))]
 
 
 def brain_volume_ml(grid: Grid, mask: Mask) -> float | None:
-    """Volume of a mask in millilitres; None where the voxel size is not known."""
+    """Return the volume of a mask in millilitres; None if the voxel size is unknown."""
     return float(mask.sum()) * grid.voxel_volume_mm3 / 1000 if grid.unit == "mm" else None
 
 
 def volume_doubt(volume_ml: float | None) -> str:
-    """Why a volume is not that of a whole brain, in a sentence; empty if it may be one, or is not known."""
+    """Explain in a sentence why a volume is not that of a whole brain; empty if it is plausible or unknown."""
     low, high = PLAUSIBLE_ML
     if volume_ml is None or low <= volume_ml <= high:
         return ""
@@ -231,7 +231,7 @@ def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
 
 
 def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
-    """The mask as bool; raises `BrainMaskError` where it cannot be one of that study."""
+    """Return the mask as bool; raises `BrainMaskError` if it is not a valid mask of the study."""
     if mask.shape != study.grid.shape:
         raise BrainMaskError(
             f"The brain mask has shape {mask.shape}, {study.name} has {study.grid.shape}. Give a mask on the grid of "
@@ -245,7 +245,7 @@ def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
 
 
 def _field_is_too_small(grid: Grid) -> bool:
-    """Whether the slices cannot show a head."""
+    """Whether the slices are too small to show a head."""
     ras = to_ras(grid).target
     width, height, _ = ras.spacing if ras.unit == "mm" else (1.0, 1.0, 1.0)
     least = _LEAST_FIELD_MM if ras.unit == "mm" else _LEAST_FIELD_PIXELS
@@ -265,7 +265,7 @@ def _without_surroundings(study: Study, mask: Mask, note: str) -> Study:
 
 
 def _one_body(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Smoothed probabilities in which all at or above one half is one body without holes."""
+    """Smooth probabilities so that the voxels at or above one half form one part without holes."""
     smooth = ndimage.gaussian_filter(probabilities, _SMOOTH_PIXELS)
     body = largest_component(smooth >= 0.5)
     for z in range(body.shape[2]):

@@ -14,14 +14,14 @@ from napari_brain_tumor.study import Study
 
 
 def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
-    """The values `(X, Y, Z)` of a mask file.
+    """Read the values `(X, Y, Z)` of a mask file.
 
     Raises
     ------
     UnreadableFileError
         If it cannot be opened.
     BrainMaskError
-        If it holds several images, or lies on another grid than the study.
+        If it contains several images, or lies on a different grid from the study.
     """
     images = open_image(path)
     if len(images) != 1:
@@ -38,12 +38,12 @@ def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
 
 
 def check_mask_target(path: Path, *, overwrite: bool) -> None:
-    """Settle before anything is computed that a mask can be written there.
+    """Check before computing that a mask can be saved under a path.
 
     Raises
     ------
     SaveError
-        If it is no NIfTI file, or there is one that may not be replaced.
+        If it is not a NIfTI file name, or there is a file that may not be replaced.
     """
     if not NIFTI.fits(path):
         raise SaveError(f"{path.name} is not a valid name for a mask: masks are written as .nii.gz or .nii.")
@@ -52,12 +52,12 @@ def check_mask_target(path: Path, *, overwrite: bool) -> None:
 
 
 def save_mask(mask: npt.NDArray[np.bool_], study: Study, path: Path) -> None:
-    """Write a mask on the study's grid as a whole or not at all, read back and compared.
+    """Save a mask on the study's grid, completely or not at all; it is read back and compared.
 
     Raises
     ------
     SaveError
-        If it would replace one of the scans, cannot be written, or does not read back the same.
+        If it would replace one of the scans, cannot be written, or contains different data when read back.
     """
     if path.resolve() in {source.path.resolve() for source in study.sources.values()}:
         raise SaveError(f"{path} is one of the scans and is never overwritten: choose another name.")

@@ -1,4 +1,4 @@
-"""The brain network that ships with the package: where it is, and what it says of a study."""
+"""The brain network supplied with the package, and its predictions for a study."""
 
 from functools import lru_cache
 from typing import Final
@@ -22,19 +22,19 @@ BRAIN_MODEL: Final = "brain"
 
 
 def brain_model() -> ModelInfo:
-    """The network with its card; raises `CheckpointError` where it is missing or damaged."""
+    """Return the network with its card; raises `CheckpointError` if it is missing or damaged."""
     folder = BUNDLED / BRAIN_MODEL
     card = read_card(folder)
     return ModelInfo(name=card.name, folder=folder, card=card, bundled=True)
 
 
 def brain_probabilities(study: Study, small: SmallGrid, device: str = "auto") -> Job[npt.NDArray[np.float32]]:
-    """Probability `(X, Y, Z)` on the small grid that a voxel is brain: a job.
+    """Predict the probability `(X, Y, Z)` of brain on the small grid, as a job.
 
     Raises
     ------
     MissingRolesError
-        If the study has no sequence that the network takes.
+        If the study has no sequence that the network accepts.
     CheckpointError
         If the network is missing or damaged.
     """
@@ -43,7 +43,7 @@ def brain_probabilities(study: Study, small: SmallGrid, device: str = "auto") ->
     engine = _engine(model.card.weights_sha256, resolve_device(device))
     region = model.regions.index("WT")
     brain = np.zeros(prepared.mask.shape, np.float32)
-    for done, side in enumerate((slice(None), slice(None, None, -1))):  # as it is, and mirrored from left to right
+    for done, side in enumerate((slice(None), slice(None, None, -1))):  # original, and mirrored left to right
         job = engine.probabilities(np.ascontiguousarray(prepared.channels[..., side]))
         values = yield from part_of(job, done / 2, (done + 1) / 2)
         brain += values[region][..., side].astype(np.float32) / 2
@@ -53,7 +53,7 @@ def brain_probabilities(study: Study, small: SmallGrid, device: str = "auto") ->
 
 @lru_cache(maxsize=2)
 def _engine(weights_sha256: str, device: torch.device) -> Engine:
-    """The network ready for a device; float32, which its labels are checked in, costs little on so few pixels."""
+    """Return the network for a device, in float32 as used for its validation; on so few pixels this is fast enough."""
     model = brain_model()
     assert model.card.weights_sha256 == weights_sha256
     return Engine.prepare(load_network(model), model.card.dims, device, torch.float32)

@@ -1,7 +1,7 @@
-"""The small grid that the brain network looks at: about 2 mm in the plane and 3 mm across, whatever the scan's own.
+"""The small grid of the brain network: about 2 mm in-plane and 3 mm between slices, whatever the scan's own grid.
 
-A brain's outline needs no more, and a small network on few pixels is quick. Where the files do not state the spacing,
-the size of the head stands in for it.
+This is fine enough for the outline of the brain, and a small network is fast on so few pixels. If the files do not
+state the spacing, it is estimated from the size of the head.
 """
 
 from dataclasses import dataclass, replace
@@ -15,50 +15,50 @@ from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array, Float32Array
 
 SMALL_PIXEL_MM: Final = 2.0
-"""Side of a pixel of the small grid."""
+"""Pixel size of the small grid."""
 
 _SLICE_MM: Final = 3.0
 """Thinner slices are averaged to about this thickness."""
 
 _ALREADY_THICK: Final = 0.75
-"""Slices of this part of `_SLICE_MM` or more are left as they are."""
+"""Slices of at least this fraction of `_SLICE_MM` are not averaged."""
 
 _SIDE: Final = 128
-"""Pixels along the longer side of the first look at a head of unknown spacing."""
+"""Pixels along the longer side when a head of unknown spacing is first measured."""
 
 _HEAD_MM: Final = 205.0
-"""From the nose to the back of the head: the longer side of a head in its axial slices."""
+"""Length from the nose to the back of the head, which is the longer side of axial slices."""
 
 _MOST_SLICES: Final = 64
-"""Of a scan of unknown spacing; more are averaged down to this number."""
+"""Largest number of slices for a scan of unknown spacing; more are averaged down to this number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmallGrid:
-    """The way from a study's grid to the small one, and back.
+    """The conversion from a study's grid to the small one and back.
 
     Parameters
     ----------
     reorientation : Reorientation
-        From the study's grid to RAS order.
+        Reorientation from the study's grid to RAS.
     grid : Grid
-        The small grid, in RAS order. Where the study does not state its spacing, in millimetres as the head's size
-        suggests them, for the network alone.
+        The small grid, in RAS orientation. If the study does not state its spacing, this is in millimetres estimated
+        from the size of the head, for use by the network only.
     """
 
     reorientation: Reorientation
     grid: Grid
 
     def averaged(self, array: Array) -> Float32Array:
-        """Means `(X, Y, Z)` over the small voxels of an array on the study's grid; linear where those are smaller."""
+        """Average an array on the study's grid over small voxels `(X, Y, Z)`; interpolates if these are finer."""
         turned = np.asarray(self.reorientation.apply(array))
-        # The third axis first: it makes the array smaller at once, and its values lie together in most files.
+        # Start with the third axis: this shrinks the array at once, and its values are contiguous in most files.
         for axis in (2, 1, 0):
             turned = _along(turned, _averaging(turned.shape[axis], self.grid.shape[axis]), axis)
         return np.ascontiguousarray(turned, dtype=np.float32)
 
     def interpolated(self, values: Array) -> Float32Array:
-        """Values `(X, Y, Z)` of the small grid on the study's grid, linear between the centres of small voxels."""
+        """Interpolate values `(X, Y, Z)` of the small grid linearly onto the study's grid."""
         turned = np.asarray(values, dtype=np.float32)
         shape = self.reorientation.target.shape
         for axis in (0, 1, 2):
@@ -77,14 +77,14 @@ def small_grid(study: Study) -> SmallGrid:
 
 
 def small_study(study: Study, small: SmallGrid | None = None) -> Study:
-    """The study on its small grid: float32 sequences in RAS order."""
+    """Return the study on its small grid: float32 sequences in RAS orientation."""
     small = small or small_grid(study)
     sequences = {role: small.averaged(volume) for role, volume in study.sequences.items()}
     return replace(study, sequences=sequences, grid=small.grid, layout=None)
 
 
 def _of_unknown_spacing(study: Study, reorientation: Reorientation) -> SmallGrid:
-    """Pixels such that the head is as long as heads are; slices are counted."""
+    """Choose a pixel size for which the head has the usual length; the slices are only counted."""
     width, height, depth = reorientation.target.shape
     slices = min(depth, _MOST_SLICES)
     factor = max(width, height) / _SIDE
@@ -97,7 +97,7 @@ def _of_unknown_spacing(study: Study, reorientation: Reorientation) -> SmallGrid
 
 
 def _counts(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> tuple[int, int, int]:
-    """Voxels of the small grid along each axis of one in millimetres."""
+    """Return the number of voxels of the small grid along each axis, for a grid in millimetres."""
     width, height, depth = shape
     thin = spacing[2] < _ALREADY_THICK * _SLICE_MM
     slices = _count(depth, _SLICE_MM / spacing[2]) if thin else depth
@@ -113,7 +113,7 @@ def _grid(shape: tuple[int, int, int], spacing: Any) -> Grid:
 
 
 def _along(array: Array, weights: Float32Array, axis: int) -> Float32Array:
-    """The weights `(new, old)` applied along one axis."""
+    """Apply weights `(new, old)` along one axis."""
     if len(weights) == array.shape[axis] and np.array_equal(weights, np.eye(len(weights), dtype=np.float32)):
         return np.asarray(array, dtype=np.float32)
     moved = np.tensordot(np.asarray(array, dtype=np.float32), weights, axes=(axis, 1))
@@ -122,7 +122,7 @@ def _along(array: Array, weights: Float32Array, axis: int) -> Float32Array:
 
 
 def _averaging(old: int, new: int) -> Float32Array:
-    """Weights `(new, old)`: the share of each old voxel in each new one; linear where new voxels are smaller."""
+    """Return weights `(new, old)` that average old voxels by overlap; they interpolate if new voxels are smaller."""
     if new >= old:
         return _interpolation(new, old)
     edges = np.arange(new + 1) * (old / new)
@@ -132,7 +132,7 @@ def _averaging(old: int, new: int) -> Float32Array:
 
 
 def _interpolation(new: int, old: int) -> Float32Array:
-    """Weights `(new, old)` of linear interpolation between voxel centres, constant beyond the outermost."""
+    """Return weights `(new, old)` of linear interpolation between voxel centres, constant beyond the outermost ones."""
     at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     low = np.minimum(at.astype(int), max(old - 2, 0))
     weights = np.zeros((new, old), dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Methods without weights."""
+"""Classical segmentation methods, which need no trained weights."""

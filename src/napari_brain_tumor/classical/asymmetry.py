@@ -1,7 +1,7 @@
-"""Whole tumour by what the two halves of the brain do not share.
+"""Whole tumour by asymmetry between the two halves of the brain.
 
 The brain is mirrored in its mid-sagittal plane; tissue that is brighter than normal and brighter than its mirror image
-is taken for tumour (Khotanlou 2009, Fuzzy Sets and Systems 160:1457).
+is labelled as tumour (Khotanlou 2009, Fuzzy Sets and Systems 160:1457).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
 _TOLERANCE_MM: Final = 3.0
-"""Within which the two halves of a healthy brain may differ in place."""
+"""Distance by which structures in the two halves of a healthy brain may be displaced."""
 _BRIDGE_MM: Final = 2.0
 
 
 def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
-    """Voxels that are bright, and in the mean over a few millimetres brighter than the mirrored place."""
+    """Find voxels that are bright and, averaged over a few millimetres, brighter than the mirrored position."""
     candidate = find_candidate(scan)
     if candidate is None:
         return with_enhancing(scan, np.zeros_like(scan.brain))

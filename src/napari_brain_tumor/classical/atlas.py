@@ -1,8 +1,8 @@
-"""Whole tumour by what departs from a tumour-free template (after Prastawa 2004, Medical Image Analysis 8:275).
+"""Whole tumour by deviation from a tumour-free template (after Prastawa 2004, Medical Image Analysis 8:275).
 
-The template's tissues are laid onto the brain (`template_fit`); what they lead to expect in each sequence is fitted to
-the scan itself, and each voxel's departure from that is a signed z-score (`departure`). Tumour is brighter than
-expected on FLAIR and T2 and darker on T1.
+The template's tissues are registered to the brain (`template_fit`). The intensities expected from them in each sequence
+are fitted to the scan itself, and each voxel's deviation is expressed as a signed z-score (`departure`). Tumour is
+brighter than expected on FLAIR and T2 and darker on T1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,39 +23,39 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Mask
 
 _WEIGHTS: Final[Mapping[Role, float]] = {"FLAIR": 1.0, "T2": 0.5, "T1": -0.4}
-"""Of the sequences' departures in their sum; negative where tumour is dark. These numbers
+"""Weights of the sequences' deviations in their sum; negative if tumour is dark. These numbers
 and those below were chosen on 13 brains of training patients."""
 _RANGE: Final = (-4.0, 6.0)
-"""Departures beyond which a voxel tells no more."""
+"""Deviations are clipped to this range, beyond which they carry no more information."""
 _NOISE_MM: Final = 1.5
 _REGION_MM: Final = 5.0
-"""Deviation of the Gaussian over which a region is sought: misplaced sulci and small vessels do not count."""
+"""Standard deviation of the Gaussian used for finding regions; it suppresses misaligned sulci and small vessels."""
 _LEAST_PEAKS: Final = {True: 1.5, False: 2.2}
-"""Height of a region, in robust deviations, below which it is none, with FLAIR and without it: fluid is bright on T2.
+"""Smallest peak of a region in robust deviations, with and without FLAIR; higher without, as fluid is bright on T2.
 
 Tumours of training patients reached 1.7 with FLAIR alone, 3.2 with FLAIR, T2 and T1, 3.6 with T2 alone; lesions of
 multiple sclerosis 1.1, 1.0 and 1.5.
 """
 _PEAK_SHARE: Final = 0.6
-"""Of the highest region, below which another one is none."""
+"""Smallest peak of further regions, as a fraction of the highest one."""
 _BORDER: Final = 0.4
-"""Height of the border, as a share of the highest region's."""
+"""Level of the border, as a fraction of the highest region's peak."""
 _LEVELS: Final = (1.0, 2.0)
-"""Robust deviations between which the border lies."""
+"""Range of the border's level, in robust deviations."""
 _BRIDGE_MM: Final = 2.0
-"""Half width of what is cut off."""
+"""Half the width of bridges that are cut off."""
 _LEAST_ML: Final = 0.2
-"""Volume of the inside of a region that counts."""
+"""Smallest volume of the interior of a region."""
 _NO_FIT: Final = "The template could not be registered to this brain, so no tumour was searched for."
 
 
 def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
-    """Voxels that depart from the template as tumour does, in regions of a plausible size."""
+    """Find voxels that deviate from the template as tumour does, in regions of plausible size."""
     return run_job(find_regions_job(scan, seeds)).masks
 
 
 def find_regions_job(scan: Scan, seeds: Sequence[Voxel] = ()) -> Job[MethodResult]:
-    """`find_regions` as a job; its notes say where the template does not fit."""
+    """Run `find_regions` as a job; its notes report a poor fit of the template."""
     fit = yield from part_of(fit_template_job(scan), 0, 0.8)
     if fit is None:
         return MethodResult(with_enhancing(scan, np.zeros_like(scan.brain)), (_NO_FIT,))
@@ -75,8 +75,8 @@ def _notes(fit: TemplateFit) -> tuple[str, ...]:
 
 
 def _departure(scan: Scan, fit: TemplateFit) -> Float32Array:
-    """Departures of all sequences together `(Z, Y, X)`, positive as in tumour, in robust deviations of the brain."""
-    _ = scan.bright  # refuses a scan without FLAIR and T2
+    """Combine the deviations of all sequences `(Z, Y, X)`, positive for tumour, in robust deviations of the brain."""
+    _ = scan.bright  # raises for a scan without FLAIR and T2
     scores = departures(scan, fit.shares)
     total = sum(
         weight * np.clip(np.sign(weight) * scores[role], *_RANGE) * np.sign(weight)
@@ -87,10 +87,10 @@ def _departure(scan: Scan, fit: TemplateFit) -> Float32Array:
 
 
 def _regions(scan: Scan, departure: Float32Array) -> Mask:
-    """Regions that stand out over several millimetres, as far as their border."""
+    """Find regions that stand out over several millimetres, and extend them to their border."""
     spacing = scan.spacing_mm
     above = smooth(departure, scan.brain, spacing, _NOISE_MM)
-    # Not weighted by the brain: its rim, where the template fits least, shall count less.
+    # Not normalised by the brain mask, so that its rim, where the template fits worst, has less influence.
     height = smooth(above, np.ones_like(scan.brain), spacing, _REGION_MM)
     peak = float(height[scan.brain].max())
     tumour = scan.brain & (above > np.clip(_BORDER * peak, *_LEVELS))

@@ -1,4 +1,4 @@
-"""Which voxels of a head are brain: scalp, skull and face cut away by threshold and morphology."""
+"""Brain extraction without a network: scalp, skull and face are removed by thresholding and morphology."""
 
 from collections.abc import Mapping
 
@@ -14,26 +14,26 @@ from napari_brain_tumor.types import Float32Array, Mask
 _HALFWAY = 0.5
 """Brightness between air (0) and brain (1) above which a voxel may be brain."""
 _FAT = 1.6
-"""The same scale on T1: above it is fat, which neither brain nor tumour reach there."""
+"""Upper limit on T1 on the same scale, above which there is fat, but neither brain nor tumour."""
 _BRIDGE_MM = 5.0
-"""Half width of what may connect brain and scalp, such as nerves and veins, and is cut."""
+"""Half the width of connections between brain and scalp, such as nerves and veins, that are cut."""
 _SCALP_MM = 9.0
-"""Least depth in the head at which brain is expected."""
+"""Smallest depth in the head at which brain is expected."""
 _DEEP_MM = 30.0
-"""Depth in the head at which there is mostly brain."""
+"""Depth in the head beyond which there is mostly brain."""
 
 
 def brain_in_head(channels: Mapping[Role, Float32Array], head: Mask, spacing_mm: Spacing) -> Mask:
-    """Voxels of the brain within a head whose skull was not removed.
+    """Find the voxels of the brain within a head that is not skull-stripped.
 
-    The dark skull parts scalp and brain; what still connects them is cut by an erosion, the largest part is kept and
-    grown back (after Brummer 1993, IEEE TMI 12:153). Distances are taken within slices, so that thick slices
-    are treated as thin ones.
+    The dark skull separates scalp and brain. Remaining connections are cut by an erosion, and the largest part is kept
+    and grown back (after Brummer 1993, IEEE TMI 12:153). Distances are measured within slices, so that thick slices are
+    treated like thin ones.
 
     Parameters
     ----------
     channels : mapping of role to (Z, Y, X) float32 array
-        FLAIR is used where it is there, else the last one; and T1, on which fat can be told.
+        FLAIR is used if present, otherwise the last one; T1 is used as well to recognise fat.
     head : (Z, Y, X) bool array
     spacing_mm : tuple of float
         Along Z, Y, X.
@@ -41,7 +41,7 @@ def brain_in_head(channels: Mapping[Role, Float32Array], head: Mask, spacing_mm:
     Returns
     -------
     (Z, Y, X) bool array
-        Without holes within slices; the whole head where no brain was found in it.
+        Without holes within slices; the whole head if no brain was found in it.
     """
     depth = depth_in_slices(head, spacing_mm)
     deep = depth >= min(_DEEP_MM, 0.6 * float(depth.max(initial=0)))
@@ -51,7 +51,7 @@ def brain_in_head(channels: Mapping[Role, Float32Array], head: Mask, spacing_mm:
     tissue = head & (_between_air_and_brain(image, head, deep) > _HALFWAY)
     if "T1" in channels:
         tissue &= _between_air_and_brain(channels["T1"], head, deep) < _FAT
-    tissue = ndimage.median_filter(tissue.view(np.uint8), (1, 3, 3)).astype(bool)  # a dark voxel of noise is no skull
+    tissue = ndimage.median_filter(tissue.view(np.uint8), (1, 3, 3)).astype(bool)  # fills dark noise voxels
     core = largest_component((depth_in_slices(tissue, spacing_mm) > _BRIDGE_MM) & (depth > _SCALP_MM))
     grown = tissue & (distance_in_slices(core, spacing_mm) <= _BRIDGE_MM + 1)
     brain = fill_slices(grown | core)
@@ -59,7 +59,7 @@ def brain_in_head(channels: Mapping[Role, Float32Array], head: Mask, spacing_mm:
 
 
 def _between_air_and_brain(image: Float32Array, head: Mask, deep: Mask) -> Float32Array:
-    """Brightness on a scale where air is 0 and most of the brain 1."""
+    """Scale brightness so that air is 0 and most of the brain 1."""
     air, brain = float(np.percentile(image[head], 1)), float(np.median(image[deep]))
     scaled: Float32Array = (image - np.float32(air)) / np.float32(max(brain - air, 1e-6))
     return scaled

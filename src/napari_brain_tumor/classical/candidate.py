@@ -1,4 +1,4 @@
-"""Where a tumour probably is: the brightest region that has no bright mirror image."""
+"""Find the probable position of a tumour: the brightest region without a bright mirror image."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,9 +11,9 @@ from napari_brain_tumor.types import Float32Array
 
 _NOISE_MM: Final = 1.5
 _REGION_MM: Final = 5.0
-"""Deviation of the Gaussian over which a region is sought: small veins and the rim of the cortex do not count."""
+"""Standard deviation of the Gaussian used for finding regions; it suppresses small veins and the cortical rim."""
 _LEAST_PEAK: Final = 1.25
-"""Height of the peak, in robust deviations, below which there is no tumour to be seen."""
+"""Smallest peak, in robust deviations, below which no tumour is visible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,9 +25,9 @@ class Candidate:
     bright : (Z, Y, X) float32 array
         Smoothed brightness in robust deviations from normal tissue, 0 outside the brain.
     excess : (Z, Y, X) float32 array
-        By how much that is more than at the mirrored place.
+        Difference from the brightness at the mirrored position.
     seed : tuple of int
-        Voxel `(z, y, x)` in the middle of the region.
+        Voxel `(z, y, x)` in the centre of the region.
     peak : float
         Brightness of the region around the seed.
     """
@@ -39,10 +39,10 @@ class Candidate:
 
 
 def find_candidate(scan: Scan) -> Candidate | None:
-    """The brightest asymmetric region of FLAIR (T2 without it), or None where nothing stands out.
+    """Find the brightest asymmetric region of FLAIR (or else of T2), or None if nothing stands out.
 
-    A place counts by the smaller of its brightness and its excess over the mirrored place: normal bright structures
-    are symmetric, and a dark region opposite does not make normal tissue bright.
+    A position is rated by its brightness or its excess over the mirrored position, whichever is smaller: normal bright
+    structures are symmetric, and a dark region on the other side does not make normal tissue bright.
     """
     if not scan.brain.any():
         return None
@@ -51,7 +51,7 @@ def find_candidate(scan: Scan) -> Candidate | None:
     bright = smooth(level, scan.brain, scan.spacing_mm, _NOISE_MM)
     excess = bright - plane.mirror(bright, scan.spacing_mm)
     excess[~scan.brain] = 0
-    # Not weighted by the brain: its rim, where mirroring is least exact, shall count less.
+    # Not normalised by the brain mask, so that its rim, where mirroring is least accurate, has less influence.
     height = smooth(np.minimum(bright, excess), np.ones_like(scan.brain), scan.spacing_mm, _REGION_MM)
     height[~scan.brain] = -np.inf
     z, y, x = (int(i) for i in np.unravel_index(int(height.argmax()), height.shape))
@@ -60,5 +60,5 @@ def find_candidate(scan: Scan) -> Candidate | None:
 
 
 def half_height(candidate: Candidate) -> float:
-    """Brightness half way between normal tissue (0) and the region, between 1 and 2.5 robust deviations."""
+    """Return the value half way between normal tissue (0) and the region, between 1 and 2.5 robust deviations."""
     return float(np.clip(candidate.peak / 2, 1.0, 2.5))

@@ -1,4 +1,4 @@
-"""By how much each voxel departs from what healthy tissue at its place looks like, as signed z-scores."""
+"""Deviation of each voxel from healthy tissue in its position, as signed z-scores."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,22 +13,22 @@ from napari_brain_tumor.types import Float32Array, Float64Array
 _SAMPLE: Final = 60_000
 _ROUNDS: Final = 10
 _LEAST_SHARE: Final = 0.3
-"""Of the template's brain in a voxel, below which nothing is expected there."""
+"""Smallest share of template brain in a voxel for which an intensity is expected."""
 _CLIPPED: Final = 2.5
-"""Deviations beyond which a voxel adds no more to the spread of its tissue."""
+"""Deviations are clipped to this limit when the spread of a tissue is estimated."""
 
 
 def departures(scan: Scan, shares: Float32Array) -> Mapping[Role, Float32Array]:
-    """Signed z-scores `(Z, Y, X)` of each sequence; 0 outside the brain and where the template has none.
+    """Compute signed z-scores `(Z, Y, X)` of each sequence; 0 outside the brain and where the template has none.
 
-    What is expected is the mean of the tissues' brightness, mixed by their shares at the place, and the spread that of
-    these tissues. Both are fitted to the scan itself; voxels that depart count little, so that a tumour, however
-    large, is not taken for the rule.
+    The expected value is the mean of the tissues' brightness weighted by their local shares, and the spread is mixed
+    likewise. Both are fitted to the scan itself. Voxels that deviate have little weight, so that even a large tumour is
+    not mistaken for normal tissue.
 
     Parameters
     ----------
     shares : (3, Z, Y, X) float32 array
-        Of the tissues in each voxel, as `TemplateFit` gives them.
+        Share of each tissue in each voxel, as returned in `TemplateFit`.
     """
     within = scan.brain & (shares.sum(axis=0) > _LEAST_SHARE)
     mixture = shares[:, within] / shares[:, within].sum(axis=0)
@@ -53,7 +53,7 @@ def _scores(mixture: Float32Array, values: Float32Array) -> Float32Array:
 
 
 def _spreads(mixture: Float32Array, rest: Float64Array, spread: Float64Array, weights: Float32Array) -> Float64Array:
-    """Variance `(C, 3)` of each tissue in each sequence, from the voxels that hold most of it."""
+    """Return the variance `(C, 3)` of each tissue in each sequence, mostly from voxels dominated by it."""
     squares = np.minimum(np.abs(rest), _CLIPPED * spread[:, None]) ** 2
     counted = mixture.astype(np.float64) ** 2 * weights
     means: Float64Array = (squares @ counted.T + 1e-9) / (counted.sum(axis=1) + 1e-9)

@@ -19,18 +19,18 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
 _INSIDE: Final = 1.3
-"""Brightness, in parts of the half height, above which a voxel surely is tumour where it is connected to the seed."""
+"""Brightness, relative to the half height, above which voxels connected to the seed are certainly tumour."""
 _OUTSIDE: Final = 0.6
-"""Brightness, in the same parts, below which a voxel surely is none."""
+"""Brightness, relative to the half height, below which a voxel is certainly not tumour."""
 _REACH_MM: Final = 20.0
-"""Distance from the inner marker's box at which there is no tumour any more."""
+"""Distance from the inner marker's box beyond which there is no tumour."""
 _BRIDGE_MM: Final = 2.0
 _SIGMA: Final = 0.7
-"""Of the gradient, in voxels: the image is smooth already."""
+"""Width of the Gaussian gradient in voxels; small, because the image has already been smoothed."""
 
 
 def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
-    """Voxels whose steepest way down the gradient ends in the bright region, not in normal tissue."""
+    """Find voxels that the watershed assigns to the bright region rather than to normal tissue."""
     candidate = find_candidate(scan)
     whole = np.zeros_like(scan.brain)
     if candidate is not None:

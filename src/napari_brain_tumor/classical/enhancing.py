@@ -1,4 +1,4 @@
-"""Enhancing tumour: what became bright with contrast agent within the whole tumour."""
+"""Enhancing tumour: the part of the whole tumour that became bright with contrast agent."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,14 +12,14 @@ from napari_brain_tumor.types import Float32Array, Mask
 
 _NOISE_MM: Final = 0.7
 _LEAST: Final = 3.0
-"""Robust deviations of T1c minus T1 over the brain, below which nothing enhances."""
+"""Smallest enhancement, in robust deviations of T1c minus T1 over the brain."""
 
 
 def with_enhancing(scan: Scan, whole: Mask) -> Mapping[Region, Mask]:
-    """The whole tumour, and the enhancing part of it where T1 and T1c are there.
+    """Return the whole tumour, and its enhancing part if T1 and T1c are present.
 
-    Otsu's threshold (Otsu 1979, doi:10.1109/TSMC.1979.4310076) of the enhancement within the whole tumour, or
-    three robust deviations of that of the brain if that is more: else noise would be split where nothing enhances.
+    The threshold is Otsu's (Otsu 1979, doi:10.1109/TSMC.1979.4310076) for the enhancement within the whole tumour, but
+    at least three robust deviations over the brain: otherwise noise would be split in tumours that do not enhance.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def with_enhancing(scan: Scan, whole: Mask) -> Mapping[Region, Mask]:
 
 
 def enhancement(scan: Scan) -> Float32Array:
-    """T1c minus T1 `(Z, Y, X)`, each in robust deviations of the brain; then in those of the difference."""
+    """Return T1c minus T1 `(Z, Y, X)`, in robust deviations of the brain, rescaled to those of the difference."""
     before, after = (brightness(scan.channels[role], scan.brain) for role in ("T1", "T1c"))
     difference = smooth(np.clip(after, -4, 12) - np.clip(before, -4, 12), scan.brain, scan.spacing_mm, _NOISE_MM)
     return brightness(difference, scan.brain)

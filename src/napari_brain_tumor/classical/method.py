@@ -1,4 +1,4 @@
-"""What a method without weights hands back."""
+"""The result of a method without weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from napari_brain_tumor.types import Mask
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodResult:
-    """Regions, and what the user should know of how they were found.
+    """Regions, and notes for the user on how they were found.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Depths and connected parts of masks, within slices where slices are thick."""
+"""Depths and connected parts of masks, in 2D within slices if slices are thick."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,16 +9,16 @@ from napari_brain_tumor.types import Float32Array, Mask
 
 
 def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> Float32Array:
-    """Distance of each voxel of the mask from what is outside in its slice, in millimetres.
+    """Return the distance in mm from each voxel of the mask to the nearest voxel outside it in the same slice.
 
-    Beyond the border of the array is outside.
+    Everything beyond the border of the array counts as outside.
     """
     planes = [ndimage.distance_transform_edt(np.pad(p, 1), sampling=spacing_mm[1:])[1:-1, 1:-1] for p in mask]
     return np.asarray(planes, dtype=np.float32).reshape(mask.shape)
 
 
 def distance_in_slices(mask: Mask, spacing_mm: Spacing) -> Float32Array:
-    """Distance of each voxel from the mask within its slice, in millimetres; infinite in slices without the mask."""
+    """Return the distance in mm from each voxel to the mask within its slice; infinite in slices without mask."""
     distances = np.full(mask.shape, np.inf, dtype=np.float32)
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
         distances[z] = ndimage.distance_transform_edt(~mask[z], sampling=spacing_mm[1:])
@@ -26,12 +26,12 @@ def distance_in_slices(mask: Mask, spacing_mm: Spacing) -> Float32Array:
 
 
 def fill_slices(mask: Mask) -> Mask:
-    """The mask without holes within its slices."""
+    """Fill holes of the mask within its slices."""
     return np.asarray([ndimage.binary_fill_holes(plane) for plane in mask], dtype=bool).reshape(mask.shape)
 
 
 def part_at(mask: Mask, voxel: Voxel) -> Mask:
-    """The connected part that holds a voxel; empty where the voxel is not in the mask."""
+    """Return the connected part that contains a voxel; empty if the voxel is not in the mask."""
     if not mask[voxel]:
         return np.zeros_like(mask)
     parts, _ = ndimage.label(mask)
@@ -39,15 +39,15 @@ def part_at(mask: Mask, voxel: Voxel) -> Mask:
 
 
 def opened_part(mask: Mask, voxel: Voxel, spacing_mm: Spacing, half_width_mm: float) -> Mask:
-    """The part that holds a voxel, bridges to its neighbours cut where they are narrow, without holes in slices.
+    """Return the part that contains a voxel, with narrow bridges cut and holes in slices filled.
 
     Parameters
     ----------
     mask : (Z, Y, X) bool array
     voxel : tuple of int
-        Within the mask; else the result is empty.
+        Voxel in the mask; otherwise the result is empty.
     half_width_mm : float
-        Bridges up to twice as wide are cut. Parts nowhere wider than that are kept as they are.
+        Bridges up to twice as wide are cut. Parts that are nowhere wider than that are left unchanged.
     """
     whole = part_at(mask, voxel)
     box = bounding_box(whole)
@@ -65,7 +65,7 @@ def opened_part(mask: Mask, voxel: Voxel, spacing_mm: Spacing, half_width_mm: fl
 
 
 def _nearest(mask: Mask, voxel: "np.ndarray[tuple[int], np.dtype[np.intp]]", spacing_mm: Spacing) -> Voxel:
-    """The mask's voxel that is nearest to another."""
+    """Return the mask's voxel that is nearest to a given voxel."""
     voxels = np.argwhere(mask)
     distances = (((voxels - voxel) * spacing_mm) ** 2).sum(axis=1)
     z, y, x = voxels[distances.argmin()]

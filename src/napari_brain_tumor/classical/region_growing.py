@@ -1,11 +1,12 @@
-"""Whole tumour by region growing from seed points, in every sequence at once.
+"""Whole tumour by region growing from seed points, in all sequences together.
 
-The confidence-connected scheme of ITK (Adams 1994, doi:10.1109/34.295913; ITK Software Guide, section 4.1.3): the
-region takes in connected voxels whose Mahalanobis distance to its mean is small, then mean and covariance are taken
-anew. ITK's own vector filter counts a seed's neighbourhood in voxels, which mixes far tissue in where slices are thick,
-and stands still in saturated regions, whose covariance is none: here the neighbourhood is in millimetres and the
-covariance is at least that of noise. SimpleITK finds the connected region. The distance is raised until the region
-leaks into normal tissue and its volume explodes, as Mori 2000 (IEEE TMI 19:103) found the largest bronchial tree.
+This is the confidence-connected scheme of ITK (Adams 1994, doi:10.1109/34.295913; ITK Software Guide, section 4.1.3):
+connected voxels with a small Mahalanobis distance to the region's mean are added, then mean and covariance are updated.
+ITK's own vector filter has two drawbacks: it defines a seed's neighbourhood in voxels, which includes distant tissue if
+slices are thick, and it stalls in saturated regions, whose covariance is zero. Here the neighbourhood is defined in
+millimetres, and the covariance is at least that of noise. SimpleITK finds the connected region. The distance is raised
+until the region leaks into normal tissue and its volume explodes, in the way that Mori 2000 (IEEE TMI 19:103) found
+the largest bronchial tree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,22 +24,22 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Mask
 
 _SEQUENCES: Final[tuple[Role, ...]] = ("FLAIR", "T2", "T1")
-"""T1c is left out: it tells the enhancing rim from the rest of the tumour, which shall be one region."""
+"""T1c is left out, because it separates the enhancing rim from the rest of the tumour, which should be one region."""
 _DISTANCES: Final = (1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0)
-"""Mahalanobis distances up to which a voxel is taken in, tried in this order; ITK's default is 2.5."""
+"""Limits of the Mahalanobis distance, tried in this order; ITK's default is 2.5."""
 _EXPLOSION: Final = 2.0
-"""By how much the volume grows from one distance to the next when the region leaks."""
+"""Factor of growth in volume from one limit to the next that indicates leakage."""
 _ITERATIONS: Final = 4
 _RADIUS_MM: Final = 4.0
-"""Of the neighbourhood of a seed that the first mean is taken from."""
+"""Radius of the neighbourhood of a seed from which the initial mean is computed."""
 _LEAST_DEVIATION: Final = 0.5
-"""Of a region in each sequence, in robust deviations of the brain."""
+"""Smallest standard deviation of a region in each sequence, in robust deviations of the brain."""
 _NOISE_MM: Final = 1.5
 _BRIDGE_MM: Final = 2.0
 
 
 def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
-    """What grows from the seeds `(z, y, x)`; without any, from the brightest asymmetric region."""
+    """Grow regions from the seeds `(z, y, x)`; without seeds, from the brightest asymmetric region."""
     start = list(seeds)
     if not start:
         candidate = find_candidate(scan)
@@ -51,7 +52,7 @@ def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mas
 
 
 def grow(scan: Scan, seed: Voxel) -> Mask:
-    """The largest region `(Z, Y, X)` that grows from the seed without leaking into normal tissue."""
+    """Return the largest region `(Z, Y, X)` that grows from the seed without leaking into normal tissue."""
     images = np.stack([_values(scan, role) for role in _SEQUENCES if role in scan.channels])
     start = _neighbourhood(scan, seed)
     largest = start
@@ -64,13 +65,13 @@ def grow(scan: Scan, seed: Voxel) -> Mask:
 
 
 def _values(scan: Scan, role: Role) -> Float32Array:
-    """Smoothed brightness of the brain's voxels, `(N,)`."""
+    """Return the smoothed brightness of the brain's voxels, `(N,)`."""
     bright = clipped_brightness(scan.channels[role], scan.brain)
     return smooth(bright, scan.brain, scan.spacing_mm, _NOISE_MM)[scan.brain]
 
 
 def _neighbourhood(scan: Scan, seed: Voxel) -> Mask:
-    """Brain voxels within a few millimetres of the seed."""
+    """Return the brain voxels within a few millimetres of the seed."""
     away = [
         ((np.arange(n) - at) * step) ** 2 for n, at, step in zip(scan.brain.shape, seed, scan.spacing_mm, strict=True)
     ]
@@ -79,7 +80,7 @@ def _neighbourhood(scan: Scan, seed: Voxel) -> Mask:
 
 
 def _grown(images: Float32Array, brain: Mask, start: Mask, limit: float) -> Mask:
-    """What is connected to the start within the limit, its mean and covariance taken anew a few times."""
+    """Grow the region within a limit, updating its mean and covariance a few times."""
     distance = np.full(brain.shape, np.inf, dtype=np.float32)
     points = [tuple(int(i) for i in voxel[::-1]) for voxel in np.argwhere(start)]
     region = start
@@ -91,7 +92,7 @@ def _grown(images: Float32Array, brain: Mask, start: Mask, limit: float) -> Mask
 
 
 def _mahalanobis(values: Float32Array, region: Mask) -> Float32Array:
-    """Distances `(N,)` of values `(C, N)` to the mean of those in the region, in its deviations."""
+    """Return the Mahalanobis distances `(N,)` of values `(C, N)` to the region's mean."""
     inside = values[:, region].astype(np.float64)
     mean = inside.mean(axis=1, keepdims=True)
     covariance = np.atleast_2d(np.cov(inside, bias=True)) + _LEAST_DEVIATION**2 * np.eye(len(mean))

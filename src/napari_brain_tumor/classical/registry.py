@@ -1,8 +1,8 @@
-"""The table of methods without weights: what each is, what it needs, and where it is written.
+"""The table of methods without weights: their descriptions, requirements and publications.
 
-The module of a method has `find_regions(scan, seeds)`, which returns masks `(Z, Y, X)` of the regions that it tells:
-WT always, further ones where the sequences for them are there. One that takes long has `find_regions_job` beside it.
-It is imported when the method is run.
+The module of a method has a function `find_regions(scan, seeds)` that returns masks `(Z, Y, X)` of its regions: always
+WT, and others if the necessary sequences are present. Slow methods also have `find_regions_job`. The module is imported
+when the method is run.
 """
 
 from collections.abc import Iterable
@@ -16,22 +16,22 @@ from napari_brain_tumor.study import ROLES, Role
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A method without weights, as it stands in lists beside trained models (see `catalogue.Method`).
+    """A method without weights, as listed alongside trained models (see `catalogue.Method`).
 
     Parameters
     ----------
     name : str
-        For calls, and of its module in this package.
+        Name for use in code; also the name of its module in this package.
     title : str
-        For people; it says that the method is a baseline.
+        Displayed name, which states that the method is a baseline.
     summary : str
         How it works, in a sentence.
     source : str
-        The publication that it follows.
+        The publication on which it is based.
     takes_seeds : bool
         Whether points within the tumour can be given.
     takes_long : bool
-        Whether it tells its progress, as a job.
+        Whether it reports progress, as a job.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Baseline:
     min_lesion_mm3: ClassVar[float] = 100.0
 
     def obstacle(self, present: Iterable[Role]) -> str:
-        """Why those sequences do not suffice, in words; empty if they do."""
+        """Explain why these sequences are not sufficient; empty if they are."""
         if not {"FLAIR", "T2"} & set(present):
             return f"{self.title} needs FLAIR or T2, on which the whole tumour is bright."
         return ""
 
     def notes_without(self, present: Iterable[Role], traits: Traits | None = None) -> list[str]:
-        """What the user should know where a study has only those sequences."""
+        """Return notes for the user if a study has only these sequences."""
         roles = set(present)
         notes = ["This is a baseline without training; a trained model finds tumours better."]
         if "FLAIR" not in roles:
@@ -63,7 +63,7 @@ class Baseline:
         return notes
 
     def notes_on(self, traits: Traits) -> list[str]:
-        """Nothing: the methods take any study."""
+        """Return no notes: these methods accept any study."""
         return []
 
 
@@ -104,4 +104,4 @@ BASELINES: Final[dict[str, Baseline]] = {
         ),
     )
 }
-"""By name, in the order of lists."""
+"""Methods by name, in the order of lists."""

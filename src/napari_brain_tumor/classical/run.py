@@ -20,10 +20,10 @@ from napari_brain_tumor.study import ROLES, Study
 from napari_brain_tumor.types import Mask
 
 Seed = tuple[float, float, float]
-"""World coordinates (x, y, z): RAS+ millimetres, or voxels where the files do not state the spacing."""
+"""World coordinates (x, y, z): RAS+ millimetres, or voxels if the files do not state the spacing."""
 
 _HEAD_MM = 150.0
-"""Height of the slices of an examination whose files do not state their distance."""
+"""Total height assumed for the slices of an examination whose files do not state their spacing."""
 
 
 class _Method(Protocol):
@@ -35,13 +35,13 @@ class _LongMethod(Protocol):
 
 
 def find_regions(baseline: Baseline, scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
-    """Masks `(Z, Y, X)` of the regions that the method tells of these sequences, within the brain."""
+    """Return masks `(Z, Y, X)`, within the brain, of the regions that the method finds in these sequences."""
     method = cast("_Method", _module(baseline))
     return method.find_regions(scan, seeds)
 
 
 def find_regions_job(baseline: Baseline, scan: Scan, seeds: Sequence[Voxel] = ()) -> Job[MethodResult]:
-    """`find_regions` as a job, with what the method notes; a quick method yields nothing."""
+    """Run `find_regions` as a job, with the method's notes; a fast method yields no progress."""
     if baseline.takes_long:
         return (yield from cast("_LongMethod", _module(baseline)).find_regions_job(scan, seeds))
     return MethodResult(find_regions(baseline, scan, seeds))
@@ -52,7 +52,7 @@ def _module(baseline: Baseline) -> object:
 
 
 def scan_of(study: Study, prepared: Prepared) -> Scan:
-    """What the methods look at; `prepared` is of the study with all roles."""
+    """Return the input of the methods; `prepared` must be of the study with all roles."""
     channels = {role: prepared.channels[index] for index, role in enumerate(ROLES) if role in study.sequences}
     spacing = _spacing(prepared.work.grid, prepared.mask.shape[0])
     stripped = all(is_skull_stripped(volume) for volume in study.sequences.values())
@@ -61,12 +61,12 @@ def scan_of(study: Study, prepared: Prepared) -> Scan:
 
 
 def seeds_in_scan(seeds: Sequence[Seed], prepared: Prepared, scan: Scan) -> tuple[Voxel, ...]:
-    """Seeds as voxels `(z, y, x)` of the scan.
+    """Convert seeds to voxels `(z, y, x)` of the scan.
 
     Raises
     ------
     SeedError
-        If a seed is not three numbers, or does not lie in the brain.
+        If a seed is not three numbers, or lies outside the brain.
     """
     return tuple(_voxel(seed, prepared, scan) for seed in seeds)
 
@@ -90,7 +90,7 @@ def _voxel(seed: Seed, prepared: Prepared, scan: Scan) -> Voxel:
 
 
 def _extent(prepared: Prepared, scan: Scan) -> tuple[np.ndarray, np.ndarray]:
-    """World coordinates between which the brain lies."""
+    """Return the range of world coordinates of the brain."""
     voxels = np.argwhere(scan.brain)
     if not len(voxels):
         voxels = np.array([(0, 0, 0), scan.brain.shape])
@@ -104,7 +104,7 @@ def _text(point: np.ndarray) -> str:
 
 
 def _spacing(grid: Grid, slices: int) -> Spacing:
-    """Spacing along Z, Y, X; where the files do not state it, what a head of usual size would have."""
+    """Return the spacing along Z, Y, X; if the files do not state it, that of a head of usual size."""
     if grid.unit == "mm":
         x, y, z = grid.spacing
         return z, y, x

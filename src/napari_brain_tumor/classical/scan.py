@@ -1,4 +1,4 @@
-"""What a method without weights looks at: standardised sequences, the brain within them, and the voxel size."""
+"""The input of methods without weights: standardised sequences, the brain mask and the voxel size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Spacing = tuple[float, float, float]
 Voxel = tuple[int, int, int]
 
 BRIGHT_ROLES: tuple[Role, ...] = ("FLAIR", "T2")
-"""Sequences in which the whole tumour is bright, the better one first: on T2 the ventricles are bright too."""
+"""Sequences in which the whole tumour is bright, better one first: on T2 the ventricles are bright as well."""
 
 _RANGE = (np.float32(-4), np.float32(6))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """The sequences of a study as the methods see them.
+    """The sequences of a study, as the methods receive them.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Scan:
     brain : (Z, Y, X) bool array
         Voxels that may be tumour: the brain without scalp and skull.
     spacing_mm : tuple of float
-        Distance between voxels along Z, Y, X; an estimate where the files do not state it.
+        Distance between voxels along Z, Y, X; an estimate if the files do not state it.
     """
 
     channels: Mapping[Role, Float32Array]
@@ -39,7 +39,7 @@ class Scan:
 
     @property
     def bright(self) -> Float32Array:
-        """The sequence in which the whole tumour is bright; `MissingRolesError` where there is none."""
+        """The sequence in which the whole tumour is bright; raises `MissingRolesError` if there is none."""
         for role in BRIGHT_ROLES:
             if role in self.channels:
                 return self.channels[role]
@@ -48,10 +48,11 @@ class Scan:
 
 
 def brightness(image: Float32Array, brain: Mask) -> Float32Array:
-    """Deviations from the brain's median in units of its spread, 0 outside the brain.
+    """Return the difference from the brain's median in units of its spread, 0 outside the brain.
 
-    Median and median absolute deviation (times 1.4826, which makes it a standard deviation for normal tissue) are
-    moved little by a tumour, unlike mean and deviation (Rousseeuw 1993, doi:10.1080/01621459.1993.10476408).
+    Median and median absolute deviation (times 1.4826, to estimate the standard deviation of normal tissue) are
+    affected little by a tumour, unlike mean and standard deviation
+    (Rousseeuw 1993, doi:10.1080/01621459.1993.10476408).
     """
     inside = image[brain]
     middle = np.median(inside) if inside.size else 0.0
@@ -62,13 +63,13 @@ def brightness(image: Float32Array, brain: Mask) -> Float32Array:
 
 
 def clipped_brightness(image: Float32Array, brain: Mask) -> Float32Array:
-    """Brightness within a range beyond which it tells no more, lest a few very bright voxels stand for a region."""
+    """Return brightness clipped to a range, so that a few very bright voxels do not dominate a region."""
     return np.clip(brightness(image, brain), *_RANGE)
 
 
 def smooth(image: Float32Array, brain: Mask, spacing_mm: tuple[float, float, float], sigma_mm: float) -> Float32Array:
-    """Gaussian mean over brain voxels alone: air and skull beside them do not darken the brain's rim."""
-    sigmas = [sigma_mm / step if step < 2 * sigma_mm else 0.0 for step in spacing_mm]  # thick slices stay apart
+    """Smooth with a Gaussian over brain voxels only, so that air and skull do not darken the brain's rim."""
+    sigmas = [sigma_mm / step if step < 2 * sigma_mm else 0.0 for step in spacing_mm]  # thick slices are not mixed
     weight = ndimage.gaussian_filter(brain.astype(np.float32), sigmas, truncate=3)
     total = ndimage.gaussian_filter(np.where(brain, image, np.float32(0)), sigmas, truncate=3)
     mean: Float32Array = np.where(brain, total / np.maximum(weight, np.float32(1e-3)), np.float32(0))

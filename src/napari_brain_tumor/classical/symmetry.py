@@ -1,4 +1,4 @@
-"""The plane between the two halves of the brain, and the image mirrored in it."""
+"""The mid-sagittal plane of the brain, and mirroring of images in it."""
 
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -11,13 +11,13 @@ from napari_brain_tumor.classical.scan import Spacing
 from napari_brain_tumor.types import Float32Array, Mask
 
 _COARSE_MM: Final = 8.0
-"""Voxel size at which the plane is sought."""
+"""Voxel size at which the plane is searched for."""
 _LARGEST_SLOPE: Final = 0.25
-"""Against Y and Z: how far a head may be turned or tilted."""
+"""Largest slope against Y and Z, by which a head may be turned or tilted."""
 _WEIGHT: Final = 0.3
-"""Of the tissue beside the outline: a large tumour changes the tissue more."""
+"""Weight of the tissue relative to the outline; low, because a large tumour changes the tissue more."""
 _UNITS: Final = np.array([10.0, 0.1, 0.1])
-"""Steps of the search: millimetres, slope, slope."""
+"""Step sizes of the search: millimetres, slope, slope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class MirrorPlane:
     Parameters
     ----------
     offset_mm : float
-        Along X.
+        Offset along X.
     turn, tilt : float
-        Slopes against Y (the head turned) and against Z (the head tilted to a shoulder).
+        Slopes against Y (head turned) and against Z (head tilted towards a shoulder).
     """
 
     offset_mm: float
@@ -37,13 +37,13 @@ class MirrorPlane:
     tilt: float
 
     def mirror(self, image: npt.NDArray[Any], spacing_mm: Spacing) -> Float32Array:
-        """The image `(Z, Y, X)` reflected in the plane; linear interpolation, 0 where nothing lies opposite."""
+        """Reflect the image `(Z, Y, X)` in the plane, with linear interpolation; 0 if nothing lies opposite."""
         matrix, shift = self._voxel_map(image.shape, spacing_mm)
         reflected: Float32Array = ndimage.affine_transform(image.astype(np.float32, copy=False), matrix, shift, order=1)
         return reflected
 
     def side(self, shape: tuple[int, ...], spacing_mm: Spacing) -> Float32Array:
-        """Millimetres along X from the plane to each voxel of a `(Z, Y, X)` array: positive beyond it."""
+        """Return the signed distance in mm along X from the plane to each voxel of a `(Z, Y, X)` array."""
         axes = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(shape, spacing_mm, strict=True)]
         z, y, x = np.ix_(*axes)
         beyond: Float32Array = (x - self.offset_mm - self.turn * y - self.tilt * z).astype(np.float32)
@@ -63,19 +63,19 @@ class MirrorPlane:
 
 
 def find_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> MirrorPlane:
-    """The plane in which the brain is most like its mirror image.
+    """Find the plane in which the brain is most like its mirror image.
 
-    Maximises the overlap of the brain with its mirror image and the correlation of intensities there, less the
-    squares of the slopes, at a coarse voxel size (after Ardekani 1997, IEEE TMI 16:947).
+    Maximises the overlap of the brain with its mirror image plus the correlation of their intensities, minus the
+    squared slopes, at a coarse voxel size (after Ardekani 1997, IEEE TMI 16:947).
 
     Parameters
     ----------
     image : (Z, Y, X) float32 array
-        Of any sequence, in robust deviations of the brain.
+        Any sequence, in robust standard deviations of the brain.
     brain : (Z, Y, X) bool array
     """
     inside = _coarse(brain.astype(np.float32), spacing_mm)
-    # Without its bright part, lest a tumour be laid over its own mirror image.
+    # Bright parts are clipped, so that a tumour is not matched with its own mirror image.
     tissue = _coarse(np.where(brain, np.clip(image, -3, 0.5), np.float32(0)), spacing_mm)
     ratios = zip(spacing_mm, brain.shape, inside.shape, strict=True)
     steps = cast("Spacing", tuple(step * full / few for step, full, few in ratios))
@@ -93,7 +93,7 @@ def find_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> 
 
 
 def _unlikeness(plane: MirrorPlane, inside: Float32Array, tissue: Float32Array, spacing_mm: Spacing) -> float:
-    """How little a brain is like its mirror image; planes far out of the middle count as unlike."""
+    """Return how different a brain is from its mirror image; planes with large slopes count as entirely different."""
     if max(abs(plane.turn), abs(plane.tilt)) > _LARGEST_SLOPE:
         return 1.0
     other_inside, other = plane.mirror(inside, spacing_mm), plane.mirror(tissue, spacing_mm)
@@ -102,7 +102,7 @@ def _unlikeness(plane: MirrorPlane, inside: Float32Array, tissue: Float32Array, 
 
 
 def _coarse(image: Float32Array, spacing_mm: Spacing) -> Float32Array:
-    # A slab thinner than half a coarse voxel keeps one.
+    # A slab thinner than half a coarse voxel keeps one voxel.
     factors = [max(min(1.0, step / _COARSE_MM), 1 / n) for step, n in zip(spacing_mm, image.shape, strict=True)]
     sigmas = [0.5 / factor if factor < 1 else 0.0 for factor in factors]
     blurred = ndimage.gaussian_filter(image, sigmas)

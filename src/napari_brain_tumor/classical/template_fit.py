@@ -1,10 +1,10 @@
-"""The template laid onto a brain: an affine map, then a gentle deformation that a tumour does not pull.
+"""Registration of the template to a brain: an affine map, then a smooth deformation robust against tumours.
 
-Both minimise the squared difference between the scan and what the template's tissues lead to expect, in all sequences
-and of the brain's outline at once; the brightness of the tissues is fitted anew in every step. A voxel counts the less
-the farther it departs, so that a tumour neither stretches the template nor changes what is expected. The affine map is
-found by Gauss-Newton steps (after Ashburner 1997, doi:10.1006/nimg.1997.0290), the deformation by such steps in
-Gaussian windows (Lucas and Kanade 1981, IJCAI 81:674), which leaves what is smaller than the windows as it is.
+Both minimise the squared difference between the scan and the intensities expected from the template's tissues, in all
+sequences and the brain's outline together. The brightness of the tissues is fitted again in every step. Voxels that
+deviate more have less weight, so that a tumour neither stretches the template nor changes what is expected. The affine
+map is found by Gauss-Newton steps (after Ashburner 1997, doi:10.1006/nimg.1997.0290). The deformation is found by such
+steps in Gaussian windows (Lucas and Kanade 1981, IJCAI 81:674), and does not follow structures smaller than these.
 """
 
 from collections.abc import Iterator
@@ -22,40 +22,40 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
 LEAST_OVERLAP: Final = 0.9
-"""Of the brain with the template's, as Dice, below which the fit is not trusted; 23 brains reached .944 to .972."""
+"""Smallest Dice of the brain and the template's brain for the fit to be trusted; 23 brains reached .944 to .972."""
 
 _COARSE_MM, _FINE_MM = 6.0, 3.0
 _COARSE_STEPS, _FINE_STEPS, _WARP_STEPS = 25, 15, 12
 _NODS: Final = (-0.25, 0.0, 0.25)
-"""Radians by which the head may be nodding where the search begins."""
+"""Starting angles of nodding, in radians."""
 _SHIFTS_MM: Final = (-30.0, -15.0, 0.0, 15.0, 30.0)
-"""Beginnings along Z for a scan of a part of the brain."""
+"""Starting shifts along Z for a scan of part of the brain."""
 _CUT: Final = 0.3
-"""Area of the first or last slice, as a share of the largest, from which the brain goes on beyond the scan."""
+"""Relative area of the first or last slice from which the brain is assumed to extend beyond the scan."""
 _OUTLINE: Final = 40.0
-"""Weight of the brain's outline against all sequences together."""
+"""Weight of the brain's outline relative to all sequences together."""
 _DAMPING: Final = 1e-3
 _STILL_MM, _STILL = 0.02, 2e-4
-"""Steps that are as small as this end the search."""
+"""Step sizes at which the search ends."""
 _FEWEST_VOXELS: Final = 50
 _WINDOW_MM: Final = 10.0
 _STIFF: Final = 0.05
-"""Against motion where the template has no edges, as a share of the usual steepness."""
+"""Regularisation where the template has no edges, as a fraction of the usual steepness."""
 _SMOOTH_MM: Final = 3.0
 _STEP_MM, _FARTHEST_MM = 4.0, 15.0
-"""That the deformation moves anything by, in one step and altogether."""
+"""Largest displacement by the deformation, in one step and in total."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplateFit:
-    """The template as it lies on a brain.
+    """The template registered to a brain.
 
     Parameters
     ----------
     shares : (3, Z, Y, X) float32 array
-        Of the template's tissues in the voxels of the scan's brain; 0 where the template has no brain.
+        Shares of the template's tissues in the voxels of the scan's brain; 0 where the template has no brain.
     overlap : float
-        Of the brain and the template's as far as it was scanned, as Dice, before the deformation.
+        Dice of the brain and the template's brain within the scan, before the deformation.
     """
 
     shares: Float32Array
@@ -63,13 +63,13 @@ class TemplateFit:
 
     @property
     def trusted(self) -> bool:
-        """Whether the template lies where the brain lies."""
+        """Whether the template and the brain overlap sufficiently."""
         return self.overlap >= LEAST_OVERLAP
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Affine:
-    """Places of the template, in its mm, for points of the scan: `matrix @ (point - centre) + shift`."""
+    """Map from points of the scan to positions in the template in mm: `matrix @ (point - centre) + shift`."""
 
     matrix: Float64Array
     shift: Float64Array
@@ -81,13 +81,13 @@ class _Affine:
         return places.reshape(points.shape)
 
     def moved(self, step: Float64Array) -> "_Affine":
-        """With a `(3, 4)` step added to matrix and shift."""
+        """Return a copy with a `(3, 4)` step added to matrix and shift."""
         return _Affine(self.matrix + step[:, :3], self.shift + step[:, 3], self.centre)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Comparison:
-    """Scan and template at one placement: what is left of outline and images, and how much voxels count."""
+    """Scan and template at one placement: residuals of outline and images, and weights of the voxels."""
 
     shares: Float32Array
     core: Mask
@@ -98,12 +98,12 @@ class _Comparison:
 
 
 def fit_template_job(scan: Scan) -> Job[TemplateFit | None]:
-    """Lay the template onto a brain: a job; None where there is too little brain to lay it on.
+    """Register the template to a brain, as a job; None if there is too little brain.
 
     Parameters
     ----------
     scan : Scan
-        Of a brain, or of a part of it with all of its outline in the slices; any sequences.
+        A brain, or part of one with its complete outline in the slices; in any sequences.
     """
     coarse, fine = level_of(scan, _COARSE_MM), level_of(scan, _FINE_MM)
     starts = list(_beginnings(coarse)) if scan.brain.any() else []
@@ -130,7 +130,7 @@ def fit_template_job(scan: Scan) -> Job[TemplateFit | None]:
 
 
 def _beginnings(level: Level) -> Iterator[_Affine]:
-    """The brains' centres and extents on one another, with several nods, and shifts where the brain goes on."""
+    """Yield starting positions with aligned centres and extents, several nods, and shifts if the brain is cut off."""
     template = tissue_template()
     places = np.indices(template.shares.shape[1:], dtype=np.float64) * template.spacing_mm
     centre, extent = _moments(level.inside, level.points)
@@ -146,7 +146,7 @@ def _beginnings(level: Level) -> Iterator[_Affine]:
 
 
 def _moments(mass: Float32Array, points: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Centre of mass and deviations from it along Z, Y, X."""
+    """Return the centre of mass and the standard deviations around it along Z, Y, X."""
     total = float(mass.sum())
     centre = (points * mass).sum(axis=(1, 2, 3)) / total
     spread = (((points - centre[:, None, None, None]) ** 2) * mass).sum(axis=(1, 2, 3)) / total
@@ -154,7 +154,7 @@ def _moments(mass: Float32Array, points: Float64Array) -> tuple[Float64Array, Fl
 
 
 def _aligned(level: Level, affine: _Affine, steps: int) -> tuple[float, _Affine]:
-    """Gauss-Newton steps from a beginning: the cost at the end, infinite where brain and template part, and the map."""
+    """Run Gauss-Newton steps from a starting position; returns final cost (infinite without overlap) and map."""
     weights = np.ones(level.inside.shape, dtype=np.float32)
     cost = np.inf
     for _ in range(steps):
@@ -172,7 +172,7 @@ def _aligned(level: Level, affine: _Affine, steps: int) -> tuple[float, _Affine]
 
 
 def _compared(level: Level, places: Float64Array, weights: Float32Array) -> _Comparison | None:
-    """Scan and template at places `(3, Z, Y, X)`; None where they hardly overlap."""
+    """Compare scan and template at positions `(3, Z, Y, X)`; None if they hardly overlap."""
     shares = sampled(level.tissues, places)
     brain = shares.sum(axis=0)
     core = (level.inside > 0.5) & (brain > 0.5)
@@ -209,14 +209,14 @@ def _affine_step(
 
 
 def _slopes_at(level: Level, places: Float64Array) -> Float32Array:
-    """Slopes `(3 tissues, 3 axes, ...)` of the template's shares at places."""
+    """Return the gradients `(3 tissues, 3 axes, ...)` of the template's shares at the given positions."""
     return np.stack([sampled(slopes, places) for slopes in level.slopes])
 
 
 def _terms(
     comparison: _Comparison, slopes: Float32Array, weights: Float32Array, where: Mask
 ) -> Iterator[tuple[Float32Array, Float32Array, Float32Array]]:
-    """What is left, its slope along the template's axes and its weight: of the outline, then of each sequence."""
+    """Yield residual, its gradient along the template's axes and its weight, for the outline and each sequence."""
     outline = comparison.outline[where]
     yield outline, slopes.sum(axis=0), np.full_like(outline, _OUTLINE)
     expectation, sequences = comparison.expectation, len(comparison.rest)
@@ -226,7 +226,7 @@ def _terms(
 
 
 def _overlap(level: Level, affine: _Affine) -> float:
-    """Dice of brain and template within the scan."""
+    """Return the Dice of brain and template within the scan."""
     other = sampled(level.tissues, affine.apply(level.points)).sum(axis=0)
     both = np.minimum(level.inside, other).sum()
     return float(2 * both / (level.inside.sum() + other.sum()))
@@ -238,7 +238,7 @@ def _overlap(level: Level, affine: _Affine) -> float:
 def _warped(
     level: Level, affine: _Affine, warp: Float64Array, weights: Float32Array
 ) -> tuple[Float64Array, Float32Array]:
-    """One step of the deformation `(3, Z, Y, X)` in the template's mm, and the weights for the next."""
+    """Take one step of the deformation `(3, Z, Y, X)` in the template's mm; returns it and the weights for the next."""
     places = affine.apply(level.points) + warp
     comparison = _compared(level, places, weights)
     if comparison is None:
@@ -258,7 +258,7 @@ def _warped(
 
 
 def _in_windows(fields: Float64Array, level: Level) -> Float64Array:
-    """Gaussian means of fields `(..., voxels)` over the window, as `(..., Z, Y, X)`."""
+    """Return Gaussian means of fields `(..., voxels)` over the window, as `(..., Z, Y, X)`."""
     shaped = fields.reshape(*fields.shape[:-1], *level.inside.shape)
     sigmas = (0,) * (shaped.ndim - 3) + tuple(_sigmas(level, _WINDOW_MM))
     means: Float64Array = ndimage.gaussian_filter(shaped, sigmas, truncate=3)
@@ -277,7 +277,7 @@ def _sigmas(level: Level, size_mm: float) -> list[float]:
 
 
 def _shares_on(scan: Scan, level: Level, affine: _Affine, warp: Float64Array) -> Float32Array:
-    """The template's shares in the voxels of the scan's brain."""
+    """Resample the template's shares to the voxels of the scan's brain."""
     voxels = np.stack(np.nonzero(scan.brain)).astype(np.float64)
     factors = np.array(level.factors)[:, None]
     small = (voxels - (factors - 1) / 2) / factors

@@ -1,4 +1,4 @@
-"""A brain and the template as their registration compares them: in voxels of a few millimetres, both blurred alike."""
+"""A brain and the template at one resolution of their registration, both equally blurred."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,13 +11,13 @@ from napari_brain_tumor.classical.template import tissue_template
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
 _SCAN_SHARE: Final = 0.25
-"""Least share of brain in a voxel whose intensity is used."""
+"""Smallest share of brain in a voxel whose intensity is used."""
 _BLUR: Final = 0.5
-"""Of the template, in voxels of the level."""
+"""Blur of the template, in voxels of the level."""
 _TURN: Final = 2.5
-"""Deviations from what is expected at which a voxel counts for a quarter."""
+"""Deviation from the expected value at which the weight of a voxel is one quarter."""
 _RIDGE: Final = 1e-4
-"""Keeps the brightness of a tissue that is not there from running away."""
+"""Regularisation that keeps the brightness of an absent tissue finite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,19 +27,19 @@ class Level:
     Parameters
     ----------
     images : (C, Z, Y, X) float32 array
-        Means of each sequence over the brain's part of the voxels, 0 outside.
+        Mean of each sequence over the brain's part of the voxels, 0 outside.
     inside : (Z, Y, X) float32 array
-        Share of each voxel that is brain.
+        Share of brain in each voxel.
     spacing_mm : tuple of float
-        Along Z, Y, X.
+        Spacing along Z, Y, X.
     factors : tuple of int
-        Voxels of the scan that one of these holds, along Z, Y, X.
+        Number of scan voxels per voxel of this level, along Z, Y, X.
     points : (3, Z, Y, X) float64 array
-        Where they lie, in mm along Z, Y, X from the scan's first voxel.
+        Positions of the voxels, in mm along Z, Y, X from the scan's first voxel.
     tissues : (3, z, y, x) float32 array
-        The template's shares, blurred.
+        Shares of the template's tissues, blurred.
     slopes : (3, 3, z, y, x) float32 array
-        Of each share along Z, Y, X, per millimetre of the template.
+        Gradient of each share along Z, Y, X, per millimetre of the template.
     """
 
     images: Float32Array
@@ -53,14 +53,14 @@ class Level:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
-    """What tissues look like: `brightness` `(C, 3)` of each tissue in each sequence, `spread` `(C,)` around that."""
+    """Expected intensities: `brightness` `(C, 3)` of each tissue in each sequence, and `spread` `(C,)` around it."""
 
     brightness: Float64Array
     spread: Float64Array
 
 
 def level_of(scan: Scan, size_mm: float) -> Level:
-    """The scan in voxels of about that size; thicker slices stay as they are."""
+    """Downsample the scan to voxels of about that size; thicker slices are not changed."""
     factors = (1, 1, 1)
     z, y, x = (max(1, round(size_mm / step)) for step in scan.spacing_mm)
     factors = (z, y, x)
@@ -84,19 +84,19 @@ def level_of(scan: Scan, size_mm: float) -> Level:
 
 
 def sampled(fields: Float32Array, places: Float64Array) -> Float32Array:
-    """Values of template fields `(F, z, y, x)` at places `(3, ...)` in its millimetres; 0 outside of it."""
+    """Sample template fields `(F, z, y, x)` at positions `(3, ...)` in its millimetres; 0 outside the template."""
     voxels = places / tissue_template().spacing_mm
     return np.stack([ndimage.map_coordinates(field, voxels, order=1, prefilter=False) for field in fields])
 
 
 def weights_of(distances: Float32Array) -> Float32Array:
-    """Weights of voxels by their squared distance from what is expected, in deviations (Geman and McClure's)."""
+    """Return weights of voxels from their squared deviation from the expected value (Geman and McClure)."""
     weights: Float32Array = (1 / (1 + distances / np.float32(_TURN**2)) ** 2).astype(np.float32)
     return weights
 
 
 def expected(shares: Float32Array, images: Float32Array, weights: Float32Array, where: Mask) -> Expectation:
-    """Brightness of the tissues by weighted least squares, and the robust spread of what is left.
+    """Fit the brightness of the tissues by weighted least squares; returns it with the robust spread of the residuals.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def expected(shares: Float32Array, images: Float32Array, weights: Float32Array, 
     images : (C, ...) float32 array
     weights : (...) float32 array
     where : (...) bool array
-        Voxels that are looked at.
+        Voxels to use.
     """
     mixture, values, weight = shares[:, where].astype(np.float64), images[:, where], weights[where]
     normal = (mixture * weight) @ mixture.T
@@ -115,7 +115,7 @@ def expected(shares: Float32Array, images: Float32Array, weights: Float32Array, 
 
 
 def _means(array: Float32Array, factors: tuple[int, int, int]) -> Float32Array:
-    """Means over blocks of voxels; what is missing from the last ones counts as 0."""
+    """Average over blocks of voxels; those missing from the last blocks count as 0."""
     counts = [-(-n // k) for n, k in zip(array.shape, factors, strict=True)]
     padded = np.pad(array, [(0, m * k - n) for n, m, k in zip(array.shape, counts, factors, strict=True)])
     blocks = padded.reshape(counts[0], factors[0], counts[1], factors[1], counts[2], factors[2])

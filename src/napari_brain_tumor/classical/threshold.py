@@ -17,15 +17,15 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
 _CLASSES: Final = 4
-"""Fluid, white matter, grey matter, tumour."""
+"""Number of classes: fluid, white matter, grey matter and tumour."""
 _LEVELS: Final = (1.0, 2.5)
-"""Robust deviations between which the threshold lies: Otsu's method splits where there is nothing to split too."""
+"""Range of the threshold in robust deviations; without it, Otsu's method would split even homogeneous tissue."""
 _BRIDGE_MM: Final = 2.0
 _SAMPLE: Final = 400_000
 
 
 def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
-    """Voxels of FLAIR above Otsu's threshold, as far as they belong to the brightest asymmetric region."""
+    """Find voxels of FLAIR above Otsu's threshold that belong to the brightest asymmetric region."""
     candidate = find_candidate(scan)
     if candidate is None:
         return with_enhancing(scan, np.zeros_like(scan.brain))
@@ -34,10 +34,10 @@ def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mas
 
 
 def otsu_level(candidate: Candidate, brain: Mask) -> float:
-    """The higher of two thresholds: the last of four classes of the brain; the brain's brighter half split in two.
+    """Return the higher of two thresholds: the uppermost of four classes of the brain, and that of its brighter half.
 
-    A small tumour is no class of its own beside three kinds of normal tissue, a large one is more than the half's
-    brightest part; the higher threshold is right in both.
+    A small tumour does not form a class of its own besides three normal tissues, and a large one is more than the
+    brightest part of the brighter half; the higher threshold is correct in both cases.
     """
     values = candidate.bright[brain]
     values = values[:: max(1, values.size // _SAMPLE)]

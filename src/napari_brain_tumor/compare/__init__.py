@@ -1,4 +1,4 @@
-"""How far segmentations of one case agree, where they do not, and what they say together."""
+"""Agreement and disagreement of several segmentations of a case, and their consensus."""
 
 from napari_brain_tumor.compare.compare import compare_segmentations, compare_segmentations_job
 from napari_brain_tumor.compare.consensus_methods import Consensus, RaterQuality, consensus, find_consensus

@@ -1,4 +1,4 @@
-"""Compare segmentations of one case: every score of every pair, and what all of them have in common."""
+"""Compare segmentations of one case: scores of every pair, and agreement of all of them."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,33 +17,34 @@ from napari_brain_tumor.study import Segmentation
 def compare_segmentations(
     segmentations: Mapping[str, Segmentation], reference: str | None = None, *, resample: bool = False
 ) -> Job[Agreement]:
-    """Compare two or more segmentations of one case, by people, models, or at different times.
+    """Compare two or more segmentations of one case, made by people or models or at different times.
 
     Parameters
     ----------
     segmentations : mapping of str to Segmentation
-        By name. Only regions that all of them tell are compared.
+        Segmentations by name. Only regions that all of them define are compared.
     reference : str, optional
-        The name of the one that counts as the truth: the others are scored against it. Without it, each pair is.
+        Name of the segmentation used as the reference, against which the others are scored. If not given, every pair
+        is scored.
     resample : bool
-        Whether those on other grids are resampled onto the reference's or first one's, to the nearest label, instead
-        of refused.
+        Whether to resample segmentations on other grids, by nearest neighbour, to that of the reference or the first
+        one, instead of raising an error.
 
     Returns
     -------
     Agreement
-        Scores of pairs, Dice of all with all, Fleiss' kappa, volumes; on demand the slices that differ and maps.
+        Scores of pairs, Dice between all of them, Fleiss' kappa and volumes; on request also differing slices and maps.
 
     Raises
     ------
     ComparisonError
-        If they are fewer than two, a name is empty, or the reference is none of them.
+        If there are fewer than two, a name is empty, or the reference is not one of them.
     GridMismatchError
         If they lie on different grids.
     SpacingUnknownError
-        If some state the voxel size and others do not.
+        If only some of them have a known voxel size.
     LabelSchemaError
-        If there is no region that all of them tell.
+        If there is no region that all of them define.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def compare_segmentations(
 
 
 compare_segmentations_job = compare_segmentations.job
-"""`compare_segmentations` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`compare_segmentations` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def _pair_scores(raters: Raters, first: str, second: str) -> Iterator[PairScores]:

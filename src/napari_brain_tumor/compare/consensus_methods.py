@@ -1,4 +1,4 @@
-"""What several segmentations say together: by majority, or by STAPLE, which weighs them by how good they are."""
+"""Consensus of several segmentations: by majority vote, or by STAPLE, which weights them by estimated quality."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -31,23 +31,24 @@ METHODS: Final[dict[ConsensusMethod, str]] = {
     "and the hidden truth are estimated together, region by region; a voxel is inside where that is more likely than "
     "not.",
 }
-"""How a consensus is found, in words."""
+"""Description of each consensus method."""
 
 _MARGIN_VOXELS: Final = 3
 _MOST_STEPS: Final = 500
-"""Of STAPLE, which ends by itself as soon as nothing changes: mostly within 20 to 50."""
+"""Upper limit of STAPLE iterations; it stops by itself at convergence, usually after 20 to 50."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaterQuality:
-    """How well one segmentation finds the consensus of a region.
+    """How well one segmentation agrees with the consensus in a region.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     sensitivity, specificity : float or None
-        For STAPLE its own estimates; for a majority the parts of its inside and outside that this one has as such.
-        Both are of the box in which the consensus is found. None where there is no inside or no outside.
+        With STAPLE, its own estimates; with a majority, the fractions of the consensus's inside and outside on which
+        this segmentation agrees. Both refer to the box in which the consensus is computed. None if there is no inside
+        or no outside.
     """
 
     name: str
@@ -58,19 +59,19 @@ class RaterQuality:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Consensus:
-    """What several segmentations say together.
+    """The consensus of several segmentations.
 
     Parameters
     ----------
     segmentation : Segmentation
-        Nested, on their grid; its provenance tells inputs with hashes, method, settings and qualities.
+        Nested regions on the common grid; its provenance lists the inputs with hashes, method, settings and qualities.
     method : {"majority", "staple"}
     qualities : tuple of RaterQuality
         One for each region and segmentation.
     tied : mapping of Region to int
-        Voxels that just half of them say are of the region; a majority leaves them out.
+        Number of voxels that exactly half of the segmentations assign to the region; a majority excludes them.
     notes : tuple of str
-        What the user should know.
+        Notes for the user.
     """
 
     segmentation: Segmentation
@@ -81,38 +82,39 @@ class Consensus:
 
     @property
     def table(self) -> Table:
-        """How well each segmentation finds each region of the consensus."""
+        """Agreement of each segmentation with each region of the consensus, as a table."""
         columns = tuple(field.name for field in fields(RaterQuality))
         return Table(columns, tuple(map(asdict, self.qualities)), {"sensitivity": 3, "specificity": 3})
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The qualities as a `pandas.DataFrame`: one row for each region and segmentation."""
+        """Return the qualities as a `pandas.DataFrame` with one row for each region and segmentation."""
         return self.table.to_dataframe()
 
 
 def consensus(
     segmentations: Mapping[str, Segmentation], method: ConsensusMethod = "majority", *, resample: bool = False
 ) -> Segmentation:
-    """What several segmentations say together, as one segmentation; `find_consensus` tells more.
+    """Compute the consensus of several segmentations; use `find_consensus` for further results.
 
     Parameters
     ----------
     segmentations : mapping of str to Segmentation
-        Two or more of one case, by name. Only regions that all of them tell are in the result.
+        Two or more of one case, by name. The result contains only regions that all of them define.
     method : {"majority", "staple"}
-        `METHODS` says what they do.
+        See `METHODS` for a description.
     resample : bool
-        Whether those on other grids are resampled onto the first one's, to the nearest label, instead of refused.
+        Whether to resample segmentations on other grids, by nearest neighbour, to that of the first one, instead of
+        raising an error.
 
     Returns
     -------
     Segmentation
-        Its provenance names the inputs with hashes, the method, and how good each segmentation is.
+        Its provenance lists the inputs with hashes, the method, and the quality of each segmentation.
 
     Raises
     ------
     ComparisonError, GridMismatchError, SpacingUnknownError, LabelSchemaError
-        If they cannot be joined, as for `compare_segmentations`, or there is no such method.
+        If they cannot be combined, as for `compare_segmentations`, or there is no such method.
 
     Examples
     --------
@@ -124,14 +126,14 @@ def consensus(
 def find_consensus(
     segmentations: Mapping[str, Segmentation], method: ConsensusMethod = "majority", *, resample: bool = False
 ) -> Consensus:
-    """The same with sensitivity and specificity of each; parameters and errors as for `consensus`."""
+    """Compute the consensus with the quality of each segmentation; parameters and errors as for `consensus`."""
     return run_job(consensus_job(segmentations, method, resample=resample))
 
 
 def consensus_job(
     segmentations: Mapping[str, Segmentation], method: ConsensusMethod = "majority", *, resample: bool = False
 ) -> Job[Consensus]:
-    """Do the same as `find_consensus`, as a job with progress."""
+    """Run `find_consensus` as a job with progress."""
     if method not in METHODS:
         raise ComparisonError(f"There is no consensus {method!r}. Ask for one of: {', '.join(METHODS)}.")
     raters = gather(segmentations, resample=resample)
@@ -167,7 +169,7 @@ def _join(raters: Raters, region: Region, method: ConsensusMethod) -> tuple[Mask
     box = raters.box(region)
     if box is None:
         return inside, _Joined(tuple(RaterQuality(name, region, None, None) for name in raters.names), 0)
-    # Beyond the box nobody marks anything, so its margin can be made, also where the grid ends.
+    # Nothing is marked outside the box, so a margin can be added by padding, even beyond the edge of the grid.
     margin = ((0, 0), *((_MARGIN_VOXELS, _MARGIN_VOXELS),) * 3)
     votes = np.pad(raters.masks(region, box), margin)
     counts = votes.sum(axis=0, dtype=np.uint8)
@@ -193,12 +195,12 @@ def _majority(votes: Masks, counts: npt.NDArray[np.uint8]) -> tuple[Masks, Measu
 
 
 def _staple(votes: Masks) -> tuple[Masks, Measured]:
-    """STAPLE within a box that lies close around everything that is marked.
+    """Run STAPLE within a tight box around everything that is marked.
 
-    Its prior is the share of the box that the segmentations mark, and specificity counts what they leave out, so the
-    box matters: over a whole head every specificity is near 1 and tells nothing of who marks too much, and the result
-    would depend on how much air a file holds. A margin of 3 voxels on each side keeps some outside where all marks
-    fill their box.
+    The box matters, because STAPLE's prior is the fraction of the box that is marked, and specificity counts what is
+    left unmarked. Over a whole head, every specificity is close to 1 and does not reveal who marks too much, and the
+    result would depend on how much air a file contains. A margin of 3 voxels on each side ensures that there is some
+    outside even if the marks fill their box.
     """
     algorithm = sitk.STAPLEImageFilter()
     algorithm.SetForegroundValue(1)

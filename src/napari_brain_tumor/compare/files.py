@@ -1,4 +1,4 @@
-"""Write where segmentations agree and differ as files that any viewer opens."""
+"""Save maps of agreement and disagreement as files that any viewer can open."""
 
 import json
 import re
@@ -19,19 +19,19 @@ _UNSAFE: Final = re.compile(r"[^\w.+-]+")
 
 
 def map_files(agreement: Agreement, folder: Path) -> list[Path]:
-    """The files that `write_maps` writes: of each region one for each compared pair, and one that counts."""
+    """List the files that `write_maps` writes: for each region one per compared pair, and one with counts."""
     return [folder / _LEGEND, *(folder / name for name, _, _ in _maps(agreement, with_values=False))]
 
 
 def write_maps(agreement: Agreement, folder: Path) -> list[Path]:
-    """Write the maps of all regions as NIfTI, and `maps.json`, which says what each value of each file means.
+    """Save the maps of all regions as NIfTI, and `maps.json` with the meaning of each value in each file.
 
-    Those of pairs are called `agreement_...` (1 agreed, 2 missed, 3 false), those that count `count_<region>.nii.gz`.
+    Maps of pairs are named `agreement_...` (1 agreed, 2 missed, 3 false), maps of counts `count_<region>.nii.gz`.
 
     Raises
     ------
     SaveError
-        If a file cannot be written, or does not read back the same.
+        If a file cannot be written, or does not contain the same data when read back.
     """
     first = next(iter(agreement.raters.segmentations.values()))
     legend: dict[str, Any] = {}
@@ -46,7 +46,7 @@ def write_maps(agreement: Agreement, folder: Path) -> list[Path]:
 def _maps(
     agreement: Agreement, *, with_values: bool = True
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[int, str]]]:
-    """Name, values and meanings of each map; without the values where only the names are needed."""
+    """Yield the name, values and meanings of each map; the values are left out if only the names are needed."""
     raters, nothing = agreement.raters, np.zeros(0, np.uint8)
     for region in raters.regions:
         for at, (name, other) in enumerate(raters.pairs):
@@ -60,6 +60,6 @@ def _maps(
 
 
 def _file_name(what: str, region: str, first: str, second: str, at: int) -> str:
-    # Names of people and models may hold anything; the number keeps apart what is left of them.
+    # Names of people and models may contain any character; the number distinguishes names that become the same.
     plain = [_UNSAFE.sub("-", name) for name in (first, second)]
     return f"{what}_{region}_{at + 1}_{'_'.join(plain)}.nii.gz"

@@ -1,4 +1,4 @@
-"""What a comparison or consensus was made from."""
+"""Description of the inputs of a comparison or consensus."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ _KEPT: Final = ("path", "schema", "task", "method", "model", "edited_by_hand")
 
 
 def describe_inputs(segmentations: Mapping[str, Segmentation]) -> dict[str, dict[str, Any]]:
-    """By name: the hash of the labels, and file with its hash, schema, and model as far as provenance tells them."""
+    """Return by name the hash of the labels and, as far as provenance states them, file with hash, schema and model."""
     return {name: _described(segmentation) for name, segmentation in segmentations.items()}
 
 

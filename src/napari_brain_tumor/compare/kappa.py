@@ -1,4 +1,4 @@
-"""Agreement of any number of raters beyond what chance would give."""
+"""Chance-corrected agreement of any number of raters."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,25 +9,25 @@ from napari_brain_tumor.errors import ComparisonError
 def fleiss_kappa(votes: npt.ArrayLike, times: npt.ArrayLike | None = None) -> float | None:
     r"""Fleiss' kappa :math:`(\bar P - \bar P_e) / (1 - \bar P_e)` (Fleiss 1971, doi:10.1037/h0031619).
 
-    1 is full agreement, 0 what chance gives, below 0 less than that.
+    1 is full agreement, 0 is what is expected by chance, and negative values are less than that.
 
     Parameters
     ----------
     votes : (N, k) array of int
-        How many of the raters put each of N subjects into each of k categories; the same number of raters, two or
-        more, in every row.
+        Number of raters who assigned each of N subjects to each of k categories; every row must have the same number
+        of raters, at least two.
     times : (N,) array of int, optional
-        How often each row occurs; once if not given.
+        Number of times each row occurs; 1 if not given.
 
     Returns
     -------
     float or None
-        None where all votes are for one category: then there is nothing that chance could not explain.
+        None if all votes are for one category, because kappa is then undefined.
 
     Raises
     ------
     ComparisonError
-        If the rows do not add up to one number of two or more raters.
+        If the rows do not all sum to the same number of raters, at least two.
 
     Examples
     --------

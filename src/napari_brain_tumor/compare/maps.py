@@ -1,4 +1,4 @@
-"""Where segmentations agree and differ, voxel by voxel."""
+"""Voxel-wise maps of agreement and disagreement."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,26 +13,26 @@ from napari_brain_tumor.types import Labels
 AGREED: Final = 1
 MISSED: Final = 2
 FALSE: Final = 3
-"""Values of `pair_map`: in both, in the first alone, in the second alone."""
+"""Values of `pair_map`: in both, only in the first, only in the second."""
 
 AGREEMENT_COLORS: Final[dict[int, str]] = {AGREED: "#8A8A8A", MISSED: "#CC79A7", FALSE: "#009E73"}
-"""Grey where nothing differs; purple and green of Okabe and Ito's palette, which people with colour-blindness can tell
-apart. None is the colour of a class of the tumour."""
+"""Grey where both agree; purple and green from Okabe and Ito's palette, which is distinguishable to people with
+colour-vision deficiency. None of these is the colour of a tumour class."""
 
 
 _CODES: Final = np.array([0, FALSE, MISSED, AGREED], dtype=np.uint8)
-"""By 2 * first + second."""
+"""Map values indexed by 2 * first + second."""
 
 
 def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
-    """Labels `(X, Y, Z)` of a pair: 1 where both say the region, 2 where the first alone does, 3 the second alone.
+    """Return a label map `(X, Y, Z)` of a pair: 1 if the region is in both, 2 only in the first, 3 only in the second.
 
-    With the truth first, 2 is missed and 3 is false.
+    With the reference first, 2 is missed and 3 is false.
 
     Raises
     ------
     ComparisonError
-        If there is no segmentation of that name, or all of them do not mark the region.
+        If there is no segmentation of that name, or not all of them define the region.
     """
     check_region(raters, region)
     mask, other = (region_mask(_segmentation_named(raters, name), region).view(np.uint8) for name in (first, second))
@@ -41,7 +41,7 @@ def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
 
 
 def pair_names(raters: Raters, first: str, second: str, titles: Mapping[str, str] | None = None) -> dict[int, str]:
-    """What the values of `pair_map` mean, in words; `titles` are shorter names, where there are any."""
+    """Return the meanings of the values of `pair_map`; `titles` are optional shorter names."""
     one, other = (titles[name] if titles is not None else name for name in (first, second))
     if first == raters.reference:
         return {AGREED: "agreed", MISSED: f"missed by {other}", FALSE: f"false in {other}"}
@@ -49,12 +49,12 @@ def pair_names(raters: Raters, first: str, second: str, titles: Mapping[str, str
 
 
 def count_map(raters: Raters, region: Region) -> Labels:
-    """How many `(X, Y, Z)` of all segmentations say that a voxel is of the region.
+    """Return a map `(X, Y, Z)` of the number of segmentations that assign each voxel to the region.
 
     Raises
     ------
     ComparisonError
-        If all of them do not mark the region.
+        If not all of them define the region.
     """
     check_region(raters, region)
     counts = np.zeros(raters.grid.shape, dtype=np.uint8)
@@ -64,13 +64,13 @@ def count_map(raters: Raters, region: Region) -> Labels:
 
 
 def count_names(raters: Raters, region: Region) -> dict[int, str]:
-    """What the values of `count_map` mean, in words."""
+    """Return the meanings of the values of `count_map`."""
     total = len(raters.names)
     return {count: f"{count} of {total} say {region}" for count in range(1, total + 1)}
 
 
 def check_region(raters: Raters, region: Region) -> None:
-    """Raise `ComparisonError` where the segmentations do not all mark the region."""
+    """Raise `ComparisonError` if not all of the segmentations define the region."""
     if region not in raters.regions:
         msg = f"{region} is not marked by all segmentations. Ask for one of: {', '.join(raters.regions)}."
         raise ComparisonError(msg)

@@ -1,4 +1,4 @@
-"""The segmentations that are compared: by name, on one grid, and what all of them tell."""
+"""The segmentations to compare: by name, on one grid, with the regions that all of them define."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,20 +19,20 @@ Masks = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Raters:
-    """Two or more segmentations of one grid by the names of who made them: people, models, or times.
+    """Two or more segmentations on one grid, named after who or what made them.
 
-    `gather` makes it, and checks what is promised here.
+    Created by `gather`, which checks the conditions stated here.
 
     Parameters
     ----------
     segmentations : mapping of str to Segmentation
-        All on one grid, their axes in one order, and all with `regions` as their known regions.
+        All on the same grid, with axes in the same order, and with `regions` as their known regions.
     reference : str or None
-        The one that counts as the truth, if any does.
+        Name of the segmentation used as the reference, if any.
     regions : tuple of {"WT", "TC", "ET"}
-        What all of them tell, at least one.
+        Regions that all of them define, at least one.
     notes : tuple of str
-        What was left out or resampled, and the user should know.
+        Notes for the user on what was left out or resampled.
     """
 
     segmentations: Mapping[str, Segmentation]
@@ -42,29 +42,29 @@ class Raters:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the order in which they were given."""
+        """The names, in the order given."""
         return tuple(self.segmentations)
 
     @property
     def grid(self) -> Grid:
-        """The grid that they share."""
+        """The common grid."""
         return next(iter(self.segmentations.values())).grid
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Who is scored against whom: the reference against each other one; without a reference, each pair once."""
+        """The pairs to score: the reference with every other; without a reference, every pair once."""
         if self.reference is None:
             return tuple(combinations(self.names, 2))
         return tuple((self.reference, name) for name in self.names if name != self.reference)
 
     def box(self, region: Region) -> Box | None:
-        """The smallest box around what any of them marks as the region; None where none does."""
+        """Return the smallest box around all voxels that any of them assigns to the region; None if there are none."""
         return bounding_box(
             np.logical_or.reduce([region_mask(segmentation.data, region) for segmentation in self._all])
         )
 
     def masks(self, region: Region, box: Box | None = None) -> Masks:
-        """Who says that a voxel is of the region: `(rater, X, Y, Z)`, in the order of the names, within a box."""
+        """Return the masks of a region within a box, `(rater, X, Y, Z)`, in the order of the names."""
         inside = (slice(None),) * 3 if box is None else box.slices
         return np.stack([region_mask(segmentation.data[inside], region) for segmentation in self._all])
 
@@ -78,28 +78,28 @@ def gather(
 ) -> Raters:
     """Check that segmentations can be compared, and bring them onto one grid.
 
-    Axes in another order or direction are turned, which loses nothing. The grid is that of the reference, or of the
-    first.
+    The grid is that of the reference, or else of the first one. Axes in a different order or direction are reoriented
+    without loss.
 
     Parameters
     ----------
     segmentations : mapping of str to Segmentation
-        Two or more, by name.
+        Two or more segmentations by name.
     reference : str, optional
-        The name of the one that counts as the truth.
+        Name of the segmentation used as the reference.
     resample : bool
-        Whether those on other grids are resampled, each voxel to the nearest label, instead of refused.
+        Whether to resample segmentations on other grids, by nearest neighbour, instead of raising an error.
 
     Raises
     ------
     ComparisonError
-        If they are fewer than two, a name is empty, or the reference is none of them.
+        If there are fewer than two, a name is empty, or the reference is not one of them.
     GridMismatchError
         If they lie on different grids and are not to be resampled, or do not overlap.
     SpacingUnknownError
-        If some state the voxel size and others do not.
+        If only some of them have a known voxel size.
     LabelSchemaError
-        If there is no region that all of them tell.
+        If there is no region that all of them define.
     """
     _check_names(segmentations, reference)
     first = reference if reference is not None else next(iter(segmentations))
@@ -124,7 +124,7 @@ def _check_names(segmentations: Mapping[str, Any], reference: str | None) -> Non
 
 
 def _placed(name: str, segmentation: Segmentation, first: str, target: Grid, resample: bool) -> Segmentation:
-    renamed = replace(segmentation, name=name)  # messages name it as the user does
+    renamed = replace(segmentation, name=name)  # error messages use the name given by the user
     if resample:
         return resampled_onto(renamed, target, whose=first)
     try:

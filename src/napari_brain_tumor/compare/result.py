@@ -1,4 +1,4 @@
-"""What a comparison of segmentations found, and the tables that it is written as."""
+"""The result of comparing segmentations, and the tables to which it is written."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,11 +35,11 @@ SYMMETRIC: Final = (
     "nsd_2mm",
     "assd_mm",
 )
-"""Scores that are the same whichever of two segmentations is taken for the truth."""
+"""Scores that do not depend on which of two segmentations is the reference."""
 
 _SCORES: Final = tuple(field.name for field in fields(MaskScores))
 COLUMNS: Final = ("first", "second", "region", "first_voxels", "second_voxels", *_SCORES)
-"""Of the CSV: who is compared with whom, then one column for each score, the first taken for the truth."""
+"""Columns of the CSV: the compared pair, then one column for each score with the first as the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class PairScores:
     Parameters
     ----------
     first, second : str
-        Names. The first is the reference if there is one; else either could stand first, and only the scores of
+        Names. The first is the reference if there is one; otherwise the order is arbitrary, and only the scores in
         `SYMMETRIC` do not depend on it.
     region : {"WT", "TC", "ET"} or name of a class
     scores : MaskScores
-        With the first taken for the truth.
+        Scores with the first as the reference.
     first_voxels, second_voxels : int
-        Sizes of both masks.
+        Sizes of the two masks.
     """
 
     first: str
@@ -68,20 +68,20 @@ class PairScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:
-    """How far two or more segmentations of one case agree.
+    """Agreement of two or more segmentations of one case.
 
     Parameters
     ----------
     raters : Raters
         The segmentations themselves, on one grid.
     scores : tuple of PairScores
-        Of each pair that is compared, region by region, then class by class.
+        Scores of each compared pair, by region and then by class.
     regions : tuple of RegionAgreement
-        Of all segmentations together.
+        Agreement of all segmentations together, for each region.
     volumes : tuple of RaterVolume
-        Region by region.
+        Volumes by region and segmentation.
     inputs : mapping
-        By name, what each was read or made from, with hashes.
+        Provenance of each segmentation by name, with hashes.
     """
 
     raters: Raters
@@ -92,21 +92,21 @@ class Agreement:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the order in which they were given."""
+        """The names, in the order given."""
         return self.raters.names
 
     @property
     def reference(self) -> str | None:
-        """The one that counts as the truth, if any does."""
+        """Name of the segmentation used as the reference, if any."""
         return self.raters.reference
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out or resampled."""
+        """Notes on what was left out or resampled."""
         return self.raters.notes
 
     def __getitem__(self, region: Region) -> RegionAgreement:
-        """What holds for all segmentations of a region."""
+        """Return the agreement of all segmentations in a region."""
         maps.check_region(self.raters, region)
         return next(agreement for agreement in self.regions if agreement.region == region)
 
@@ -114,18 +114,18 @@ class Agreement:
         return tuple(pair for pair in self.scores if pair.region == region)
 
     def matrix(self, region: Region, metric: str = "dice") -> npt.NDArray[np.float64]:
-        """A score of each segmentation with each, `(n, n)` in the order of the names; NaN where it is not known.
+        """Return a score between all segmentations, `(n, n)` in the order of the names; NaN if it is unknown.
 
         Parameters
         ----------
         region : {"WT", "TC", "ET"}
         metric : str
-            One of `SYMMETRIC`. With a reference only Dice is known of pairs without it.
+            One of `SYMMETRIC`. If there is a reference, only Dice is known for pairs that do not include it.
 
         Raises
         ------
         ComparisonError
-            If the metric depends on which of two is the truth, or all of them do not mark the region.
+            If the metric depends on which one is the reference, or not all of them define the region.
         """
         if metric not in SYMMETRIC:
             msg = f"{metric!r} has no matrix: it needs a truth. Ask for one of: {', '.join(SYMMETRIC)}."
@@ -142,26 +142,26 @@ class Agreement:
         return table
 
     def slices(self, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None) -> tuple[SliceRow, ...]:
-        """The slices in which all, or the named ones, differ, the worst first; see `slice_table`."""
+        """Return the slices in which all, or the named, segmentations differ, worst first; see `slice_table`."""
         return slice_table(self.raters, region, axis, names)
 
     def worst_slice(self, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None) -> SliceRow | None:
-        """The slice with the most differing voxels; None where there is none."""
+        """Return the slice with the most differing voxels; None if there is none."""
         rows = self.slices(region, axis, names)
         return rows[0] if rows else None
 
     def pair_map(self, region: Region, first: str, second: str) -> npt.NDArray[np.uint8]:
-        """Labels `(X, Y, Z)`: 1 agreed, 2 missed (the first alone), 3 false (the second alone)."""
+        """Return a label map `(X, Y, Z)`: 1 agreed, 2 missed (only in the first), 3 false (only in the second)."""
         return maps.pair_map(self.raters, region, first, second)
 
     def count_map(self, region: Region) -> npt.NDArray[np.uint8]:
-        """How many `(X, Y, Z)` of all segmentations say that a voxel is of the region."""
+        """Return a map `(X, Y, Z)` of the number of segmentations that assign each voxel to the region."""
         return maps.count_map(self.raters, region)
 
     # Tables ---------------------------------------------------------------------------------------------------------
 
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """The scores as CSV text: one line for each pair and region or class; written to a file too if one is named.
+        """Return the scores as CSV, one line for each pair and region or class, and save it if a path is given.
 
         Raises
         ------
@@ -171,16 +171,16 @@ class Agreement:
         return self.table.to_csv(path)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The scores as a `pandas.DataFrame`: one row for each pair and region or class."""
+        """Return the scores as a `pandas.DataFrame` with one row for each pair and region or class."""
         return self.table.to_dataframe()
 
     @property
     def table(self) -> Table:
-        """The scores: one row for each pair and region or class."""
+        """The scores, with one row for each pair and region or class."""
         return Table(COLUMNS, tuple(map(_cells, self.scores)), units=units_of(COLUMNS))
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
-        """Everything that `as_dict` holds as JSON text; written to a file too if one is named.
+        """Return the contents of `as_dict` as JSON text, and save it if a path is given.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class Agreement:
         return text
 
     def as_dict(self) -> dict[str, Any]:
-        """All tables, with what each number means and what was compared: what JSON can express."""
+        """Return all tables, with the meaning of each number and the inputs, as a JSON-serialisable dictionary."""
         return {
             "program": PROGRAM,
             "version": __version__,

@@ -1,4 +1,4 @@
-"""In which slices segmentations differ most."""
+"""Find the slices in which segmentations differ most."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from napari_brain_tumor.labels import Region
 
 Axis = Literal["axial", "coronal", "sagittal"]
 AXES: Final[dict[Axis, int]] = {"sagittal": 0, "coronal": 1, "axial": 2}
-"""The axis of the world (right, front, head) that each kind of slice is cut across."""
+"""World axis (right, anterior, superior) that is perpendicular to each kind of slice."""
 
 Masks = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class SliceRow:
-    """How far the segmentations of a region differ in one slice.
+    """Disagreement of the segmentations of a region in one slice.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     axis : {"axial", "coronal", "sagittal"}
-        Of an oblique grid, the slices closest to it.
+        On an oblique grid, the closest slice orientation.
     index : int
-        Of the slice, as the file counts it, from 0.
+        Index of the slice in the file, from 0.
     differing : int
-        Voxels that some say are of the region and others not.
+        Number of voxels that some but not all assign to the region.
     area_mm2 : float or None
-        Their area; None where the voxel size is not known.
+        Area of these voxels; None if the voxel size is unknown.
     dice : float
-        Of the slice: the mean over the pairs that are compared.
+        Dice within the slice, averaged over the compared pairs.
     centre : (x, y, z)
-        World coordinates of a differing voxel in their middle, to go to.
+        World coordinates of the differing voxel nearest to their centre, for navigation.
     """
 
     region: Region
@@ -54,19 +54,19 @@ class SliceRow:
 def slice_table(
     raters: Raters, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None
 ) -> tuple[SliceRow, ...]:
-    """The slices in which segmentations differ, the most differing voxels first; of equal ones the lower Dice.
+    """Return the slices in which segmentations differ, those with most differing voxels first, then by lower Dice.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     axis : {"axial", "coronal", "sagittal"}
     names : sequence of str, optional
-        Of those that are looked at; all if not given.
+        Segmentations to consider; all if not given.
 
     Raises
     ------
     ComparisonError
-        If all of them do not mark the region, there is no such axis, or a name is none of theirs.
+        If not all of them define the region, there is no such axis, or a name is unknown.
     """
     check_region(raters, region)
     indices = _indices(raters, names)
@@ -93,7 +93,7 @@ def _indices(raters: Raters, names: Sequence[str] | None) -> list[int]:
 
 
 def _pairs(raters: Raters, indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Places among the chosen whose Dice is taken: with the reference each other one, else all with all."""
+    """Return the pairs of chosen segmentations to score: the reference with every other one, or else all pairs."""
     places = range(len(indices))
     if raters.reference is None or raters.names.index(raters.reference) not in indices:
         return list(combinations(places, 2))
@@ -135,7 +135,7 @@ def _pixel_mm2(grid: Grid, within: tuple[int, ...]) -> float | None:
 
 
 def _centre(plane: Masks, box: Box, across: int, place: int, grid: Grid) -> tuple[float, float, float]:
-    """World coordinates of the voxel of a slice `(2 axes)` that is nearest to the middle of all of them."""
+    """Return the world coordinates of the voxel in a slice mask `(2 axes)` nearest to the mask's centre."""
     voxels = np.argwhere(plane)
     middle = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
     voxel = np.insert(middle, across, place) + box.start

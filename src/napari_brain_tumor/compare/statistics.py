@@ -1,4 +1,4 @@
-"""Agreement of all segmentations of a region in a few numbers: Dice of all pairs, kappa, volumes."""
+"""Overall agreement on a region: Dice of all pairs, kappa and volumes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,20 +15,21 @@ from napari_brain_tumor.metrics.overlap import dice
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionAgreement:
-    """How far all segmentations of a region agree.
+    """Agreement of all segmentations on a region.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     dice : (n, n) array of float
-        Of each with each, in the order of their names; 1 where both are empty.
+        Dice between all segmentations, in the order of their names; 1 if both are empty.
     mean_dice, least_dice : float
-        Over all pairs of different ones.
+        Over all pairs of different segmentations.
     kappa : float or None
-        Fleiss' kappa over the voxels of the smallest box around what any of them marks: the air of the head, on which
-        nobody disagrees, would bring it up. None where no voxel of the box is marked, or every one by all.
+        Fleiss' kappa over the voxels in the bounding box of everything that is marked; including the air around the
+        head, on which everyone agrees, would inflate it. None if no voxel of the box is marked, or all are marked by
+        everyone.
     by_all, by_any : int
-        Voxels that all of them, and that any of them, say are of the region.
+        Number of voxels that all of them, and that any of them, assign to the region.
     """
 
     region: Region
@@ -42,19 +43,19 @@ class RegionAgreement:
 
 @dataclass(frozen=True, slots=True)
 class RaterVolume:
-    """Size of a region in one segmentation, and how far it is from the reference or, without one, from their mean.
+    """Size of a region in one segmentation, and its difference from the reference or else from the mean of all.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     ml : float or None
-        Millilitres; None where the voxel size is not known.
+        Volume in millilitres; None if the voxel size is unknown.
     difference_voxels : float
-        Own size less the reference's, or less the mean of all.
+        Difference from the size in the reference, or from the mean of all.
     difference_ml : float or None
         The same in millilitres.
     difference_percent : float or None
-        The same in percent of the reference or mean; None where that is empty.
+        The same as a percentage of the reference or mean; None if that is empty.
     """
 
     name: str
@@ -96,7 +97,7 @@ def _kappa(counts: Sequence[int] | npt.NDArray[np.intp], masks: Masks) -> float 
 
 
 def volumes_of(raters: Raters, region: Region) -> tuple[RaterVolume, ...]:
-    """The size of a region in each segmentation."""
+    """Return the size of a region in each segmentation."""
     box = raters.box(region)
     masks = raters.masks(region, box)
     sizes = dict(zip(raters.names, [int(np.count_nonzero(mask)) for mask in masks], strict=True))

@@ -1,4 +1,4 @@
-"""Compare models and methods on cases whose truth is known."""
+"""Compare models and methods on cases with a reference segmentation."""
 
 from napari_brain_tumor.evaluation.result import PREDICTIONS, UNFINISHED, Evaluation, Refused, check_folder
 from napari_brain_tumor.evaluation.scoring import evaluate, evaluate_job

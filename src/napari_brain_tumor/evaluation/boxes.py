@@ -1,4 +1,4 @@
-"""Box plots of every method and region, with each case as a point."""
+"""Box plots for each method and region, with every case drawn as a point."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 METHOD_COLORS: Final = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
 )  # fmt: skip
-"""Okabe and Ito's palette, which people with colour-blindness can tell apart."""
+"""Okabe and Ito's palette, which is distinguishable to people with colour-vision deficiency."""
 
 _CASES_FOR_A_BOX: Final = 5
-"""Of fewer cases quartiles say nothing: only their median is drawn."""
+"""With fewer cases, quartiles are meaningless and only the median is drawn."""
 
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P")
 _GROUP_WIDTH: Final = 0.8
@@ -27,16 +27,16 @@ _MM_TICKS: Final = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
 
 
 def draw_boxes(rows: Iterable[CaseScores], metrics: Sequence[str] = SHOWN_METRICS) -> "Figure":
-    """One panel for each metric: boxes (quartiles, whiskers to 1.5 times their distance) and the cases by region.
+    """Draw one panel for each metric: cases by region, with boxes (quartiles, whiskers to 1.5 times their distance).
 
-    Where there are fewer than five cases, the median stands for the box.
+    With fewer than five cases, the median is drawn instead of a box.
 
     Parameters
     ----------
     rows : iterable of CaseScores
-        Rows of classes are left out: boxes are drawn for WT, TC and ET.
+        Rows of classes are ignored: boxes are drawn for WT, TC and ET.
     metrics : sequence of str
-        Some of `METRICS`. One that no case has, such as millimetres without a voxel size, gets no panel.
+        Metrics from `METRICS`. One that no case has, such as millimetres without a voxel size, gets no panel.
     """
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
@@ -105,7 +105,7 @@ def _draw_box(axes: "Axes", x: float, step: float, values: Sequence[float], colo
 def _draw_points(
     axes: "Axes", x: float, step: float, metric: str, rows: Sequence[CaseScores], datasets: Sequence[str]
 ) -> None:
-    # Multiples of the golden ratio spread points evenly, and a case stands at the same place in every box.
+    # Multiples of the golden ratio spread the points evenly, and a case has the same position in every box.
     for row, share in zip(rows, np.modf(np.arange(1, len(rows) + 1) * 0.618034)[0], strict=True):
         axes.plot(
             x + (share - 0.5) * step * 0.5,
@@ -123,7 +123,7 @@ def _scale(axes: "Axes", metric: str, values: Sequence[float]) -> None:
     if METRICS[metric].higher_is_better:
         axes.set_ylim(-0.03, 1.03)
         return
-    # A missed tumour counts as the diagonal of the image, hundreds of millimetres; a linear axis would hide the rest.
+    # A missed tumour is scored as the image diagonal, hundreds of millimetres; on a linear axis it would hide the rest.
     axes.set_yscale("symlog", linthresh=1, linscale=0.4)
     top = max(2.0, *values) * 1.3 if values else 2.0
     axes.set_ylim(-0.1, top)

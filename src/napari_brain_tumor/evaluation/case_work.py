@@ -1,4 +1,4 @@
-"""Scores one case by every method: opens it once, segments it, compares with its truth."""
+"""Score one case by every method: open it once, segment it, and compare the results with the reference."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ Opened = TypeVar("Opened", Study, Segmentation, Segmentation | None)
 
 @dataclass(frozen=True, slots=True)
 class ScoringSettings:
-    """What is done alike with every case."""
+    """Settings shared by all cases."""
 
     schema: str | None
     predictions_schema: str | None
@@ -44,10 +44,10 @@ class ScoringSettings:
     spacing_mm: Spacing | None
     save_predictions: Path | None
     request: SegmentRequest
-    """How models segment."""
+    """Options with which models segment."""
 
     def recorded(self) -> dict[str, Any]:
-        """As JSON, with the options of `segment` beside the others."""
+        """Return the settings as JSON-serialisable values, with the options of `segment` alongside the others."""
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "request"}
         brain = self.request.brain if isinstance(self.request.brain, str) else str(self.request.brain)
         return own | self.request.recorded() | {"device": self.request.device, "brain": brain}
@@ -55,7 +55,7 @@ class ScoringSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredCase:
-    """What became of a case: its scores, if it has any, and what was refused of it."""
+    """Result of scoring a case: its scores, if any, and the methods that were refused."""
 
     finished: FinishedCase | None
     refused: Sequence[Refused] = ()
@@ -63,32 +63,32 @@ class ScoredCase:
 
 @dataclass(frozen=True, slots=True)
 class ScoringWork:
-    """Scores a case by every method; see `executors.CaseWork`."""
+    """Score a case by every method; see `executors.CaseWork`."""
 
     methods: tuple[ComparedMethod, ...]
     settings: ScoringSettings
     kept: Unfinished | None
 
     def absolute(self) -> "ScoringWork":
-        """Return the same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         kept = None if self.kept is None else replace(self.kept, folder=self.kept.folder.absolute())
         place = self.settings.save_predictions
         settings = replace(self.settings, save_predictions=None if place is None else place.absolute())
         return ScoringWork(tuple(method.absolute() for method in self.methods), settings, kept)
 
     def place(self, case: Case) -> Path:
-        """Return where the case is."""
+        """Return the path of the case."""
         return case.path
 
     def read(self, case: Case) -> FinishedCase | tuple[Study, Segmentation]:
-        """Open the case and its truth, unless it was finished before."""
+        """Open the case and its reference segmentation, unless the case was already finished."""
         if self.kept is not None and (earlier := self.kept.load(_stamp(case, self.methods))) is not None:
             return earlier
         study = _opened(lambda spacing: _study(case, self.settings, spacing), self.settings)
         return study, on_grid(_truth(case, self.settings), study.grid)
 
     def compute(self, case: Case, opened: FinishedCase | tuple[Study, Segmentation]) -> Job[ScoredCase]:
-        """Run every method and compare with the truth; one that is refused does not stop the others."""
+        """Run every method and compare it with the reference; a method that is refused does not stop the others."""
         if isinstance(opened, FinishedCase):
             return ScoredCase(opened)
         key = _stamp(case, self.methods)
@@ -99,7 +99,7 @@ class ScoringWork:
 
 
 def _stamp(case: Case, methods: Sequence[ComparedMethod]) -> str:
-    """What tells a case as it is now: its path, and time and size of every file that its scores come from."""
+    """Identify the current state of a case: its path, and the time and size of all files that determine its scores."""
     truth = [] if case.truth is None else [case.truth]
     predicted = [path for method in methods if method.folder and (path := _matching(case, method.folder))]
     places = [case.path, *truth, *predicted]
@@ -133,7 +133,7 @@ def _scored_job(
 def _predicted_job(
     case: Case, study: Study, method: ComparedMethod, settings: ScoringSettings
 ) -> Job[tuple[Segmentation, float | None]]:
-    """The method's segmentation, and the seconds that it took without loading the model."""
+    """Return the method's segmentation and its run time in seconds, excluding the time to load the model."""
     if method.folder is not None:
         return _prediction_of(case, method.folder, settings.predictions_schema, settings), None
     started = time.monotonic()
@@ -167,7 +167,7 @@ def _truth(case: Case, settings: ScoringSettings) -> Segmentation:
 
 
 def _prediction_of(case: Case, place: Path, schema: str | None, settings: ScoringSettings) -> Segmentation:
-    """The segmentation of a case: the file itself, or the one of its name in a folder."""
+    """Open a method's segmentation of a case: the file itself, or the one in a folder that matches the case's name."""
     path = _matching(case, place)
     if path is None:
         expected = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
@@ -176,7 +176,7 @@ def _prediction_of(case: Case, place: Path, schema: str | None, settings: Scorin
 
 
 def _matching(case: Case, place: Path) -> Path | None:
-    """The file itself, or the one of the case's name in a folder: in that of its data set, if it has one."""
+    """Return the file itself, or the one in a folder, or in its data set's subfolder, that matches the case's name."""
     if place.is_file():
         return place
     own = place / case.dataset
@@ -184,7 +184,7 @@ def _matching(case: Case, place: Path) -> Path | None:
 
 
 def _opened(open_with: Callable[[Spacing | None], Opened], settings: ScoringSettings) -> Opened:
-    """What opens, with the given voxel size only where the files do not state it."""
+    """Open something, applying the given voxel size only if the files do not state one."""
     opened = open_with(None)
     if settings.spacing_mm is None or opened is None or opened.grid.unit == "mm":
         return opened
@@ -194,7 +194,7 @@ def _opened(open_with: Callable[[Spacing | None], Opened], settings: ScoringSett
 def scores_of_case(
     case: Case, method: str, truth: Segmentation, predicted: Segmentation, seconds: float | None
 ) -> list[CaseScores]:
-    """Scores of a method for every region and class that the truth of a case tells."""
+    """Score a method for every region and class that the reference segmentation of a case defines."""
     return [
         CaseScores(
             case=case.name,
@@ -212,7 +212,7 @@ def scores_of_case(
 
 
 def _voxels(segmentation: Segmentation, target: str) -> int:
-    """Voxels of a region, or of the class of that name."""
+    """Count the voxels of a region, or of the class with that name."""
     labels = next((classes for region, classes in REGIONS.items() if region == target), None)
     labels = labels or tuple(value for value, name in CLASS_NAMES.items() if name == target)
     return int(np.count_nonzero(np.isin(segmentation.data, labels)))
@@ -242,11 +242,11 @@ def _about_case(case: Case, study: Study, truth: Segmentation, results: Mapping[
 
 
 def _about_result(segmentation: Segmentation) -> dict[str, Any]:
-    """What is worth keeping of how a prediction was made."""
+    """Return the parts of a prediction's provenance that are worth keeping."""
     recorded = ("model", "device", "settings", "seconds", "path", "schema")
     return _with_hash({key: segmentation.provenance[key] for key in recorded if key in segmentation.provenance})
 
 
 def _with_hash(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with the hash of the file or masks that labels were read from, if they were."""
+    """Add the hash of the file or masks that the labels were read from, if they were read from files."""
     return {**facts, "sha256": labels_files_sha256(Path(facts["path"]))} if "path" in facts else dict(facts)

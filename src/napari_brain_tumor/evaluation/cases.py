@@ -1,4 +1,4 @@
-"""Which cases are scored, where the truth of each lies, and who the patients are."""
+"""Find the cases to score, their reference segmentations and their patients."""
 
 import csv
 import re
@@ -20,35 +20,35 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
 _CURATED_CLASSES: Final = "1=edema,2=non-enhancing,3=enhancing,4=resection cavity"
-"""What label files of curated data sets hold."""
+"""Label schema of the label files in curated data sets."""
 _RESULT_WORDS: Final = re.compile(
     r"[_-](seg|segm|segmentation|mask|label|labels|pred|prediction|truth|gt|roi)$", re.IGNORECASE
 )
-"""Ends of file names that only say that it is a segmentation, as ours do: `<case>_segmentation.nii.gz`."""
+"""File name endings that only mark a file as a segmentation, such as `<case>_segmentation.nii.gz`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One examination with a truth to find.
+    """One examination to be scored against a reference segmentation.
 
     Parameters
     ----------
     path : Path
-        What `open_study` takes.
+        Path accepted by `open_study`.
     name : str
-        Of the file or folder.
+        Name of the file or folder.
     dataset : str
-        Folder of many cases in which it was found, or what the table of patients says; empty for a case by itself.
+        The folder of cases in which it was found, or the data set in the table of patients; empty for a single case.
     patient : str
-        As the table of patients has it; empty where there is none.
+        Patient in the table of patients; empty if there is none.
     truth : Path or None
-        A segmentation, or a folder with one for each case by name; None if it lies with the case.
+        A segmentation, or a folder with one for each case by name; None if it is stored with the case.
     sources : mapping of role to Source, or None
-        The very files, volumes and series to open, where they are known; None: what `path` offers.
+        The exact files, volumes and series to open, if known; None: what is found at `path`.
     side : str
-        Of the split, where a curated data set tells it: train, val or test.
+        Part of the split, if a curated data set states it: train, val or test.
     schema : str or None
-        What the integers of the truth mean, where a curated data set tells it.
+        Label schema of the reference segmentation, if a curated data set states it.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Case:
     schema: str | None = None
 
     def absolute(self) -> "Case":
-        """Return the same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         sources = self.sources
         if sources is not None:
             sources = {role: replace(source, path=source.path.absolute()) for role, source in sources.items()}
@@ -76,33 +76,34 @@ def find_cases(
     split: AnyPath | None = None,
     side: str | None = None,
 ) -> tuple[Case, ...]:
-    """The cases in files, case folders, folders of case folders, Medical Decathlon folders and curated data sets.
+    """Find the cases in files, case folders, folders of case folders, Medical Decathlon folders and curated data sets.
 
     Parameters
     ----------
     places : path-like or iterable of path-like
-        Each a case (file or folder), a folder with a folder for each case, one with `imagesTr` and `labelsTr`, or a
-        curated data set, which brings its truth, its patients and its split; rejected labels are left out.
+        Each is a case (file or folder), a folder with one folder for each case, a folder with `imagesTr` and
+        `labelsTr`, or a curated data set. A curated data set has its own references, patients and split; rejected
+        labels are left out.
     truth : path-like, optional
-        A segmentation for the only case, or a folder with one for each, `<case>.nii.gz` or `<case>_seg.nii.gz`.
+        The reference segmentation of a single case, or a folder with `<case>.nii.gz` or `<case>_seg.nii.gz` for each.
     split : path-like, optional
-        CSV with the columns case and patient, and perhaps dataset and split. Cases that it lacks are kept without
-        patient, unless `side` asks for a choice.
+        CSV with the columns case and patient, and optionally dataset and split. Cases that are not in it are kept
+        without a patient, unless `side` selects a part of the split.
     side : str, optional
-        Keep the cases with this word in the column split, such as `"val"`; without a table, those that curated data
-        sets have on this side.
+        Keep only cases with this value in the split column, such as `"val"`; without a table, the split of curated
+        data sets is used.
 
     Returns
     -------
     tuple of Case
-        Each once, in the order of the places.
+        The cases, without duplicates, in the order of the places.
 
     Raises
     ------
     UnreadableFileError
-        If a place holds no case, no case is on the side, the table lacks a column, or two cases have one name.
+        If a place contains no case, no case matches `side`, the table lacks a column, or two cases have the same name.
     LabelSchemaError
-        If one file is given as the truth of several cases.
+        If a single file is given as the reference of several cases.
     """
     folders = [places] if isinstance(places, str | PathLike) else places
     by_path: dict[Path, Case] = {}
@@ -118,12 +119,12 @@ def find_cases(
 
 
 def match_by_name(folder: Path, name: str) -> Path | None:
-    """The segmentation of a case in a folder, by its name: a file or a folder of masks; None where there is none.
+    """Find the segmentation of a case in a folder by name, as a file or a folder of masks; None if there is none.
 
     Raises
     ------
     LabelSchemaError
-        If several fit.
+        If several match.
     """
     fitting = [path for path in visible(folder) if _fits(path, name)]
     exact = [path for path in fitting if short_name(path) == name]
@@ -139,7 +140,7 @@ def match_by_name(folder: Path, name: str) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """What a table of patients says of one case."""
+    """One row of the table of patients."""
 
     dataset: str
     patient: str
@@ -147,11 +148,11 @@ class _Listed:
 
 
 Patients = Mapping[str, Sequence[_Listed]]
-"""By the name of the case; several where data sets share a name."""
+"""Rows by case name; there can be several if data sets share a name."""
 
 
 def read_patients(path: Path) -> Patients:
-    """Rows of a CSV with the columns case and patient, and perhaps dataset and split, by case.
+    """Read a CSV with the columns case and patient, and optionally dataset and split, grouped by case.
 
     Raises
     ------
@@ -177,7 +178,7 @@ def read_patients(path: Path) -> Patients:
 
 
 def is_curated(place: Path) -> bool:
-    """Whether a folder is a curated data set, which has a split of its own."""
+    """Whether a folder is a curated data set, which has its own split."""
     return (place / INDEX_FILE).is_file() and (place / "imagesTr").is_dir()
 
 
@@ -260,7 +261,7 @@ def _row(case: Case, rows: Sequence[_Listed], table: str) -> _Listed | None:
 
 
 def _told_apart(cases: tuple[Case, ...]) -> tuple[Case, ...]:
-    """Cases of one name in one data set get the folder above that differs in front of it, as their results do."""
+    """Prefix cases of the same name in a data set with the parent folder that differs, as in their results."""
     counts = Counter((case.dataset, case.name) for case in cases)
     several = [case for case in cases if counts[case.dataset, case.name] > 1]
     names = dict(zip((case.path for case in several), distinct_names([c.path for c in several]), strict=True))
@@ -278,7 +279,7 @@ def _with_truth(cases: Sequence[Case], truth: Path) -> tuple[Case, ...]:
     if truth.is_file() and len(cases) > 1:
         msg = f"{truth.name} is one segmentation for {len(cases)} cases. Give the folder that holds one for each."
         raise LabelSchemaError(msg)
-    # Which file of a folder it is, is looked up when it is the case's turn: one that has none does not stop the others.
+    # The matching file in a folder is looked up when the case is processed: a missing one does not stop the others.
     return tuple(replace(case, truth=truth) for case in cases)
 
 

@@ -1,4 +1,4 @@
-"""What is compared: models to run, and folders of segmentations, each with its name."""
+"""The methods to compare: models to run, and folders of existing segmentations, each with a name."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,14 +15,14 @@ Models = Iterable[AnyPath] | Mapping[str, AnyPath]
 
 @dataclass(frozen=True, slots=True)
 class ComparedMethod:
-    """What is compared under a name: a model to run, or a folder of segmentations."""
+    """A named method: a model to run, or a folder of segmentations."""
 
     name: str
     model: str | None = None
     folder: Path | None = None
 
     def absolute(self) -> "ComparedMethod":
-        """Return the same for a process that runs in another folder."""
+        """Return a copy with absolute paths, for a process that runs in another folder."""
         folder = None if self.folder is None else self.folder.absolute()
         model = self.model
         return replace(self, folder=folder, model=os.path.abspath(model) if model and os.path.isdir(model) else model)
@@ -33,7 +33,7 @@ def compared_methods(models: Models, predictions: Mapping[str, AnyPath]) -> tupl
     methods = [ComparedMethod(name or find_model(where).name, model=os.fspath(where)) for name, where in pairs]
     methods += [ComparedMethod(name, folder=_folder(where)) for name, where in predictions.items()]
     for method in methods:
-        weights_of(method)  # raises now where a model is missing, not after the first case
+        weights_of(method)  # a missing model is reported now, not after the first case
     names = [method.name for method in methods]
     if not methods:
         raise ModelNotFoundError("There is nothing to evaluate. Name models, or folders of predictions.")
@@ -45,7 +45,7 @@ def compared_methods(models: Models, predictions: Mapping[str, AnyPath]) -> tupl
 
 
 def check_fits(methods: Sequence[ComparedMethod], request: SegmentRequest) -> None:
-    """Raise `OptionError` for options that none of the methods takes."""
+    """Raise `OptionError` for options that none of the methods accepts."""
     for name in ("seeds", "thresholds"):
         value = getattr(request, name)
         if value and not any(getattr(fitting_request(method, request), name) for method in methods if method.model):
@@ -53,7 +53,7 @@ def check_fits(methods: Sequence[ComparedMethod], request: SegmentRequest) -> No
 
 
 def fitting_request(method: ComparedMethod, request: SegmentRequest) -> SegmentRequest:
-    """The request without what the method does not take: of several that are compared each gets its own options."""
+    """Return the request without options that the method does not accept, so that methods can be compared."""
     if not (request.seeds or request.thresholds):
         return request
     info = find_model(method.model)

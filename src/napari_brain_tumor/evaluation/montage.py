@@ -1,4 +1,4 @@
-"""Truth beside every method's result, voxel by voxel, for the best, a middling and the worst case."""
+"""Voxel-wise agreement of every method with the reference, for the best, the median and the worst case."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,7 @@ AGREEMENT_COLORS: Final[dict[str, str]] = {
     "false": maps.AGREEMENT_COLORS[maps.FALSE],
     "missed": maps.AGREEMENT_COLORS[maps.MISSED],
 }
-"""Voxels in both masks, in the prediction alone, in the truth alone; as the viewer shows them."""
+"""Colours of voxels in both masks, only in the prediction and only in the reference, as in the viewer."""
 
 TRUTH_COLOR: Final = "#FFFFFF"
 
@@ -32,14 +32,14 @@ _LABEL_CHARACTERS: Final = 30
 def draw_montage(
     rows: Sequence[CaseScores], views: Mapping[tuple[str, str], CaseView], models: Sequence[str]
 ) -> "Figure":
-    """A row for each chosen case: the truth, then one panel for each method with its agreement and its Dice.
+    """Draw a row for each chosen case: the reference, then a panel for each method with its agreement and Dice.
 
     Parameters
     ----------
     rows : sequence of CaseScores
-        By whose Dice of the whole tumour, in the mean over methods, the cases are chosen.
+        Scores by which the cases are chosen: the Dice of the whole tumour, averaged over methods.
     views : mapping of (str, str) to CaseView
-        By data set and case.
+        Slices by data set and case.
     models : sequence of str
         Methods, in the order of the columns.
     """

@@ -1,4 +1,4 @@
-"""What an evaluation found, and the files that it is written to."""
+"""The results of an evaluation, and the files to which they are written."""
 
 import io
 import json
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILES: Final = ("scores.csv", "scores.json", "boxes.png", "montage.png", "cases.csv")
-"""What an evaluation writes into its folder."""
+"""Files that an evaluation writes into its folder."""
 
 PREDICTIONS: Final = "predictions"
 UNFINISHED: Final = ".unfinished"
-"""Folders in there: segmentations that were to be kept, and finished cases until all are."""
+"""Subfolder for segmentations to be kept, and for finished cases until all cases are finished."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refused:
-    """A case that was not scored, or not by one method (None: by none), and the error that tells why."""
+    """A case that could not be scored by one method (`model` None: by any method), and the error."""
 
     case: str
     model: str | None
@@ -48,7 +48,7 @@ class Refused:
 
     @property
     def reason(self) -> str:
-        """The error in words, also one that nobody thought of."""
+        """The error in words; unexpected errors include their type."""
         if isinstance(self.error, BrainTumorError | OSError):
             return str(self.error)
         return f"{type(self.error).__name__}: {self.error}"
@@ -56,7 +56,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """What became of a case by one method: a row of `cases.csv`."""
+    """Outcome of one case for one method: a row of `cases.csv`."""
 
     dataset: str
     case: str
@@ -69,7 +69,7 @@ class CaseOutcome:
 def outcomes_of(
     case: str, dataset: str, models: Sequence[str], finished: FinishedCase | None, refused: Sequence[Refused]
 ) -> list[CaseOutcome]:
-    """Rows of a case, one for each method."""
+    """Return the rows of a case, one for each method."""
     seconds = {row.model: row.seconds for row in finished.rows} if finished is not None else {}
     reasons = {refusal.model: refusal.reason for refusal in refused}
     return [
@@ -82,26 +82,26 @@ def outcomes_of(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Scores of methods on cases.
+    """Scores of methods on a set of cases.
 
     Parameters
     ----------
     rows : tuple of CaseScores
-        One for each case, method and region or class.
+        One row for each case, method and region or class.
     summary : tuple of Summary
         Mean, median and bootstrap interval of every metric.
     differences : tuple of Difference
-        Every other method against the first.
+        Every other method compared with the first.
     refused : tuple of Refused
         Cases that could not be scored.
     models : tuple of str
-        Names of the methods in the order in which they were given.
+        Names of the methods, in the order given.
     views : mapping of (str, str) to CaseView
-        A slice to look at, by data set and case.
+        An example slice by data set and case.
     about : mapping
-        Cases, truth, models with hashes, split, settings, versions: what JSON can express.
+        JSON-serialisable facts: cases, references, models with hashes, split, settings and versions.
     outcomes : tuple of CaseOutcome
-        What became of every case by every method, also of those without scores.
+        Outcome of every case for every method, including those without scores.
     """
 
     rows: tuple[CaseScores, ...]
@@ -115,30 +115,30 @@ class Evaluation:
 
     @property
     def table(self) -> Table:
-        """The scores: one row for each case, method and region."""
+        """The scores, with one row for each case, method and region."""
         return scores_table(self.rows)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The scores as a `pandas.DataFrame`: one row for each case, method and region."""
+        """Return the scores as a `pandas.DataFrame` with one row for each case, method and region."""
         return self.table.to_dataframe()
 
     def boxes(self) -> "Figure":
-        """Box plots of Dice, HD95 and NSD by method and region, each case a point: a matplotlib figure."""
+        """Draw box plots of Dice, HD95 and NSD by method and region, with cases as points: a matplotlib figure."""
         return draw_boxes(self.rows)
 
     def montage(self) -> "Figure":
-        """Best, median and worst case: truth beside each method, true, false and missed voxels coloured."""
+        """Draw the best, median and worst case, with true, false and missed voxels of each method."""
         return draw_montage(self.rows, self.views, self.models)
 
     def write(self, folder: Path, *, overwrite: bool = False) -> list[Path]:
         """Write `scores.csv`, `scores.json` (definitions, summary, provenance), the pictures and `cases.csv`.
 
-        Everything is made before the first file is written.
+        All content is prepared before the first file is written.
 
         Raises
         ------
         SaveError
-            If results are there already and `overwrite` is not set, or a file cannot be written.
+            If there are results already and `overwrite` is not set, or a file cannot be written.
         """
         check_folder(folder, overwrite=overwrite)
         contents = (
@@ -174,10 +174,10 @@ class Evaluation:
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise `SaveError` if results are in the folder already and may not be replaced, or it is a file."""
+    """Raise `SaveError` if the folder contains results that may not be replaced, or is a file."""
     if folder.exists() and not folder.is_dir():
         raise SaveError(f"{folder} is a file; results go to a folder. Give another name.")
-    # Segmentations beside unfinished cases are those of the evaluation that goes on.
+    # Segmentations next to unfinished cases belong to the evaluation that is being resumed.
     results = FILES if (folder / UNFINISHED).exists() else (*FILES, PREDICTIONS)
     there = [name for name in results if (folder / name).exists()]
     if there and not overwrite:

@@ -1,4 +1,4 @@
-"""Evaluates methods on cases, and gathers what became of each."""
+"""Evaluate methods on cases and collect the results."""
 
 import json
 import time
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _FORMAT: Final = 1
-"""Changed whenever scores of unfinished evaluations no longer mean the same."""
+"""Increase this whenever the stored scores of unfinished evaluations change in meaning."""
 
 
 @action
@@ -53,54 +53,54 @@ def evaluate(
     executor: Executor | None = None,
     **options: Unpack[SegmentOptions],
 ) -> Job[Evaluation]:
-    """Compare methods on cases whose truth is known.
+    """Compare methods on cases with a reference segmentation.
 
     Parameters
     ----------
     cases : path-like or iterable of path-like
-        Case folders or files, folders of case folders, or Medical Decathlon folders, each with its truth inside.
+        Case folders or files, folders of case folders, or Medical Decathlon folders that include the references.
     models : iterable of str or path, or mapping of str to them
-        Names of models and methods (`list_models()`) or checkpoint folders; a mapping gives them names of your own.
+        Names of models and methods (`list_models()`) or checkpoint folders; a mapping assigns your own names to them.
     predictions : mapping of str to path-like, optional
-        Segmentations of any tool: a name for it, and the folder that holds one file for each case, named after it.
+        Segmentations made by any tool: its name, and the folder with one file for each case, named after the case.
     truth : path-like, optional
-        Where the truth is elsewhere: a segmentation, or a folder with one for each case, named after it.
+        References stored elsewhere: a segmentation, or a folder with one for each case, named after the case.
     split : path-like, optional
-        CSV with the columns case and patient, and perhaps dataset and split. Cases of one patient count together.
+        CSV with the columns case and patient, and optionally dataset and split. Cases of a patient are grouped.
     side : str, optional
-        Keep the cases with this word in the column split, such as `"val"`; a curated data set needs no table.
+        Keep only cases with this value in the split column, such as `"val"`; curated data sets need no table.
     schema, predictions_schema : str, optional
-        What the integers of truth and predictions mean, where the files leave a doubt.
+        Label schemas of the references and predictions, if the files leave it ambiguous.
     roles : mapping or sequence, optional
-        Which volumes are which sequence, as for `open_study`.
+        Which volume is which sequence, as for `open_study`.
     spacing_mm : (x, y, z), optional
-        Voxel size of the cases whose files do not state it; without it they get no score in millimetres.
+        Voxel size of the cases whose files do not state it; without it they get no scores in millimetres.
     save_predictions : path-like, optional
-        Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
+        Folder in which to save the segmentations, as `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
     unfinished : path-like, optional
-        Folder that keeps finished cases until the end. With the same folder and settings an evaluation that was cut
-        off goes on.
+        Folder that keeps finished cases until the end. With the same folder and settings, an interrupted evaluation
+        is resumed.
     device : str
         As for `segment`.
     jobs : int
-        Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
+        Number of processes on this machine; 1 uses the current process, 0 as many as cores and memory allow.
     client : distributed.Client, optional
-        Of a dask cluster, whose workers have this package and see the files under the same paths.
+        Client of a dask cluster whose workers have this package installed and see the files under the same paths.
     executor : Executor, optional
-        Where the cases are computed, instead of `jobs` and `client`.
+        Where to compute the cases, instead of `jobs` and `client`.
     {options}
 
     Returns
     -------
     Evaluation
-        A case that is refused does not stop the others; `refused` tells which and why.
+        A case that fails does not stop the others; failures and their reasons are listed in `refused`.
 
     Raises
     ------
     ModelNotFoundError, CheckpointError, UnreadableFileError
-        If a model, a folder or the table is not there or not right: before anything is computed.
+        If a model, a folder or the table is missing or invalid; this is checked before anything is computed.
     BrainTumorError
-        If no case at all could be scored.
+        If none of the cases could be scored.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def evaluate(
 
 
 evaluate_job = evaluate.job
-"""`evaluate` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`evaluate` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def score_cases_job(
@@ -142,7 +142,7 @@ def score_cases_job(
     spacing_mm: Spacing | None = None,
     request: SegmentRequest | None = None,
 ) -> Job[Evaluation]:
-    """`evaluate_job` for cases that were found already, methods in the given order of names."""
+    """Run `evaluate_job` for cases that are already known, with methods in the given order of names."""
     by_name = {method.name: method for method in compared_methods(models, predictions)}
     settings = ScoringSettings(schema, predictions_schema, roles, spacing_mm, None, request or SegmentRequest())
     ordered = tuple(by_name[name] for name in order)
@@ -203,7 +203,7 @@ def _cases_job(
 
 
 def _milestone(case: Case, done: int, count: int, refused: Sequence[Refused], seconds: float, started: float) -> str:
-    """A line of the log: how the case went, the time so far and, if it goes on like that, the time that is left."""
+    """Return a log line: how the case went, the elapsed time and an estimate of the time remaining."""
     elapsed, left = time.monotonic() - started, count - done
     rest = f", about {elapsed / done * left:.0f} s left" if left else ""
     how = "scored" if not refused else f"not scored ({'; '.join(refusal.reason for refusal in refused)})"
@@ -211,7 +211,7 @@ def _milestone(case: Case, done: int, count: int, refused: Sequence[Refused], se
 
 
 def _fingerprint(methods: Sequence[ComparedMethod], settings: ScoringSettings) -> str:
-    """What the scores depend on: methods with the hash of their weights, and settings."""
+    """Return what the scores depend on: the methods with the hashes of their weights, and the settings."""
     known = [weights_of(method) for method in methods]
     return json.dumps([_FORMAT, versions(), [asdict(m) for m in methods], known, settings.recorded()], default=str)
 

@@ -1,4 +1,4 @@
-"""The tidy table of scores as CSV text, and back."""
+"""The tidy table of scores: write it as CSV and read it back."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -16,21 +16,21 @@ _SCORES: Final = tuple(field.name for field in fields(MaskScores))
 _TEXTS: Final = ("dataset", "case", "patient", "model", "region")
 _NUMBERS: Final = ("truth_voxels", "predicted_voxels", "seconds")
 COLUMNS: Final = (*_TEXTS, *_NUMBERS, *_SCORES)
-"""Of the CSV: what a row is about, then one column for each score."""
+"""Columns of the CSV: what a row is about, followed by one column for each score."""
 
 
 def scores_table(rows: Iterable[CaseScores]) -> Table:
-    """One row for each case, method and region; an undefined score is None."""
+    """Return one row for each case, method and region; an undefined score is None."""
     return Table(COLUMNS, tuple(map(_cells, rows)), units=units_of(COLUMNS))
 
 
 def scores_csv(rows: Iterable[CaseScores]) -> str:
-    """The table of scores as CSV, whose numbers read back exactly."""
+    """Return the table of scores as CSV, with numbers that are read back exactly."""
     return scores_table(rows).to_csv()
 
 
 def read_scores(path: Path) -> tuple[CaseScores, ...]:
-    """The rows of a table of scores that `evaluate` wrote.
+    """Read a table of scores written by `evaluate`.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def read_scores(path: Path) -> tuple[CaseScores, ...]:
 
 
 def rows_of(text: str) -> tuple[CaseScores, ...]:
-    """The rows of `scores_csv`'s text; raises `ValueError` for any other text."""
+    """Parse the output of `scores_csv`; raises `ValueError` for any other text."""
     columns, rows = read_csv_text(text)
     if columns != COLUMNS:
         raise ValueError(f"its columns are {', '.join(columns) or 'none'}")

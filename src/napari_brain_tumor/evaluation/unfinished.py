@@ -1,4 +1,4 @@
-"""Finished cases of an evaluation that was cut off, so that the next try goes on from there."""
+"""Finished cases of an interrupted evaluation, from which the next attempt continues."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from napari_brain_tumor.metrics.compare import CaseScores
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedCase:
-    """What is kept of a case: its scores, a slice to look at, and what JSON tells of it."""
+    """What is stored for a case: its scores, an example slice, and JSON-serialisable facts about it."""
 
     rows: tuple[CaseScores, ...]
     view: CaseView
@@ -27,21 +27,21 @@ class FinishedCase:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A folder of finished cases; `settings` tells what their scores depend on, apart from the case itself."""
+    """A folder of finished cases; `settings` is everything else that their scores depend on."""
 
     folder: Path
     settings: str
 
     def load(self, case: str) -> FinishedCase | None:
-        """The case, if it was finished with the same settings; `case` is whatever tells it from the others."""
+        """Load a case if it was finished with the same settings; `case` is a string that identifies it."""
         try:
             with np.load(self._path(case), allow_pickle=False) as archive:
                 return _from_arrays(dict(archive))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # absent, or torn off while it was written by an older version: it is done again
+            return None  # missing, or a partial file from an older version: the case is computed again
 
     def keep(self, case: str, finished: FinishedCase) -> None:
-        """Write the case; raises `SaveError` if that fails."""
+        """Save the case; raises `SaveError` if that fails."""
         arrays = _to_arrays(finished)
         write_atomically(self._path(case), lambda path: np.savez_compressed(path, **arrays), lambda _: None)
 

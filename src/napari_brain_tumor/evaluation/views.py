@@ -1,4 +1,4 @@
-"""One slice of a case with its truth and every prediction, kept small so that the whole set can be looked at later."""
+"""One slice of a case with its reference and predictions, kept small so that all cases can be viewed later."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array, Mask
 
 _TRUTH: Final = ""
-"""No method has an empty name."""
+"""Key of the reference; no method has an empty name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseView:
-    """An axial slice in the radiological convention, with the whole tumour as truth and methods have it.
+    """An axial slice in the radiological convention, with the whole tumour according to the reference and the methods.
 
     Parameters
     ----------
     image : (rows, columns) uint8 array
-        Grey levels, row 0 on top.
+        Grey levels, with row 0 at the top.
     truth : (rows, columns) bool array
-        Whole tumour.
+        Whole tumour in the reference.
     predicted : mapping of str to (rows, columns) bool array
-        Whole tumour by method.
+        Whole tumour predicted by each method.
     borders : (float, float, float, float)
-        Of the picture, in the unit of the grid, so that voxels are drawn in proportion.
+        Edges of the picture, in the unit of the grid, so that voxels keep their proportions.
     caption : str
-        Sequence and place of the slice.
+        Sequence and position of the slice.
     """
 
     image: npt.NDArray[np.uint8]
@@ -42,18 +42,18 @@ class CaseView:
 
 
 def view_of(study: Study, truth: Segmentation, predicted: Mapping[str, Segmentation]) -> CaseView:
-    """The slice with the largest cut of the true tumour, on FLAIR or else on the first sequence.
+    """Return the slice with the largest area of reference tumour, on FLAIR if present, else on the first sequence.
 
-    Where the truth is empty it is the slice with most of what was found, and the middle where nothing was.
+    If the reference is empty, it is the slice with the largest predicted area, or else the middle slice.
 
     Parameters
     ----------
     study : Study
         The scans.
     truth : Segmentation
-        On the study's grid.
+        Reference on the study's grid.
     predicted : mapping of str to Segmentation
-        By method, on the study's grid.
+        Predictions by method, on the study's grid.
     """
     role: Role = "FLAIR" if "FLAIR" in study.sequences else study.roles[0]
     labels = {_TRUTH: truth.data, **{name: segmentation.data for name, segmentation in predicted.items()}}

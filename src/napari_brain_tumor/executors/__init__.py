@@ -1,4 +1,4 @@
-"""Work on many cases: one after the other, in several processes, or on a cluster; the same events whichever it is."""
+"""Processing of many cases: one after another, in several processes or on a cluster, with the same events."""
 
 from napari_brain_tumor.executors.choice import open_executor
 from napari_brain_tumor.executors.pool import PoolExecutor, fitting_jobs

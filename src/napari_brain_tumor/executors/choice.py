@@ -1,4 +1,4 @@
-"""Which executor it is, from what the user gave."""
+"""Choose the executor from the user's options."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,25 +23,25 @@ def open_executor(
     client: "Client | None" = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Executor]:
-    """Open an executor for as long as the block lasts.
+    """Open an executor for the duration of a `with` block.
 
     Parameters
     ----------
     jobs : int
-        Processes on this machine; 1 works in this process, 0 takes as many as cores and memory allow.
+        Number of processes on this machine; 1 uses the current process, 0 as many as cores and memory allow.
     scheduler : str, optional
         Address of a dask scheduler.
     slurm : Path, optional
-        Profile of the workers that Slurm starts.
+        Profile of workers to be started by Slurm.
     client : distributed.Client, optional
-        Of a cluster that is there already; it stays open.
+        Client of an existing cluster; it stays open.
     announce : callable
-        Is given a line about the cluster and its dashboard.
+        Called with a line about the cluster and its dashboard.
 
     Raises
     ------
     ClusterError
-        If more than one of them is given, or the cluster cannot be reached or started.
+        If more than one of these is given, or the cluster cannot be reached or started.
     """
     if sum([jobs != 1, scheduler is not None, slurm is not None, client is not None]) > 1:
         msg = "Use only one of jobs, scheduler, slurm and client: each of them decides where the cases are computed."

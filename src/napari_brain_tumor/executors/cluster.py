@@ -1,4 +1,4 @@
-"""Many machines, through dask.distributed: its scheduler hands the cases out and moves those of lost workers."""
+"""Processing on many machines with dask.distributed, which moves cases from lost workers to others."""
 
 import contextlib
 import os
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = "napari-brain-tumor"
 _CASES_PER_WORKER: Final = 2
-"""One that is computed and one that is read meanwhile. More would only take memory."""
+"""One case being computed and one being read ahead; more would only use memory."""
 _REFRESH_SECONDS: Final = 2.0
-"""How often new workers are looked for."""
+"""Interval at which new workers are looked for."""
 _GATHER_SECONDS: Final = 60.0
-"""For the result of a case that is done, which is small."""
+"""Time to wait for the result of a finished case, which is small."""
 
 
 def connect(address: str, timeout_s: float = 10.0) -> "Client":
-    """A client of the scheduler at an address such as `tcp://10.0.0.5:8786`.
+    """Connect to the scheduler at an address such as `tcp://10.0.0.5:8786`.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def connect(address: str, timeout_s: float = 10.0) -> "Client":
 
 
 class ClusterExecutor:
-    """Works on the workers of a scheduler. Each must have this package, and see the files under the same paths.
+    """Run cases on the workers of a scheduler, which need this package and must see the files under the same paths.
 
     A worker computes one case at a time with as many threads as it was started with (`--nthreads`), and reads the next
-    one meanwhile.
+    one in the meantime.
     """
 
     parallel = True
@@ -67,16 +67,16 @@ class ClusterExecutor:
 
     @property
     def dashboard(self) -> str:
-        """Address of the page that shows what the workers do; empty where the scheduler has none."""
+        """Address of the page that shows the workers' activity; empty if the scheduler has none."""
         return self.client.dashboard_link or ""
 
     def run(self, work: CaseWork[Item, Any, Result], items: Sequence[Item]) -> Iterator[Event[Result]]:
-        """Yield what happens; see `Executor`.
+        """Yield events as they happen; see `Executor`.
 
         Raises
         ------
         ClusterError
-            If the workers have another version of this package or do not see the files, or the scheduler is gone.
+            If the workers have another version of this package or cannot see the files, or the scheduler is gone.
         """
         if not items:
             return
@@ -88,11 +88,11 @@ class ClusterExecutor:
 
 
 class _Run:
-    """The cases of one run: a few of them are with the workers, the others still here.
+    """The cases of one run: a few of them are assigned to workers, the others are still waiting here.
 
-    Which worker has a case is decided here and not by the scheduler, so that each has one to compute and one to read
-    meanwhile, and a case that ends its workers does not take others with it: one whose worker was lost is tried again
-    without company.
+    Cases are assigned to workers here rather than by the scheduler, for two reasons: each worker has one case to
+    compute and one to read ahead, and a case that crashes its worker does not take others with it.
+    A case whose worker was lost is tried again with no other case on that worker.
     """
 
     def __init__(self, client: "Client", work: CaseWork[Any, Any, Any], items: Sequence[Any]) -> None:
@@ -109,7 +109,7 @@ class _Run:
         self._checked: set[str] = set()
 
     def events(self) -> Iterator[Event[Any]]:
-        """Yield the end of each case."""
+        """Yield an event when each case is finished."""
         left = len(self._items)
         while left:
             self._look_for_workers()
@@ -123,7 +123,7 @@ class _Run:
             future = self._done.get(timeout=_REFRESH_SECONDS)
         except queue.Empty:
             return
-        if future in self._given:  # else its worker was lost meanwhile
+        if future in self._given:  # otherwise its worker has been lost in the meantime
             yield from self._finished(future, *self._given.pop(future))
 
     def _with_lost_workers(self) -> Iterator[Finished[Any]]:
@@ -134,7 +134,7 @@ class _Run:
                 yield from self._lost(number, address)
 
     def _lost(self, number: int, address: str) -> Iterator[Finished[Any]]:
-        """Try the case again, or give it up."""
+        """Try the case again, or give up."""
         self._losses[number] += 1
         if self._losses[number] < ATTEMPTS:
             self._again.append(number)
@@ -146,7 +146,7 @@ class _Run:
         yield Finished(number, error=WorkerDiedError(msg))
 
     def cancel(self) -> None:
-        """Take back what was not begun; what is being computed ends by itself, and writes whole results."""
+        """Withdraw cases that have not begun; those being computed run to the end, and write complete results."""
         with contextlib.suppress(Exception):
             self._client.cancel(list(self._given), force=True)
 
@@ -182,7 +182,7 @@ class _Run:
             load[address] += 1
 
     def _give(self, number: int, address: str) -> None:
-        # Never with `allow_other_workers`: handed out while its worker ends, such a task waits for ever.
+        # Never use `allow_other_workers`: a task submitted while its worker is ending would wait for ever.
         future = self._client.submit(
             _perform,
             self._work,
@@ -200,7 +200,7 @@ class _Run:
         result, error, seconds = None, None, 0.0
         with attempted() as transport:
             result, error, seconds = future.result(timeout=_GATHER_SECONDS)
-        if isinstance(transport.error, KilledWorker | TimeoutError):  # a result still with a worker is lost with it
+        if isinstance(transport.error, KilledWorker | TimeoutError):  # a result held by a lost worker is lost, too
             yield from self._lost(number, address)
         elif transport.error is not None:
             reason = f"The case could not be computed on a worker: {transport.error}"
@@ -210,7 +210,7 @@ class _Run:
 
 
 def _check(client: "Client", workers: set[str], place: str) -> None:
-    """Raise `ClusterError` where a worker could do no case at all."""
+    """Raise `ClusterError` if a worker could not process any case."""
     own_version, addresses = version(_PACKAGE), sorted(workers)
     versions = client.run(version, _PACKAGE, workers=addresses, on_error="return")
     for address, installed in versions.items():
@@ -238,7 +238,7 @@ Outcome = tuple[Any, Exception | None, float]
 
 
 def _perform(work: CaseWork[Any, Any, Any], item: Any) -> Outcome:
-    """Do a case on a worker; what is wrong with it is an answer, since an exception would be taken for the worker's."""
+    """Process a case on a worker; its errors are returned, as dask would take exceptions for failures of the worker."""
     with _room, attempted() as attempt:
         opened = work.read(item)
         with _turn:
@@ -251,11 +251,11 @@ def _perform(work: CaseWork[Any, Any, Any], item: Any) -> Outcome:
 
 
 def _use_threads() -> None:
-    """Let torch use the threads that the worker was started with: dask gives each process one by default."""
+    """Let torch use the threads the worker was started with; dask limits each process to one by default."""
     from distributed import get_worker
 
     threads = get_worker().state.nthreads
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for torch that is not loaded yet
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # in case torch is not loaded yet
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

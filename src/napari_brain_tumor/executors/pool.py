@@ -1,4 +1,4 @@
-"""Several warm processes on this machine, each with its share of the cores."""
+"""Several persistent processes on this machine, each with its share of the cores."""
 
 import contextlib
 import queue
@@ -15,10 +15,10 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.progress import Job
 
 ATTEMPTS: Final = 3
-"""How often a case is tried whose process is lost, most often because memory ran out."""
+"""Number of attempts for a case whose process is lost, usually because memory ran out."""
 
 PROCESS_NUMBER: Final = "BRAIN_TUMOR_PROCESS"
-"""In the environment of each process: its number from 0, by which several GPUs are shared out."""
+"""Environment variable with the number of each process, from 0, by which GPUs are distributed."""
 
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -31,19 +31,19 @@ _POLL_SECONDS: Final = 0.5
 
 
 def fitting_jobs() -> int:
-    """How many processes keep this machine busy: one for every two cores, with 2 GB of free memory each."""
+    """Return a number of processes that uses the machine well: one per two cores, with 2 GB of free memory each."""
     free = free_host_bytes()
     by_memory = available_cores() if free is None else free // _BYTES_PER_JOB
     return int(max(1, min(available_cores() // 2, by_memory)))
 
 
 class PoolExecutor:
-    """Works in processes that are kept warm: each loads the model once.
+    """Run cases in persistent processes, each of which loads the model once.
 
     Parameters
     ----------
     jobs : int
-        How many processes. Together they use as many threads as there are cores.
+        Number of processes. Together they use as many threads as there are cores.
     """
 
     parallel = True
@@ -52,7 +52,7 @@ class PoolExecutor:
         self.jobs = jobs
 
     def run(self, work: CaseWork[Item, Any, Result], items: Sequence[Item]) -> Iterator[Event[Result]]:
-        """Yield what happens; see `Executor`."""
+        """Yield events as they happen; see `Executor`."""
         jobs = min(self.jobs, len(items))
         run = _Run(work, items)
         workers = [WorkerProcess(_environment(number, jobs)) for number in range(jobs)]
@@ -63,7 +63,7 @@ class PoolExecutor:
         try:
             while left:
                 with contextlib.suppress(queue.Empty):
-                    # Not for ever: on Windows nobody could stop that with Ctrl-C.
+                    # With a timeout, because on Windows Ctrl-C could not interrupt an indefinite wait.
                     event = run.events.get(timeout=_POLL_SECONDS)
                     left -= isinstance(event, Finished)
                     yield event
@@ -79,7 +79,7 @@ def _environment(number: int, jobs: int) -> dict[str, str]:
 
 
 class _Run:
-    """The cases of one run, that the threads of all processes take from."""
+    """The cases of one run, shared by the threads of all processes."""
 
     def __init__(self, work: CaseWork[Any, Any, Any], items: Sequence[Any]) -> None:
         self.events: queue.Queue[Event[Any]] = queue.Queue()
@@ -90,7 +90,7 @@ class _Run:
         self._turn = threading.Lock()
 
     def serve(self, worker: WorkerProcess) -> None:
-        """Give a process one case after the other; the next one is known to it, so that it is read ahead."""
+        """Give a process one case after another, together with the next one so that it can be read ahead."""
         current = self._take()
         while current is not None and not self.stopped.is_set():
             following = self._take()
@@ -141,7 +141,7 @@ _ahead: ReadAhead | None = None
 def perform(
     work: CaseWork[Item, Any, Result], number: int, item: Item, upcoming: tuple[int, Item] | None
 ) -> Job[Result]:
-    """Do a case in a process of the pool, and begin to read the next one."""
+    """Process a case in a process of the pool, and start reading the next one."""
     global _ahead
     _ahead = _ahead or ReadAhead()
     opened = _ahead.take(work, number, item)

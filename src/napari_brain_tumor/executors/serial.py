@@ -1,4 +1,4 @@
-"""One case after the other in this process; the next one is read meanwhile."""
+"""One case after another in this process, with the next one read ahead."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,12 @@ from napari_brain_tumor.executors.work import Advanced, CaseWork, Event, Finishe
 
 
 class SerialExecutor:
-    """Works in this process."""
+    """Run cases in this process."""
 
     parallel = False
 
     def run(self, work: CaseWork[Item, Any, Result], items: Sequence[Item]) -> Iterator[Event[Result]]:
-        """Yield what happens; see `Executor`."""
+        """Yield events as they happen; see `Executor`."""
         ahead = ReadAhead()
         try:
             for number in range(len(items)):
@@ -34,7 +34,7 @@ def _one(
         if number + 1 < len(items):
             ahead.begin(work, number + 1, items[number + 1])
         job = work.compute(items[number], opened)
-        del opened  # the job may let go of it
+        del opened  # so that the job can free it
         while True:
             try:
                 progress = next(job)
@@ -43,4 +43,4 @@ def _one(
                 break
             yield Advanced(number, progress)
     yield Finished(number, result, attempt.error, time.monotonic() - began)
-    attempt.error = None  # it holds the frames that it passed through, and they their arrays
+    attempt.error = None  # its traceback refers to frames, and these to large arrays

@@ -1,4 +1,4 @@
-"""Workers that Slurm starts, through dask-jobqueue, as a small file of the site says."""
+"""Workers started by Slurm through dask-jobqueue, configured by a small site-specific file."""
 
 import signal
 import threading
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SlurmProfile(BaseModel, extra="forbid", frozen=True):
-    """What one Slurm job of workers asks for, and how many such jobs there are."""
+    """Resources of one Slurm job of workers, and the number of such jobs."""
 
     jobs: Annotated[int, Field(ge=1, description="Maximum number of Slurm jobs.")] = 1
     cores: Annotated[int, Field(ge=1, description="Cores per job.")]
@@ -33,7 +33,7 @@ class SlurmProfile(BaseModel, extra="forbid", frozen=True):
     log_folder: Annotated[str | None, Field(description="Folder for Slurm's logs.")] = None
 
     def options(self) -> dict[str, Any]:
-        """As `dask_jobqueue.SLURMCluster` takes it."""
+        """Return the keyword arguments of `dask_jobqueue.SLURMCluster`."""
         options: dict[str, Any] = {
             "queue": self.partition,
             "account": self.account,
@@ -59,7 +59,7 @@ def read_profile(path: Path) -> SlurmProfile:
     Raises
     ------
     ClusterError
-        If it cannot be read, lacks an entry or has one that is not known.
+        If it cannot be read, lacks an entry or has an unknown one.
     """
     try:
         return SlurmProfile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -74,7 +74,7 @@ def read_profile(path: Path) -> SlurmProfile:
 
 @contextmanager
 def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
-    """Start a scheduler here and workers through Slurm, which end with the block.
+    """Start a scheduler here and workers through Slurm; both end with the `with` block.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
             'Install it with: pip install "napari-brain-tumor[cluster]"'
         ) from error
     finally:
-        # To import dask-jobqueue makes Ctrl-C a SystemExit, which nobody here waits for.
+        # Importing dask-jobqueue turns Ctrl-C into SystemExit, which is not expected here.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
     try:

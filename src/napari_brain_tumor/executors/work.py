@@ -1,4 +1,4 @@
-"""What is done with each case of many, and what an executor reports about it."""
+"""The interface for processing cases, and the events that executors report."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,34 +16,34 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class CaseWork(Protocol[Item_contra, Opened, Result_co]):
-    """What is done with each case.
+    """The work to be done for each case.
 
-    - It is pickled with every case, so it is small: a frozen dataclass of settings, defined at the top of a module.
-    - `read` may run in another thread, while an earlier case is computed. It has no effects.
-    - `compute` runs once at a time in a process. Run again for a case whose worker was lost, it does no harm.
-    - Both raise what is wrong with the case; the others go on.
+    - It is pickled with every case, so it must be small: a frozen dataclass of settings, defined at module level.
+    - `read` may run in another thread while an earlier case is computed. It has no side effects.
+    - `compute` runs once at a time in a process. It may safely be repeated for a case whose worker was lost.
+    - Both raise errors concerning their case; the other cases continue.
     """
 
     def place(self, item: Item_contra) -> Path:
-        """Return the file or folder that the case is read from."""
+        """Return the file or folder from which the case is read."""
 
     def read(self, item: Item_contra) -> Opened:
-        """Open what the case needs."""
+        """Open the data that the case needs."""
 
     def compute(self, item: Item_contra, opened: Opened) -> Job[Result_co]:
-        """Do the work: a job that returns the result, which can be pickled."""
+        """Do the work, as a job that returns a picklable result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The case of that number begins."""
+    """The case with this number has started."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """How far the case of that number is."""
+    """Progress of the case with this number."""
 
     number: int
     progress: Progress
@@ -51,7 +51,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished(Generic[Result]):
-    """The case of that number is over: with a result, or with the error that says why not."""
+    """The case with this number is finished, with a result or with the error that prevented one."""
 
     number: int
     result: Result | None = None
@@ -63,19 +63,19 @@ Event = Started | Advanced | Finished[Result]
 
 
 class Executor(Protocol):
-    """Does the work on cases.
+    """Runs the work on cases.
 
     - Every case is finished exactly once, in any order; a case that fails does not stop the others.
-    - A case whose worker is lost is given to another one, a few times.
+    - If a worker is lost, its case is given to another one, up to a few times.
     - Closing the iterator stops the work.
     """
 
     @property
     def parallel(self) -> bool:
-        """Whether several cases are under way at once."""
+        """Whether several cases may be processed at the same time."""
 
     def run(self, work: CaseWork[Item, Any, Result], items: Sequence[Item]) -> Iterator[Event[Result]]:
-        """Yield what happens, as it happens."""
+        """Yield events as they happen."""
 
 
 class ReadAhead:
@@ -86,7 +86,7 @@ class ReadAhead:
         self._next: tuple[int, Future[Any]] | None = None
 
     def take(self, work: CaseWork[Item, Opened, Any], number: int, item: Item) -> Opened:
-        """Return the opened case, which was perhaps read ahead."""
+        """Return the opened case, which may have been read ahead."""
         ahead, self._next = self._next, None
         if ahead is not None and ahead[0] == number:
             opened: Opened = ahead[1].result()
@@ -97,6 +97,6 @@ class ReadAhead:
         self._next = number, self._thread.submit(work.read, item)
 
     def close(self) -> None:
-        """Forget what was read ahead."""
+        """Discard what was read ahead."""
         self._next = None
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,1 +1,1 @@
-"""Several examinations of one patient: registered, matched, compared, and what they tell of the response."""
+"""Follow-up of one patient: examinations are registered, lesions matched, sizes compared and the response assessed."""

@@ -1,4 +1,4 @@
-"""A patient's visits as a JSON document: where each examination lies, when it was, and what is told of it."""
+"""A JSON document of a patient's visits, with the path, date and clinical facts of each examination."""
 
 import datetime
 import json
@@ -19,43 +19,43 @@ from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.io.volume import short_name
 
 USER = "the user"
-"""What told a date that stands in the document."""
+"""Source recorded for a date that is given in the document."""
 
 
 class VisitEntry(BaseModel, extra="forbid", frozen=True):
-    """One examination: paths are relative to the document's folder."""
+    """One examination; paths are relative to the document's folder."""
 
     case: str = Field(min_length=1)
-    """Folder or file of the scans, as `open_study` takes it."""
+    """Folder or file of the scans, as accepted by `open_study`."""
     segmentation: str = Field(min_length=1)
     """File or folder of the labels."""
     name: str = ""
-    """For tables; the case's own where it is left out."""
+    """Name for tables; if empty, the name of the case."""
     date: datetime.date | None = None
-    """When it was made; from DICOM or BIDS headers where it is left out."""
+    """Date of the examination; if not given, it is taken from DICOM or BIDS headers."""
     roles: dict[str, str | int] | list[str | None] | None = None
     """As for `open_study`."""
     series: dict[str, str | int] | None = None
-    """As for `open_study`: picks among DICOM series."""
+    """As for `open_study`; selects from several DICOM series."""
     resample: str | None = None
     """As for `open_study`."""
     spacing_mm: tuple[float, float, float] | None = None
-    """Voxel size, where the files do not state it, or state it wrongly."""
+    """Voxel size, if the files do not state it or are wrong."""
     label_schema: str | None = None
-    """What the labels' integers mean, if ambiguous."""
+    """Label schema of the segmentation, if it is ambiguous."""
     facts: VisitFacts = Field(default_factory=VisitFacts)
-    """What images cannot tell."""
+    """Facts that cannot be derived from images."""
 
 
 class VisitsDocument(BaseModel, extra="forbid", frozen=True):
-    """The visits of one patient, in order where dates are not known."""
+    """The visits of one patient, in chronological order if dates are unknown."""
 
     format: Literal[1] = 1
     visits: tuple[VisitEntry, ...] = Field(min_length=1)
 
 
 def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
-    """Read a document of visits; raises `UnreadableFileError` or `VisitError` with what is wrong in it."""
+    """Read a document of visits; raises `UnreadableFileError` or `VisitError` with a description of the problem."""
     place = Path(path)
     try:
         content = read_regular(place).decode("utf-8")
@@ -72,7 +72,7 @@ def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
 
 
 def save_visits(entries: Sequence[VisitEntry], path: str | os.PathLike[str]) -> Path:
-    """Write a document of visits, without what is not told; raises `SaveError` if that cannot be done."""
+    """Save a document of visits, leaving out empty fields; raises `SaveError` if that fails."""
     target = Path(path)
     document = VisitsDocument(visits=tuple(entries))
     content = document.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
@@ -82,7 +82,7 @@ def save_visits(entries: Sequence[VisitEntry], path: str | os.PathLike[str]) -> 
 
 
 def open_visits(path: str | os.PathLike[str]) -> tuple[Visit, ...]:
-    """Open every examination of a document of visits.
+    """Open all examinations in a document of visits.
 
     Examples
     --------
@@ -95,19 +95,19 @@ def open_visits(path: str | os.PathLike[str]) -> tuple[Visit, ...]:
 
 
 def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
-    """Open one examination with its labels.
+    """Open one examination with its segmentation.
 
     Parameters
     ----------
     folder : Path
-        What its paths are relative to.
+        Folder to which its paths are relative.
 
     Raises
     ------
     BrainTumorError
         If its files cannot be opened.
     VisitError
-        If labels and scans lie on different grids.
+        If the labels and the scans lie on different grids.
     """
     study = open_study(folder / entry.case, entry.roles, series=entry.series, resample=entry.resample)
     segmentation = open_segmentation(folder / entry.segmentation, entry.label_schema)

@@ -1,4 +1,4 @@
-"""What images cannot tell of a visit, but the response criteria ask: a document that the user fills."""
+"""Clinical facts that the response criteria need but images do not show, as entered by the user."""
 
 from datetime import date
 from typing import Final, Literal
@@ -14,28 +14,28 @@ STEROIDS: Final[dict[Steroids, str]] = {
     "stable": "As much as at baseline",
     "increased": "More than at baseline",
 }
-"""Dose of corticosteroids, in words."""
+"""Description of each corticosteroid dose."""
 CLINICAL: Final[dict[ClinicalStatus, str]] = {
     "stable or improved": "As good as at baseline, or better",
     "worse": "Worse, not attributable to causes other than the tumour",
 }
-"""How the patient is, in words."""
+"""Description of each clinical status."""
 
 
 class VisitFacts(BaseModel, extra="forbid", frozen=True):
-    """Facts of one visit; whatever is left out counts as not known, and nothing is guessed in its stead."""
+    """Clinical facts of one visit; anything left out is treated as unknown and never guessed."""
 
     baseline: bool = False
-    """Whether this is the visit to compare with: the first after radiotherapy, or the last before a new treatment."""
+    """Whether this visit is the baseline: the first after radiotherapy, or the last before a new treatment."""
     steroids: Steroids | None = None
-    """Dose of corticosteroids against the baseline."""
+    """Dose of corticosteroids relative to the baseline."""
     clinical_status: ClinicalStatus | None = None
-    """How the patient is against the baseline; worse only if no other cause explains it."""
+    """Clinical status relative to the baseline; only worse if nothing but the tumour explains it."""
     radiotherapy_end: date | Literal["none"] | None = None
-    """The day on which radiotherapy last ended before the visit, or that there was none."""
+    """Last day of the most recent radiotherapy before the visit, or "none" if there was none."""
     new_lesion: bool | None = None
-    """Whether a reader sees a new measurable lesion; it outranks what matching of labels finds."""
+    """Whether a reader sees a new measurable lesion; takes precedence over lesion matching."""
     non_target_worse: bool | None = None
-    """Whether lesions that are not measured clearly progress."""
+    """Whether there is clear progression of non-target lesions."""
     note: str = Field(default="", max_length=2000)
-    """Anything else, shown in the report."""
+    """Any other remark, shown in the report."""

@@ -1,4 +1,4 @@
-"""Everything about the visits of one patient: measured, registered, matched, and the response assessed."""
+"""Follow-up of one patient: visits are measured, registered and matched, and the response is assessed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import pandas
 
 _MOST_TARGETS: Final = 2
-"""Target lesions of an enhancing tumour in RANO 2.0."""
+"""Maximum number of target lesions of an enhancing tumour in RANO 2.0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value at one visit, and by which share it changed since the baseline and since the nadir before it."""
+    """A value at one visit, and its relative change from the baseline and from the previous nadir."""
 
     value: float | None
     from_baseline: float | None
@@ -36,7 +36,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A size over the visits."""
+    """A size at each visit."""
 
     key: str
     name: str
@@ -46,9 +46,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VisitResult:
-    """What is known of one visit: what was measured, and how it lies on the baseline.
+    """Measurements of one visit, and its registration to the baseline.
 
-    `registration` is None for the baseline itself, and where it was not registered; `problem` says why in that case.
+    `registration` is None for the baseline itself and for visits that were not registered; `problem` then says why.
     """
 
     visit: Visit
@@ -58,30 +58,30 @@ class VisitResult:
 
     @property
     def transform(self) -> RigidTransform | None:
-        """From the baseline's world to this visit's; None where it is not known well enough to be used."""
+        """Transform from the baseline's world to this visit's; None if it is not reliable enough to be used."""
         return None if self.problem or self.registration is None else self.registration.transform
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FollowUp:
-    """The visits of one patient compared.
+    """Comparison of one patient's visits.
 
     Parameters
     ----------
     visits : tuple of VisitResult
-        In the order of time.
+        The visits in chronological order.
     baseline : int
-        Which visit the others are compared with.
+        Index of the visit with which the others are compared.
     series : tuple of Series
-        Volumes of regions, then products and volume of the target lesions.
+        Volumes of regions, followed by products and volume of the target lesions.
     tracks : tuple of Track
         Enhancing lesions over time.
     targets : tuple of str
-        The target lesions of the baseline, such as `"ET 1"`.
+        The target lesions at baseline, such as `"ET 1"`.
     responses : mapping of measure to tuple of Response
-        For each visit.
+        Responses at each visit.
     notes : tuple of str
-        What one should know.
+        Notes for the user.
     """
 
     visits: tuple[VisitResult, ...]
@@ -93,20 +93,20 @@ class FollowUp:
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, key: str) -> Series:
-        """The series of a region or of the targets, by its key."""
+        """Return the series of a region or of the targets by key."""
         for series in self.series:
             if series.key == key:
                 return series
         raise KeyError(f"There is no series {key!r}; there are {[series.key for series in self.series]}.")
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Every size of every visit, as a `pandas.DataFrame`; the columns are those of the CSV."""
+        """Return every size at every visit as a `pandas.DataFrame`, with the columns of the CSV."""
         from napari_brain_tumor.followup.tables import follow_up_table
 
         return follow_up_table(self).to_dataframe()
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written to JSON."""
+        """Return the content of the JSON file."""
         return {
             "baseline": self.visits[self.baseline].visit.name,
             "visits": [_visit_dict(result) for result in self.visits],
@@ -156,21 +156,21 @@ def follow_up(
     Parameters
     ----------
     visits : sequence of Visit
-        Any number; put in the order of their dates.
+        Any number of visits; they are sorted by date.
     registrations : mapping of visit's name to Registration, optional
-        How visits lie on the baseline. Where the mapping is given, only what is in it counts as registered; without
-        it each visit that has scans is registered, and a registration that failed is reported and not used.
+        Registrations of visits to the baseline. If given, visits that are not in it count as unregistered. If not
+        given, every visit with scans is registered; a failed registration is reported and not used.
     settings : MeasureSettings, optional
         How to measure.
     match : MatchSettings, optional
-        When two lesions are one.
+        How lesions are matched between visits.
     seed : int
-        Of the registrations.
+        Random seed of the registrations.
 
     Raises
     ------
     VisitError
-        If the visits cannot be put in an order.
+        If the visits cannot be put in order.
 
     Examples
     --------
@@ -193,11 +193,11 @@ def follow_up(
 
 
 follow_up_job = follow_up.job
-"""`follow_up` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`follow_up` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def compare(results: tuple[VisitResult, ...], start: int, match: MatchSettings | None = None) -> FollowUp:
-    """Compare visits that are measured and registered already; `start` is the place of the baseline."""
+    """Compare visits that have already been measured and registered; `start` is the index of the baseline."""
     tracks = match_lesions([_lesions_in_baseline(result, at == start) for at, result in enumerate(results)], match)
     targets = _targets(results[start].examination)
     burdens = [_burden(results, tracks, targets, start, at) for at in range(len(results))]
@@ -218,7 +218,7 @@ def compare(results: tuple[VisitResult, ...], start: int, match: MatchSettings |
 def _placed_job(
     visit: Visit, baseline: Visit, registrations: Mapping[str, Registration] | None, seed: int
 ) -> Job[tuple[Registration | None, str]]:
-    """How a visit lies on the baseline, and why that is not known."""
+    """Register a visit to the baseline; returns the registration, and the reason if there is none to use."""
     if visit is baseline:
         return None, ""
     if registrations is not None:
@@ -245,7 +245,7 @@ def _lesions_in_baseline(result: VisitResult, is_baseline: bool) -> tuple[Lesion
 
 
 def _targets(examination: Examination) -> tuple[Lesion, ...]:
-    """The measurable enhancing lesions with the largest products, two at most."""
+    """Return the measurable enhancing lesions with the largest products, at most two."""
     measurable = [lesion for lesion in examination.of_region("ET") if lesion.measurable]
     return tuple(sorted(measurable, key=lambda lesion: -_product(lesion))[:_MOST_TARGETS])
 
@@ -286,7 +286,7 @@ def _unknown(result: VisitResult) -> str:
 def _counted(
     lesions: Sequence[Lesion], tracks: Sequence[Track], targets: Sequence[Lesion], start: int, at: int
 ) -> Sequence[Lesion]:
-    """The lesions of a visit that the targets became; the largest two where visits could not be compared."""
+    """Return a visit's lesions that correspond to the targets; the two largest if visits could not be compared."""
     if at == start:
         return targets
     followed = [track for track in tracks if set(targets) & set(track.lesions[start] or ())]

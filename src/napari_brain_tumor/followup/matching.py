@@ -1,7 +1,7 @@
-"""Which lesion of one visit is which of another, and what became of it.
+"""Match lesions between visits, and describe how they changed.
 
-Voxels are compared in the baseline's world. Two lesions are the same where they overlap; a lesion that overlaps none is
-the same as one within the tolerance, so that a small shift of a small lesion does not make two of it.
+Voxels are compared in the baseline's world coordinates. Lesions that overlap are the same. A lesion that overlaps none
+is the same as one within the tolerance, so that a slight displacement of a small lesion is not mistaken for a new one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,16 +29,16 @@ _TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)
 
 @dataclass(frozen=True, slots=True)
 class MatchSettings:
-    """When two lesions count as one, and when one counts as changed.
+    """When two lesions are considered the same, and when one is considered changed.
 
     Parameters
     ----------
     tolerance_mm : float
-        How far a lesion that overlaps none may lie from the one that it was.
+        Largest distance to the matching lesion for a lesion that overlaps none.
     least_overlap : float
-        Share of the smaller lesion that the other covers, from which both are one.
+        Smallest fraction of the smaller lesion that must overlap with the other for them to be the same.
     changed : float
-        Share of the volume by which a lesion has to grow or shrink to count as changed.
+        Relative change in volume at or above which a lesion counts as grown or shrunk.
     """
 
     tolerance_mm: float = 3.0
@@ -56,7 +56,7 @@ class MatchSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LesionVoxels:
-    """A lesion, the places of its voxels in the baseline's world `(N, 3)` in mm, and half a voxel's diagonal."""
+    """A lesion, its voxel positions `(N, 3)` in the baseline's world in mm, and half a voxel diagonal as `reach`."""
 
     lesion: Lesion
     points: Points
@@ -70,12 +70,12 @@ class Track:
     Parameters
     ----------
     number : int
-        The largest at its first visit comes first.
+        Number of the track, by the size of the lesion at its first visit.
     region : {"WT", "TC", "ET"}
     lesions : tuple of tuple of Lesion, or None
-        Of each visit, the largest first; empty where there is none, None where the visit could not be compared.
+        Lesions at each visit, largest first; empty if there are none, None if the visit could not be compared.
     states : tuple of str
-        What became of it since the last visit that could be compared.
+        Change since the last visit that could be compared.
     """
 
     number: int
@@ -84,19 +84,19 @@ class Track:
     states: tuple[State, ...]
 
     def volume_ml(self, visit: int) -> float | None:
-        """Of its lesions at a visit together; None where it could not be compared or there are no millimetres."""
+        """Return the total volume at a visit; None if it could not be compared or the voxel size is unknown."""
         there = self.lesions[visit]
         return None if there is None else sum(lesion.volume_ml or 0.0 for lesion in there)
 
     def product_mm2(self, visit: int) -> float | None:
-        """Sum of products of diameters at a visit; None where it could not be compared."""
+        """Return the sum of products of diameters at a visit; None if it could not be compared."""
         there = self.lesions[visit]
         if there is None:
             return None
         return sum(lesion.diameters.product_mm2 for lesion in there if lesion.diameters is not None)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written to JSON."""
+        """Return the content for the JSON file."""
         visits = range(len(self.lesions))
         return {
             "number": self.number,
@@ -111,18 +111,18 @@ class Track:
 def lesion_voxels(
     lesions: Iterable[Lesion], classes: npt.NDArray[np.uint8], grid: Grid, transform: RigidTransform
 ) -> tuple[LesionVoxels, ...]:
-    """Where the voxels of a visit's lesions lie in the baseline's world.
+    """Compute the positions of the voxels of a visit's lesions in the baseline's world coordinates.
 
     Parameters
     ----------
     lesions : iterable of Lesion
-        As they were measured in those classes.
+        Lesions measured in these classes.
     classes : (X, Y, Z) uint8 array
-        Of the visit, on its own grid.
+        Label array of the visit on its own grid.
     grid : Grid
-        Of the classes.
+        Grid of the label array.
     transform : RigidTransform
-        From the baseline's world to the visit's.
+        Transform from the baseline's world to the visit's.
     """
     back = transform.inverse
     reach = float(np.linalg.norm(grid.spacing)) / 2
@@ -130,7 +130,7 @@ def lesion_voxels(
 
 
 def _voxels_of(lesion: Lesion, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """Indices `(N, 3)` of the connected part that fills the lesion's box; others may reach into it."""
+    """Return the indices `(N, 3)` of the connected part that fills the lesion's box; other parts may reach into it."""
     inside = region_mask(classes[lesion.box.slices], lesion.region)
     parts, count = ndimage.label(inside, structure=_TOUCHING)
     whole = tuple(slice(0, n) for n in inside.shape)
@@ -147,17 +147,17 @@ def _voxels_of(lesion: Lesion, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np
 def match_lesions(
     visits: Sequence[Sequence[LesionVoxels] | None], settings: MatchSettings | None = None
 ) -> tuple[Track, ...]:
-    """Follow lesions of one region through the visits.
+    """Follow the lesions of one region through the visits.
 
     Parameters
     ----------
     visits : sequence of sequence of LesionVoxels, or None
-        The lesions of each visit in the order of time; None for a visit that could not be registered.
+        Lesions of each visit in chronological order; None for a visit that could not be registered.
 
     Returns
     -------
     tuple of Track
-        Those that are there at the first visit first.
+        Tracks, beginning with those present at the first visit.
     """
     settings = settings or MatchSettings()
     nodes = [(visit, at) for visit, there in enumerate(visits) for at in range(len(there or ()))]
@@ -174,14 +174,14 @@ def match_lesions(
     families: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for node in nodes:
         families.setdefault(root(node), []).append(node)
-    ordered = sorted(families.items())  # lesions of a visit are in the order of their size
+    ordered = sorted(families.items())  # lesions of a visit are sorted by size
     return tuple(_track(number, family, visits, settings) for number, (_, family) in enumerate(ordered, 1))
 
 
 def _links(
     visits: Sequence[Sequence[LesionVoxels] | None], settings: MatchSettings
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Pairs of lesions that are one: of neighbouring visits, or, for what is in neither, of earlier ones."""
+    """Yield pairs of matching lesions: at consecutive visits or, for lesions without a match there, at earlier ones."""
     compared = [i for i, there in enumerate(visits) if there is not None]
     for place, now in enumerate(compared):
         unmatched = set(range(len(visits[now] or ())))
@@ -211,7 +211,7 @@ def _pairs(
 
 
 def _closeness(old: LesionVoxels, tree: "cKDTree[Any]", new: LesionVoxels) -> tuple[float, float]:
-    """Share of the smaller one that the other covers, and the gap between both in mm."""
+    """Return the overlap as a fraction of the smaller lesion, and the gap between the two lesions in mm."""
     reach = max(old.reach_mm, new.reach_mm)
     apart = np.asarray(tree.query(new.points)[0])
     smaller = apart

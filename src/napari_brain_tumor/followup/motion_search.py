@@ -1,9 +1,9 @@
-"""The search for the rigid motion of one scan onto another.
+"""Search for the rigid transform that registers one scan to another.
 
-Mutual information (Mattes 2003, 10.1109/TMI.2003.809072), first coarsely from many beginnings (the files' own
-coordinates, and the centres on one another, turned by some degrees about each axis), then finely from the best two.
-Thick slices make a rough landscape, on which steps along the gradient end in the nearest dent: the fine search goes
-along directions instead (Powell 1964, 10.1093/comjnl/7.2.155). Samples are drawn with a seed.
+Maximises mutual information (Mattes 2003, 10.1109/TMI.2003.809072), first coarsely from many starting positions (the
+files' own coordinates, and aligned centres with rotations about each axis), then finely from the best two. With thick
+slices the metric has many local optima in which gradient descent gets stuck, so the fine search follows directions
+instead (Powell 1964, 10.1093/comjnl/7.2.155). Samples are drawn with a given seed.
 """
 
 from typing import Any, Final
@@ -22,21 +22,21 @@ from napari_brain_tumor.types import Array
 _COARSE_MM: Final = 4.0
 _FINE_MM: Final = 2.0
 _FINEST_MM: Final = 1.0
-"""Voxel sizes of the resolutions; a scan coarser than that is taken as it is, and the last one is for fine scans."""
+"""Voxel sizes of the three levels; coarser scans keep their own resolution, and the last level is for fine scans."""
 _COARSE_SAMPLES: Final = 10_000
 _SAMPLES: Final = 15_000
 _BINS: Final = 32
 _COARSE_STEPS: Final = 60
 _ROUNDS: Final = 6
-"""Of the fine search, each along six directions."""
+"""Number of rounds of the fine search, each along six directions."""
 _TURN_DEGREES: Final = 12.0
-"""By which the beginnings are turned: a search finds what is turned by up to that much more or less."""
+"""Rotation of the starting positions; from each, a search can correct for up to this much more or less."""
 _BEST: Final = 2
-"""Beginnings that are followed to the end."""
+"""Number of starting positions that are refined."""
 _MISFIT_SAMPLES: Final = 30_000
 _MISFIT_STEPS: Final = 100
 _LEAST_GAIN: Final = 0.03
-"""Of the agreement of edges, by which a motion has to improve it to be believed."""
+"""Smallest improvement in edge agreement for which a transform is accepted."""
 
 
 def best_motion_job(scans: Scans, seed: int) -> Job[RigidTransform]:
@@ -48,7 +48,7 @@ def best_motion_job(scans: Scans, seed: int) -> Job[RigidTransform]:
     for done, start in enumerate(beginnings):
         yield Progress(0.4 * done / len(beginnings), 1, "Searching for a starting position")
         motion = _search(pair, start, seed, samples=_COARSE_SAMPLES, steps=_COARSE_STEPS, mask=mask)[1]
-        # The metric looks at less where scans part, and then may rise: what it found is judged by what does not.
+        # With less overlap the metric covers less and may improve, so results are judged by a fixed measure.
         ends.append((_fitness(agreement_of(judged, motion)), motion))
     ends.sort(key=lambda end: end[0], reverse=True)
     pair, mask = _images(scans, _FINE_MM)
@@ -73,7 +73,7 @@ def _fitness(agreement: Agreement) -> float:
 
 
 def _images(scans: "Scans", size_mm: float) -> tuple[list[Any], Any]:
-    """Both scans as SimpleITK has them, and the brain of the fixed one if both are known."""
+    """Return both scans as SimpleITK images, and the brain mask of the fixed one if both brains are known."""
     known = all(scan.brain is not None for scan in scans)
     return [scan.image(size_mm) for scan in scans], scans[1].brain_image(size_mm) if known else None
 
@@ -81,21 +81,21 @@ def _images(scans: "Scans", size_mm: float) -> tuple[list[Any], Any]:
 def find_misfit(
     moving: tuple[Array, Grid], fixed: tuple[Array, Grid], seed: int = 0
 ) -> tuple[RigidTransform | None, Agreement, Agreement]:
-    """Look shortly and coarsely whether two scans of one examination would fit better if one were moved.
+    """Check quickly and coarsely whether two scans of one examination would fit better if one were moved.
 
     Parameters
     ----------
     moving, fixed : (array, Grid)
-        As `coarse_scan` gives them.
+        Scans as returned by `coarse_scan`.
     seed : int
-        Of the sampling.
+        Random seed of the sampling.
 
     Returns
     -------
     RigidTransform or None
-        From the fixed world to the moving one; None where no motion makes the edges agree clearly better.
+        From the fixed world to the moving one; None if no transform makes the edges agree clearly better.
     Agreement, Agreement
-        As they lie, and after that motion.
+        Agreement as the scans are, and after that transform.
     """
     scans = Scan(*moving), Scan(*fixed)
     rest = RigidTransform(np.eye(4))
@@ -111,7 +111,7 @@ def find_misfit(
 
 
 def _beginnings(moving_centre: Matrix, fixed_centre: Matrix) -> tuple[RigidTransform, ...]:
-    """As the files say; and the centres on one another, as they lie and turned about each axis."""
+    """Return the starting positions: the files' coordinates, and aligned centres without and with rotations."""
     turns = [Rotation.identity()]
     turns += [Rotation.from_euler(axis, sign * _TURN_DEGREES, degrees=True) for axis in "xyz" for sign in (-1, 1)]
     starts = [RigidTransform(np.eye(4))]
@@ -134,7 +134,7 @@ def _centre_of_mass(image: Any) -> Matrix:
 def _search(
     images: list[Any], start: RigidTransform, seed: int, *, samples: int, steps: int, mask: Any = None
 ) -> tuple[float, RigidTransform]:
-    """The best motion near a beginning along the gradient, with the metric there (lower is better)."""
+    """Optimise a transform from a starting position by gradient descent; also returns the metric (lower is better)."""
     method = _method(images[1], samples, seed, mask)
     spacing = max(images[1].GetSpacing())
     method.SetOptimizerAsRegularStepGradientDescent(
@@ -144,7 +144,7 @@ def _search(
 
 
 def _search_directions(images: list[Any], start: RigidTransform, seed: int, mask: Any) -> RigidTransform:
-    """The best motion near a beginning along one direction after the other; steps over small dents."""
+    """Optimise a transform along one direction after another, which can step over small local optima."""
     method = _method(images[1], _SAMPLES, seed, mask)
     method.SetOptimizerAsPowell(
         numberOfIterations=_ROUNDS, maximumLineIterations=20, stepLength=1.0, stepTolerance=1e-3, valueTolerance=1e-5
@@ -156,9 +156,9 @@ def _method(fixed: Any, samples: int, seed: int, mask: Any) -> Any:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    # Samples outside of the mask are drawn, too, and dropped.
+    # Samples outside the mask are drawn as well, and discarded.
     count = float(np.prod(fixed.GetSize())) if mask is None else float(sitk.GetArrayViewFromImage(mask).sum())
-    method.SetMetricSamplingPercentage(min(1.0, samples / count), seed + 1)  # ITK takes 0 for the time of day
+    method.SetMetricSamplingPercentage(min(1.0, samples / count), seed + 1)  # ITK uses the time of day for seed 0
     if mask is not None:
         method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)

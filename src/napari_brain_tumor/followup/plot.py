@@ -1,4 +1,4 @@
-"""Volumes and products over the visits, as curves."""
+"""Curves of volumes and products over the visits."""
 
 import os
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ _STYLES: Final = {
     "ET": (CLASS_COLORS[3], "^", ":"),
     "area": ("#009E73", "D", "-"),
 }
-"""Colour of Okabe and Ito, marker and dashes: told apart without colours too."""
+"""Colour of Okabe and Ito's palette, marker and dashes; distinguishable without colour as well."""
 
 
 def draw_follow_up(figure: "Figure", follow_up: FollowUp, *, ink: str = "black") -> None:
-    """Draw volumes of the regions above, products of the target lesions below.
+    """Draw the volumes of the regions above, and the products of the target lesions below.
 
     Parameters
     ----------
     figure : matplotlib Figure
-        Is cleared.
+        Figure to draw on; it is cleared first.
     ink : str
-        Colour of axes and words, so that it can be read on the figure's ground.
+        Colour of axes and text, chosen for contrast with the figure's background.
     """
     figure.clear()
     regions = [series for series in follow_up.series if series.key in REGIONS]
@@ -43,7 +43,7 @@ def draw_follow_up(figure: "Figure", follow_up: FollowUp, *, ink: str = "black")
 
 
 def save_plot(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
-    """Write the curves as PNG or SVG, as the name's end says; raises `SaveError` if that cannot be done."""
+    """Save the curves as PNG or SVG, according to the file extension; raises `SaveError` if that fails."""
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
     target = Path(path)
@@ -51,7 +51,7 @@ def save_plot(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
         raise SaveError(f"The plot cannot be written as {target.name}. End it with .png or .svg.")
     figure = Figure(figsize=(7, 5), dpi=120, layout="constrained", facecolor="white")
     draw_follow_up(figure, follow_up)
-    # Without a date two runs give the same bytes.
+    # Without a date, repeated runs give identical files.
     metadata = {"Date": None} if target.suffix.lower() == ".svg" else None
     write_atomically(target, lambda temporary: figure.savefig(temporary, metadata=metadata), lambda _: None)
     return target
@@ -89,7 +89,7 @@ def _draw(axes: "Axes", group: Sequence[Series], follow_up: FollowUp, ink: str) 
 
 
 def _places(follow_up: FollowUp) -> list[float]:
-    """Days since the baseline where every date is known, else the visits' numbers."""
+    """Return days since the baseline if every date is known, otherwise the visits' numbers."""
     days = [result.visit.day for result in follow_up.visits]
     first = days[follow_up.baseline]
     known = [day for day in days if day is not None]

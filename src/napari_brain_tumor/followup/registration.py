@@ -1,4 +1,4 @@
-"""Rigid registration of one scan onto another, and whether it can be trusted."""
+"""Rigid registration of one scan to another, and checks of its reliability."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,38 +16,40 @@ from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.types import Array, Float32Array
 
 _PREFERRED: Final[tuple[Role, ...]] = ("T1", "T1c", "FLAIR", "T2")
-"""The sequence that is registered, if both have it: plain T1 first, for treatment changes it least."""
+"""Sequence to register, if both studies have it; plain T1 first, because treatment changes it least."""
 
 _LEAST_OVERLAP: Final = 0.6
-"""Of the two heads, as a share of the smaller one: below, most of one lies where the other was not scanned."""
+"""Smallest overlap of the heads, as a fraction of the smaller one; with less, the fields of view differ too much."""
 _LEAST_DETAIL_SAME: Final = 0.45
 _LEAST_DETAIL: Final = 0.4
 _LEAST_DETAIL_FLAIR: Final = 0.33
-"""Agreement of edges: for the same sequence, for two different ones, and where one of the two is FLAIR.
+"""Smallest agreement of edges: for the same sequence, for two different ones, and if one of the two is FLAIR.
 
-Measured: nineteen pairs of different patients, registered, reach .34 (same sequence), .38 (T1 or T2 and T1c) and .28
-(FLAIR and another); scans of one patient .78 across a treatment, above .99 with noise alone. Between different
-sequences of one patient .39 to .89, with FLAIR .22 to .62: the least of both, in simulated heads, are refused, and
-whether they were registered rightly is not known. The limits were set on three of nine such examinations.
+Determined from measurements. Nineteen registered pairs of different patients reach .34 (same sequence), .38 (T1 or T2
+with T1c) and .28 (FLAIR with another). Scans of one patient reach .78 across a treatment, and above .99 if only the
+noise differs. Different sequences of one patient reach .39 to .89, with FLAIR .22 to .62; the lowest values of both
+are from simulated heads and are rejected, and whether those were registered correctly is unknown. The limits were set
+on three of nine such examinations.
 """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Registration:
-    """How a visit lies on the baseline, and how it was found.
+    """Registration of a visit to the baseline, and how it was found.
 
     Parameters
     ----------
     transform : RigidTransform
-        From the baseline's world to the visit's.
+        Transform from the baseline's world to the visit's.
     moving_role, fixed_role : Role
-        The sequences that were compared.
+        Sequences that were registered.
     before, after : Agreement
-        Before and after it is applied.
+        Agreement before and after the transform is applied.
     kind : {"registered", "given", "same space"}
-        Found here, told by the user, or nothing moved since both lie in one space already.
+        Found by registration, provided by the user, or no motion because both are in the same space already.
     link : Registration, optional
-        Of `moving_role` to a third sequence by way of which it was brought here: then that is what is judged.
+        Registration of `moving_role` to a third sequence through which it was brought here; reliability is then judged
+        by that registration.
     """
 
     transform: RigidTransform
@@ -60,7 +62,7 @@ class Registration:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why it is not to be trusted; empty where nothing speaks against it."""
+        """Reasons not to trust the registration; empty if there are none."""
         problems = []
         if self.after.overlap < _LEAST_OVERLAP:
             problems.append(
@@ -79,11 +81,11 @@ class Registration:
 
     @property
     def trusted(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether there is no reason to distrust the registration."""
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written to JSON."""
+        """Return the content for the JSON file."""
         way = {"link": self.link.as_dict()} if self.link is not None else {}
         return {
             "kind": self.kind,
@@ -114,7 +116,7 @@ def _agreement_dict(agreement: Agreement) -> dict[str, float]:
 
 @action
 def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int = 0) -> Job[Registration]:
-    """Find the rigid motion that brings one examination onto another.
+    """Find the rigid transform that brings one examination onto another.
 
     Parameters
     ----------
@@ -123,28 +125,28 @@ def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int
     fixed : Study
         The baseline.
     role : Role, optional
-        The sequence to compare; the first of T1, T1c, FLAIR, T2 that both have where none is given.
+        Sequence to register; if not given, the first of T1, T1c, FLAIR and T2 that both studies have.
     seed : int
-        Of the sampling.
+        Random seed of the sampling.
 
     Returns
     -------
     Registration
-        Also where it failed: then `problems` says why, and nothing here uses it unasked.
+        Returned even if the registration is poor; `problems` then says why, and it is not used unless requested.
 
     Raises
     ------
     SpacingUnknownError
-        If the voxel size of one is not known.
+        If either voxel size is unknown.
     RoleError
-        If one lacks the sequence that is asked for.
+        If either study lacks the requested sequence.
     RegistrationError
-        If the search itself breaks down, for lack of any overlap.
+        If the search fails because the scans do not overlap.
 
     Notes
     -----
-    Where both studies have a brain mask (`Study.brain`), the brains are compared, whatever the neck and the jaw do, and
-    the search starts with the centres of the brains aligned.
+    If both studies have a brain mask (`Study.brain`), only the brains are compared, so neck and jaw have no influence,
+    and the search starts with the centres of the brains aligned.
 
     Examples
     --------
@@ -154,7 +156,7 @@ def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int
     """
     moving_role, fixed_role = _roles(moving, fixed, role)
     for study in (moving, fixed):
-        _ = study.grid.spacing_mm  # a motion in millimetres needs them
+        _ = study.grid.spacing_mm  # raises if the voxel size is unknown
     scans = scans_of(moving, moving_role, fixed, fixed_role)
     yield Progress(0, 1, "Comparing the scans before registration")
     before = agreement_of(scans, RigidTransform(np.eye(4)))
@@ -164,25 +166,25 @@ def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int
 
 
 register_job = register.job
-"""`register` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`register` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def by_way_of(link: Registration, onward: Registration, moving: Study, fixed: Study) -> Registration:
-    """Bring a scan onto another by way of a third that lies between them.
+    """Combine two registrations that bring a scan onto another by way of a third.
 
     Parameters
     ----------
     link : Registration
-        Of the moving scan to the third one.
+        Registration of the moving scan to the third one.
     onward : Registration
-        Of the third one to the fixed scan.
+        Registration of the third scan to the fixed one.
     moving, fixed : Study
-        The two ends.
+        The first and last study of this chain.
 
     Returns
     -------
     Registration
-        Its agreements are those of the two ends; it is trusted where the heads overlap and `link` is trusted.
+        Its agreements are between the moving and fixed scans; it is trusted if the heads overlap and `link` is trusted.
     """
     scans = scans_of(moving, link.moving_role, fixed, onward.fixed_role)
     motion = RigidTransform(link.transform.matrix @ onward.transform.matrix)
@@ -191,7 +193,7 @@ def by_way_of(link: Registration, onward: Registration, moving: Study, fixed: St
 
 
 def no_motion(moving: Study, fixed: Study, *, role: Role | None = None) -> Registration:
-    """Take two examinations as lying in one space already, and judge that as a registration is judged."""
+    """Treat two examinations as being in the same space already, and assess that as a registration is assessed."""
     moving_role, fixed_role = _roles(moving, fixed, role)
     still = RigidTransform(np.eye(4))
     there = agreement_of(scans_of(moving, moving_role, fixed, fixed_role), still)
@@ -201,14 +203,14 @@ def no_motion(moving: Study, fixed: Study, *, role: Role | None = None) -> Regis
 def checkerboard(
     moving: Study, fixed: Study, registration: Registration, *, fields: int = 8
 ) -> npt.NDArray[np.float32]:
-    """Both scans in turns on the baseline's grid, `(X, Y, Z)` from 0 to 1: edges that run on across fields fit.
+    """Alternate both scans on the baseline's grid, `(X, Y, Z)` from 0 to 1; continuous edges show a good fit.
 
     Parameters
     ----------
     moving, fixed : Study
-        As they were registered.
+        The registered studies.
     fields : int
-        Along the longest axis; fields are cubes in millimetres.
+        Number of fields along the longest axis; fields are cubes in millimetres.
     """
     grid = fixed.grid
     below = unit_range(fixed.sequences[registration.fixed_role])
@@ -238,7 +240,7 @@ def _first(study: Study) -> Role:
 
 
 def unit_range(array: Array) -> Float32Array:
-    """Values from 0 to 1 between the first and the last percentile of what is brighter than nothing."""
+    """Scale values to 0-1 between the 1st and 99th percentile of the positive ones."""
     inside = array[array > 0] if (array > 0).any() else array
     low, high = np.percentile(inside, (1, 99))
     scaled = (np.asarray(array, np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-6))
@@ -247,7 +249,7 @@ def unit_range(array: Array) -> Float32Array:
 
 
 def describe(registration: Registration, centre: npt.ArrayLike = (0.0, 0.0, 0.0)) -> Mapping[str, str]:
-    """What people want to know of it, in words."""
+    """Describe a registration for display."""
     return {
         "Sequences": f"{registration.moving_role} onto {registration.fixed_role}",
         "Turned by": f"{registration.transform.angle_degrees:.1f}°",

@@ -1,6 +1,6 @@
 """Response category of each visit after RANO 2.0, for enhancing tumours (Wen 2023, 10.1200/JCO.23.01059).
 
-What is applied, for the sum of products of the target lesions (area) and for their volume:
+The following rules are applied to the sum of products of the target lesions (area) and to their volume:
 
 ======== ================================= ================================= ==============================
 category area                              volume                            also
@@ -12,11 +12,10 @@ PR       >= 50 % below the baseline        >= 65 % below the baseline        ste
 SD       anything else                     anything else                     steroids not raised
 ======== ================================= ================================= ==============================
 
-CR and PR stand where a scan at least four weeks later still shows them. Progression within twelve weeks after
-radiotherapy, which treatment itself may feign, stands where a scan at least four weeks later still shows it. The nadir
-is the smallest value from the baseline on. Tumours that do not enhance, whose criteria add a minor response, are not
-judged here. A fact that is needed and not known makes a visit "not assessable"; what the images alone would say is
-given beside it.
+CR and PR must be confirmed by a scan at least four weeks later. Progression within twelve weeks after radiotherapy
+may be pseudoprogression and must also be confirmed by a scan at least four weeks later. The nadir is the smallest value
+from the baseline on. Tumours that do not enhance are not assessed here; their criteria add a minor response. If a
+necessary fact is unknown, the visit is "not assessable", and the category by imaging alone is given in addition.
 """
 
 import datetime
@@ -38,50 +37,50 @@ CATEGORY_NAMES: Final[dict[Category, str]] = {
     "SD": "stable disease",
     "PD": "progressive disease",
 }
-"""Categories in words."""
+"""Full names of the categories."""
 
 _CONFIRMED_DAYS: Final = 28
 _AFTER_RADIOTHERAPY_DAYS: Final = 84
 _ROUNDING: Final = 1e-9
-"""Sums of measured numbers may miss a threshold by rounding alone."""
+"""Tolerance, because sums of measured numbers may miss a threshold through rounding alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Shares of change from which it is progression (against the nadir) or response (against the baseline)."""
+    """Relative change from which it is progression (from the nadir) or response (from the baseline)."""
 
     progression: float
     response: float
 
 
 THRESHOLDS: Final[dict[Measure, Threshold]] = {"area": Threshold(0.25, 0.50), "volume": Threshold(0.40, 0.65)}
-"""Of RANO 2.0."""
+"""Thresholds of RANO 2.0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burden:
-    """What a visit's images tell of the enhancing tumour.
+    """The enhancing tumour at one visit, as seen on the images.
 
     Parameters
     ----------
     name : str
-        Of the visit.
+        Name of the visit.
     value : float or None
-        Sum of products in mm², or volume in mL, of the target lesions; None where it cannot be given.
+        Sum of products in mm², or volume in mL, of the target lesions; None if it cannot be determined.
     enhancing : bool
-        Whether anything enhances at all.
+        Whether there is any enhancement.
     measurable : bool
-        Whether a lesion is measurable: both diameters at least 10 mm.
+        Whether there is a measurable lesion: both diameters at least 10 mm.
     date : date, optional
-        Of the examination.
+        Date of the examination.
     new_lesion : bool, optional
-        Whether a measurable lesion is there that was not before; None where it could not be found out.
+        Whether there is a new measurable lesion; None if that could not be determined.
     non_target_grew : bool
-        Whether a lesion that is no target became measurable, which a reader has to judge.
+        Whether a non-target lesion became measurable, which a reader has to assess.
     facts : VisitFacts
-        What the user told.
+        Clinical facts entered by the user.
     unknown : str
-        What would have to be known for the value, where that is None.
+        What is needed to determine the value, if it is None.
     """
 
     name: str
@@ -96,13 +95,13 @@ class Burden:
 
     @property
     def has_new_lesion(self) -> bool | None:
-        """What the reader says, or else what matching found."""
+        """The reader's assessment if there is one, otherwise the result of lesion matching."""
         return self.new_lesion if self.facts.new_lesion is None else self.facts.new_lesion
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The category of one visit by one measure.
+    """The response category of one visit by one measure.
 
     Parameters
     ----------
@@ -110,13 +109,13 @@ class Response:
     verdict : str
         A category, "not assessable", "baseline" or "before the baseline".
     imaging : Category or None
-        What the images alone would say; None where even they do not suffice.
+        Category by imaging alone; None if even the images are insufficient.
     missing : tuple of str
-        Which facts are needed and not known.
+        Necessary facts that are unknown.
     reasons : tuple of str
-        Why it is this category.
+        Reasons for the category.
     change_from_baseline, change_from_nadir : float or None
-        As shares: 0.25 is 25 % more.
+        Relative changes: 0.25 is an increase of 25 %.
     """
 
     measure: Measure
@@ -129,7 +128,7 @@ class Response:
 
     @property
     def sentence(self) -> str:
-        """As people read it, with what is missing."""
+        """Verdict with reasons or missing facts, for display."""
         if self.verdict != NOT_ASSESSABLE:
             why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
             return f"{self.verdict}{why}"
@@ -137,7 +136,7 @@ class Response:
         return f"not assessable; {alone}. Missing: {'; '.join(self.missing)}."
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written to JSON."""
+        """Return the content for the JSON file."""
         return {
             "measure": self.measure,
             "category": self.verdict,
@@ -151,7 +150,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class _Observation:
-    """What the images of one visit say, before any fact is asked."""
+    """Findings on the images of one visit, before clinical facts are considered."""
 
     category: Category | None
     reason: str
@@ -160,13 +159,13 @@ class _Observation:
 
 
 def assess(burdens: Sequence[Burden], measure: Measure) -> tuple[Response, ...]:
-    """The category of every visit.
+    """Determine the response category of every visit.
 
     Parameters
     ----------
     burdens : sequence of Burden
-        In the order of the examinations. The one whose facts say so is the baseline; where none does, numbers are
-        given against the first, and nothing is assessable.
+        Burdens in chronological order. The baseline is the one marked as such in its facts; if none is marked, changes
+        are given relative to the first, and no visit is assessable.
     measure : {"area", "volume"}
     """
     if not burdens:
@@ -261,7 +260,7 @@ def _missing(
     if facts.clinical_status is None:
         yield "clinical status"
     if facts.clinical_status == "worse":
-        return  # that alone is progression
+        return  # sufficient for progression by itself
     if facts.steroids is None:
         yield "dose of steroids compared with baseline"
     if burden.has_new_lesion is None:
@@ -276,7 +275,7 @@ _Outcome = tuple[Category | None, str, tuple[str, ...]]
 
 
 def _verdict(burdens: Sequence[Burden], observations: Sequence[_Observation], here: int) -> _Outcome:
-    """The category with its reason, and what keeps it from being settled."""
+    """Return the category with its reason, and what is missing for it to be final."""
     facts, now = burdens[here].facts, observations[here]
     if facts.clinical_status == "worse":
         return "PD", "clinically worse", ()
@@ -328,7 +327,7 @@ def _confirmed_response(burdens: Sequence[Burden], observations: Sequence[_Obser
 def _held(
     burdens: Sequence[Burden], observations: Sequence[_Observation], here: int, as_good: tuple[Category, ...]
 ) -> bool | None:
-    """Whether later scans, up to the first that is four weeks later, still show it; None where there is none yet."""
+    """Whether scans up to the first one at least four weeks later confirm it; None if there is no such scan yet."""
     first = burdens[here].date
     if first is None:
         return None

@@ -1,4 +1,4 @@
-"""Rigid motions of the world, and arrays that are seen through one."""
+"""Rigid transforms of world coordinates, and resampling of arrays through them."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RigidTransform:
-    """A rotation and a shift of the world: `matrix` takes a point of the fixed world to the moving one (RAS+ mm)."""
+    """A rotation and translation: `matrix` maps a point of the fixed world to the moving one (RAS+ mm)."""
 
     matrix: Matrix
 
@@ -29,32 +29,32 @@ class RigidTransform:
 
     @property
     def inverse(self) -> "RigidTransform":
-        """The way back: from the moving world to the fixed one."""
+        """The inverse transform, from the moving world to the fixed one."""
         return RigidTransform(np.linalg.inv(self.matrix).astype(np.float64))
 
     @property
     def angle_degrees(self) -> float:
-        """By how much it turns, about whichever axis."""
+        """Total rotation angle."""
         cosine = (np.trace(self.matrix[:3, :3]) - 1) / 2
         return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
     def apply(self, world: npt.ArrayLike) -> Matrix:
-        """Points `(..., 3)` of the fixed world, in the moving one."""
+        """Map points `(..., 3)` from the fixed world to the moving one."""
         points: Matrix = np.asarray(world, dtype=np.float64) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
         return points
 
     def shift_mm(self, centre: npt.ArrayLike) -> float:
-        """How far a point of the fixed world moves."""
+        """Return the distance by which a point of the fixed world moves."""
         return float(np.linalg.norm(self.apply(centre) - np.asarray(centre)))
 
 
 def resample_moved(
     array: Array, source: Grid, target: Grid, transform: RigidTransform, *, nearest: bool = False
 ) -> Array:
-    """Values of a visit's array at the voxels of the baseline's grid: linear, or nearest."""
+    """Resample a visit's array onto the baseline's grid, with linear or nearest-neighbour interpolation."""
     return resample(array, moved_grid(source, transform), target, nearest=nearest)
 
 
 def moved_grid(grid: Grid, transform: RigidTransform) -> Grid:
-    """The visit's grid, as it lies in the baseline's world."""
+    """Return the visit's grid in the baseline's world coordinates."""
     return Grid(grid.shape, transform.inverse.matrix @ grid.affine, grid.unit)

@@ -1,4 +1,4 @@
-"""How well two scans lie on one another: overlap of the heads, mutual information, agreement of the edges."""
+"""Agreement of two scans: overlap of the heads, mutual information, and agreement of edges."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,27 +15,27 @@ from napari_brain_tumor.types import Array
 
 _IS_FINE_MM: Final = 1.6
 _BELOW_BRAIN_MM: Final = 5.0
-"""Around a mask that is looked at too: the edge of the brain tells the most."""
+"""Margin around the brain mask that is included, because the edge of the brain is most informative."""
 LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _JUDGED_MM: Final = 2.0
 _RIM_MM: Final = 8.0
-"""The outline of a head agrees with any other head's, so what lies near it is left out."""
+"""Distance from the outline of the head that is left out, because outlines of different heads agree as well."""
 _FEWEST_VOXELS: Final = 500
 _EDGE_QUANTILE: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well two scans lie on one another.
+    """Agreement of two scans.
 
     Parameters
     ----------
     mutual_information : float
-        In nats, within the brains where both are known, else within the heads.
+        In nats, within the brains if both are known, otherwise within the heads.
     overlap : float
-        Of the heads: what both cover, as a share of the smaller one.
+        Overlap of the heads, as a fraction of the smaller one.
     detail : float
-        Agreement of the edges' directions there: 0 by chance, 1 where they are the same.
+        Agreement of edge directions in the same area: 0 by chance, 1 if they are identical.
     """
 
     mutual_information: float
@@ -45,7 +45,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """What is compared: values `(X, Y, Z)`, where they lie, and the brain if it is known."""
+    """A scan to compare: values `(X, Y, Z)`, their grid, and the brain mask if it is known."""
 
     array: Array
     grid: Grid
@@ -56,15 +56,15 @@ class Scan:
         return max(self.grid.spacing) <= _IS_FINE_MM
 
     def coarse(self, size_mm: float) -> "Scan":
-        """In voxels of at least that size, without the brain: ends are compared by all that both show."""
+        """Downsample to voxels of at least that size, without the brain mask, so that everything is compared."""
         return Scan(*coarse_scan(self.array, self.grid, size_mm))
 
     def image(self, size_mm: float) -> Any:
-        """As SimpleITK has it, in voxels of at least that size."""
+        """Return a SimpleITK image with voxels of at least that size."""
         return as_itk(*coarse_scan(self.array, self.grid, size_mm))
 
     def brain_image(self, size_mm: float) -> Any:
-        """The brain and what lies just around it on the grid of `image`; None where it is not known."""
+        """Return the brain with a margin as a mask on the grid of `image`; None if it is unknown."""
         if self.brain is None:
             return None
         target = coarser_grid(to_ras(self.grid).target, size_mm)
@@ -74,14 +74,14 @@ class Scan:
 
     @property
     def centre(self) -> Matrix:
-        """World point in the middle of the brain, or of the head."""
+        """World coordinates of the centre of the brain, or of the head."""
         inside = foreground(self.array) if self.brain is None else self.brain
         voxels = np.argwhere(inside).mean(axis=0) if inside.any() else (np.asarray(self.grid.shape) - 1) / 2
         return self.grid.world(voxels)
 
 
 Scans = tuple[Scan, Scan]
-"""The moving one and the fixed one."""
+"""The moving scan and the fixed scan."""
 
 
 def scans_of(moving: Study, moving_role: Role, fixed: Study, fixed_role: Role) -> Scans:
@@ -92,21 +92,21 @@ def scans_of(moving: Study, moving_role: Role, fixed: Study, fixed_role: Role) -
 
 
 def coarse_scan(array: Array, grid: Grid, size_mm: float = 3.0) -> tuple[npt.NDArray[np.float32], Grid]:
-    """A scan in voxels of at least that size, for `find_misfit`.
+    """Downsample a scan to voxels of at least that size, for `find_misfit`.
 
-    Along its own axes: between thick slices that are tilted, nothing is interpolated before a motion does so.
+    The scan's own axes are kept, so that oblique thick slices are interpolated only when a transform is applied.
     """
     target = coarser_grid(to_ras(grid).target, size_mm)
     return np.asarray(resample(_blurred(array, grid, size_mm / 2), grid, target), np.float32), target
 
 
 def agreement_at_rest(moving: tuple[Array, Grid], fixed: tuple[Array, Grid]) -> Agreement:
-    """How well two scans lie on one another as their grids say; each as `coarse_scan` gives it."""
+    """Compute the agreement of two scans in their current positions; each as returned by `coarse_scan`."""
     return agreement_of((Scan(*moving), Scan(*fixed)), RigidTransform(np.eye(4)))
 
 
 def as_itk(values: Array, grid: Grid) -> Any:
-    """A SimpleITK image of values on a grid."""
+    """Create a SimpleITK image from values on a grid."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
     placed, spacing = LPS @ grid.affine, np.asarray(grid.spacing)
     image.SetSpacing(spacing.tolist())
@@ -116,7 +116,7 @@ def as_itk(values: Array, grid: Grid) -> Any:
 
 
 def _blurred(array: Array, grid: Grid, sigma_mm: float) -> npt.NDArray[np.float32]:
-    """Blurred along the axes whose voxels are finer than the blur."""
+    """Blur along the axes with voxels smaller than the blur."""
     sigmas = [sigma_mm / s if s < 2 * sigma_mm else 0.0 for s in grid.spacing]
     blurred: npt.NDArray[np.float32] = ndimage.gaussian_filter(
         np.asarray(array, np.float32), sigmas, mode="nearest", truncate=3
@@ -125,22 +125,22 @@ def _blurred(array: Array, grid: Grid, sigma_mm: float) -> npt.NDArray[np.float3
 
 
 def foreground(array: Array) -> npt.NDArray[np.bool_]:
-    """The head: brighter than the noise of air."""
+    """Return a mask of the head: voxels brighter than the noise of air."""
     high = float(np.percentile(array, 99))
     return np.asarray(array > 0.1 * high)
 
 
 def agreement_of(scans: Scans, transform: RigidTransform) -> Agreement:
-    """Judge how the moving scan lies on the fixed one, in 2 mm voxels at the fixed scan's place.
+    """Measure the agreement of the moving scan with the fixed one, in 2 mm voxels at the fixed scan's position.
 
-    Within the brains where both are known: jaw and neck move, and what lies in them differs from sequence to sequence.
+    It is limited to the brains if both are known: jaw and neck move, and look different in different sequences.
     """
     grids = scans[0].grid, scans[1].grid
     target = coarser_grid(orthogonal_grid(grids[1]), _JUDGED_MM)
     places = moved_grid(grids[0], transform), grids[1]
     heads = [_on(foreground(scan.array), place, target) for scan, place in zip(scans, places, strict=True)]
     both = heads[0] & heads[1]
-    # Of the moving head, parts may lie outside the target altogether: its size is counted on its own grid.
+    # Parts of the moving head may lie outside the target, so its size is counted on its own grid.
     whole = foreground(scans[0].array).sum() * _cell(grids[0]) / _cell(target)
     smaller = max(1.0, min(float(heads[1].sum()), float(whole)))
     overlap = min(1.0, float(both.sum()) / smaller)
@@ -161,9 +161,9 @@ def _on(mask: npt.NDArray[np.bool_], place: Grid, target: Grid) -> npt.NDArray[n
 
 
 def _edge_agreement(images: list[Array], inside: npt.NDArray[np.bool_]) -> float:
-    """Squared cosine between the two scans' gradients where both have edges; chance, 1/3, counts as 0.
+    """Compute the mean squared cosine between the scans' gradients where both have edges, with chance (1/3) set to 0.
 
-    The sign does not matter, so that sequences of different contrast can be compared (Haber and Modersitzki 2006,
+    The sign is ignored, so that sequences with different contrast can be compared (Haber and Modersitzki 2006,
     10.1007/11866763_89).
     """
     slopes = [np.array(np.gradient(ndimage.gaussian_filter(image, 0.75))) for image in images]

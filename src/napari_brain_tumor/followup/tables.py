@@ -1,4 +1,4 @@
-"""Visits as rows for people and spreadsheets, and as files."""
+"""Tables of a follow-up, for display and as files."""
 
 import json
 import os
@@ -25,16 +25,16 @@ COLUMNS: Final = (
     "imaging_alone",
     "missing",
 )
-"""Of the CSV: one row for each visit and size; categories stand in the rows of the targets."""
+"""Columns of the CSV: one row for each visit and size; response categories are in the rows of the targets."""
 
 
 def follow_up_table(follow_up: FollowUp) -> Table:
-    """Every size of every visit; the unit of a value is in its row."""
+    """Return every size at every visit; each row contains the unit of its value."""
     return Table(COLUMNS, tuple(rows_of(follow_up)), units=units_of(COLUMNS))
 
 
 def rows_of(follow_up: FollowUp) -> Iterator[dict[str, Any]]:
-    """Every size of every visit as a row with `COLUMNS`."""
+    """Yield every size at every visit as a row with `COLUMNS`."""
     for at, result in enumerate(follow_up.visits):
         day = result.visit.day
         for series in follow_up.series:
@@ -51,7 +51,7 @@ def rows_of(follow_up: FollowUp) -> Iterator[dict[str, Any]]:
 
 
 def track_rows(follow_up: FollowUp) -> Iterator[tuple[str, ...]]:
-    """A row for each lesion over time: its name, then what it is at each visit."""
+    """Yield a row for each lesion over time: its name, then its state at each visit."""
     for track in follow_up.tracks:
         first = next(there for there in track.lesions if there)
         is_target = any(lesion.title in follow_up.targets for lesion in track.lesions[follow_up.baseline] or ())
@@ -65,13 +65,13 @@ def track_rows(follow_up: FollowUp) -> Iterator[tuple[str, ...]]:
 
 
 def save_csv(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
-    """Write every size of every visit as CSV; raises `SaveError` if that cannot be done."""
+    """Save every size at every visit as CSV; raises `SaveError` if that fails."""
     follow_up_table(follow_up).to_csv(path)
     return Path(path)
 
 
 def save_json(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
-    """Write everything that was found as JSON; raises `SaveError` if that cannot be done."""
+    """Save all results as JSON; raises `SaveError` if that fails."""
     document = {"program": "napari-brain-tumor", "version": __version__, "notice": NOTICE, **follow_up.as_dict()}
     write_text(Path(path), json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return Path(path)

@@ -1,4 +1,4 @@
-"""Examinations of one patient in the order in which they were made, and where their dates come from."""
+"""Examinations of one patient in chronological order, and the sources of their dates."""
 
 import datetime
 import re
@@ -20,7 +20,7 @@ _JSON_DATES: Final = ("AcquisitionDateTime", "AcquisitionDate", "SeriesDate", "S
 
 @dataclass(frozen=True, slots=True)
 class FoundDate:
-    """A date and what told it."""
+    """A date and its source."""
 
     day: datetime.date
     told_by: str
@@ -33,15 +33,15 @@ class Visit:
     Parameters
     ----------
     name : str
-        For tables and pictures, different for each visit.
+        Name for tables and pictures, unique among the visits.
     segmentation : Segmentation
-        On the visit's own grid, on which it is measured.
+        Segmentation on the visit's own grid, on which it is measured.
     study : Study, optional
-        The scans; without them nothing can be registered, and no side is told.
+        The scans; without them, registration and the side of lesions are not available.
     date : FoundDate, optional
-        When it was made; never taken from a file name.
+        Date of the examination; never taken from a file name.
     facts : VisitFacts
-        What the user tells of it.
+        Clinical facts entered by the user.
     """
 
     name: str
@@ -52,29 +52,29 @@ class Visit:
 
     @property
     def day(self) -> datetime.date | None:
-        """When it was made, if that is known."""
+        """Date of the examination, if known."""
         return None if self.date is None else self.date.day
 
     @property
     def title(self) -> str:
-        """Name and date, as people read it."""
+        """Name and date for display."""
         return f"{self.name} ({self.day.isoformat()})" if self.day is not None else f"{self.name} (date not known)"
 
 
 def in_order(visits: Sequence[Visit]) -> tuple[Visit, ...]:
-    """The visits in the order of their dates; where no date is known, as they were given.
+    """Sort visits by date; if no date is known, keep the given order.
 
     Raises
     ------
     VisitError
-        If there is none, two share a name, two are called the baseline, or some dates are known and contradict the
-        order that was given for the others.
+        If there are no visits, two have the same name, two are marked as baseline, or only some dates are known and
+        they contradict the given order.
     """
     _check(visits)
     days = [visit.day for visit in visits]
     known = [day for day in days if day is not None]
     if len(known) == len(visits):
-        return tuple(sorted(visits, key=lambda visit: visit.day or datetime.date.min))  # stable within a day
+        return tuple(sorted(visits, key=lambda visit: visit.day or datetime.date.min))  # keeps the order within a day
     if known != sorted(known):
         undated = ", ".join(visit.name for visit in visits if visit.day is None)
         raise VisitError(
@@ -97,12 +97,12 @@ def _check(visits: Sequence[Visit]) -> None:
 
 
 def baseline_index(visits: Sequence[Visit]) -> int:
-    """Place of the visit that is called the baseline, or of the first."""
+    """Return the index of the visit marked as baseline, or else of the first."""
     return next((i for i, visit in enumerate(visits) if visit.facts.baseline), 0)
 
 
 def with_spacing(visit: Visit, spacing_mm: tuple[float, float, float]) -> Visit:
-    """The visit with another voxel size, for files whose header is known to be false."""
+    """Return the visit with a different voxel size, for files whose header is known to be wrong."""
     study = visit.study
     return replace(
         visit,
@@ -127,7 +127,7 @@ def _respaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
 
 
 def parse_date(text: str) -> datetime.date:
-    """A date from `2025-01-31` or `20250131`; raises `VisitError` for anything else."""
+    """Parse a date such as `2025-01-31` or `20250131`; raises `VisitError` for anything else."""
     parsed = _date_in(text)
     if parsed is None:
         raise VisitError(f"{text!r} is not a date. Give year, month and day: 2025-01-31.")
@@ -135,15 +135,15 @@ def parse_date(text: str) -> datetime.date:
 
 
 def date_of(study: Study) -> FoundDate | None:
-    """When the scans of a study were made: from DICOM headers, or from the JSON beside a file (BIDS); else None.
+    """Find the date of a study's scans in DICOM headers or in the JSON sidecar of a file (BIDS); None if there is none.
 
-    Names of files and folders are not asked: what looks like a date there may be one of an export, or none.
+    File and folder names are not used: something that looks like a date may be that of an export.
     """
     return date_of_sources(study.sources.values())
 
 
 def date_of_sources(sources: Iterable[Source]) -> FoundDate | None:
-    """When scans were made, by where they were read from; see `date_of`."""
+    """Find the date of scans from the places they were read from; see `date_of`."""
     for source in sources:
         date = next(_dates_at(source.path), None)
         if date is not None:

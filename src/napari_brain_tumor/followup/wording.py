@@ -1,10 +1,10 @@
-"""Sizes and changes as people read them."""
+"""Sizes and changes formatted for display."""
 
 
 def percent(share: float | None) -> str:
-    """A share of change as people read it, `"+25.0 %"`; empty where it is not known.
+    """Format a relative change, such as `"+25.0 %"`; empty if it is unknown.
 
-    One decimal, rounded towards zero, so that no text reaches a threshold that the number does not.
+    One decimal, rounded towards zero, so that the text never reaches a threshold that the number does not.
     """
     if share is None:
         return ""
@@ -14,7 +14,7 @@ def percent(share: float | None) -> str:
 
 
 def size_text(value: float | None, unit: str) -> str:
-    """A size as people read it: `"12.34 mL"`, `"812 mm²"`, `"1 234 voxels"`; a dash where it is not known."""
+    """Format a size, such as `"12.34 mL"`, `"812 mm²"` or `"1 234 voxels"`; a dash if it is unknown."""
     if value is None:
         return "–"
     if unit == "voxels":

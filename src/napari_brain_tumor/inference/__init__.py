@@ -1,1 +1,1 @@
-"""Run networks: devices, windows, the engine, the worker process."""
+"""Running networks: devices, windows, the engine and the worker process."""

@@ -1,4 +1,4 @@
-"""Which devices can compute here, and in which precision."""
+"""The available compute devices and their numerical precisions."""
 
 import platform
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from napari_brain_tumor.inference.memory import free_host_bytes
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """A device that is present: its name for `segment(device=...)`, a label for people, and why it would be chosen."""
+    """An available device: its name for `segment(device=...)`, a display label, and a reason to choose it."""
 
     name: str
     label: str
@@ -21,7 +21,7 @@ class DeviceInfo:
 
 
 def available_devices() -> list[DeviceInfo]:
-    """The devices of this machine, the one that `"auto"` takes first."""
+    """List the devices of this machine, beginning with the one that `"auto"` selects."""
     devices: list[DeviceInfo] = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         properties = torch.cuda.get_device_properties(index)
@@ -38,12 +38,12 @@ def available_devices() -> list[DeviceInfo]:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The torch device of a name: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
+    """Return the torch device of a given name: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
 
     Raises
     ------
     DeviceError
-        If it is not present.
+        If the device is not available.
     """
     present = [device.name for device in available_devices()]
     if name == "auto":
@@ -56,19 +56,19 @@ def resolve_device(name: str) -> torch.device:
 
 
 def free_bytes(name: str) -> int | None:
-    """Memory that is free on a device, in bytes; None where the system does not tell."""
+    """Return the free memory of a device in bytes; None if the system does not report it."""
     if name.startswith("cuda"):
         return int(torch.cuda.mem_get_info(torch.device(name))[0])
     return free_host_bytes() if name == "cpu" else None
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """The quickest precision of a device that needs no model's card: float16 on GPUs, float32 on the CPU."""
+    """Return the fastest precision that needs no approval by a model's card: float16 on GPUs, float32 on CPUs."""
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
 def check_bfloat16(device: torch.device) -> None:
-    """Raise `DeviceError` if the hardware does not compute in bfloat16 itself, which would be slower than float32."""
+    """Raise `DeviceError` if the hardware does not support bfloat16 natively; emulation is slower than float32."""
     has = cpu_has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
     if not has:
         raise DeviceError(f"The device {device} does not support bfloat16 in hardware. Leave the precision at 'auto'.")
@@ -79,7 +79,7 @@ _BFLOAT16_FLAGS: Final = {"avx512_bf16", "amx_bf16", "bf16"}
 
 @lru_cache(maxsize=1)
 def cpu_has_bfloat16() -> bool:
-    """Whether this processor computes in bfloat16 itself."""
+    """Whether this processor supports bfloat16 natively."""
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     if capabilities is not None:
         reported = {key for key, present in capabilities().items() if present is True}

@@ -1,4 +1,4 @@
-"""Run a network over a prepared study, in this process."""
+"""Run a network on a prepared study, in the current process."""
 
 import logging
 from collections.abc import Iterator
@@ -30,27 +30,27 @@ logger = logging.getLogger(__name__)
 
 _SLICES_PER_BATCH: Final = {"cpu": 4, "mps": 32, "cuda": 64}
 _WINDOW: Final = (96, 128, 128)
-"""Sub-volume that a 3D network takes at once, as many times larger along each side as the network folds its voxels."""
+"""Sub-volume passed to a 3D network; larger by the factor by which the network folds voxels into channels."""
 _LEAST: Final = 2.0**-12
-"""Half of the step between probabilities close to 1 in half precision."""
+"""Half the step between half-precision numbers close to 1; bounds probabilities away from 0 and 1."""
 _WINDOWS_PER_BATCH: Final = {"cpu": 1, "mps": 1, "cuda": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A network made ready for a device: batch norm folded, channels-last, quick precision.
+    """A network optimised for a device: batch norm folded, channels-last layout, fast precision.
 
     Parameters
     ----------
     network : nn.Module
         Returns logits `(N, R, [Z,] Y, X)`.
     dims : {2, 3}
-        Whether it takes slices or sub-volumes.
+        Whether the network takes slices (2) or sub-volumes (3).
     device : torch.device
     dtype : torch.dtype
-        That the network computes in.
+        Precision of the computation.
     window : tuple of int
-        Size `(Z, Y, X)` of sub-volumes for a 3D network.
+        Size `(Z, Y, X)` of sub-volumes, for a 3D network.
     """
 
     network: nn.Module
@@ -61,14 +61,14 @@ class Engine:
 
     @classmethod
     def prepare(cls, network: nn.Module, dims: int, device: torch.device, dtype: torch.dtype | None = None) -> "Engine":
-        """An engine for the device, in its quickest precision unless another is given; the network is copied."""
+        """Create an engine for a device, in its fastest precision unless one is given; the network is copied."""
         dtype = fast_dtype(device) if dtype is None else dtype
         ready = fold_batch_norms(deepcopy(network).eval()).requires_grad_(False)
         return cls(_channels_last(ready.to(device, dtype)), dims, device, dtype, _window(ready))
 
     @classmethod
     def plain(cls, network: nn.Module, dims: int) -> "Engine":
-        """The reference: float32 on the CPU with nothing folded, which every shortcut is checked against."""
+        """Create the reference engine: float32 on the CPU without folding, against which optimisations are tested."""
         return cls(
             deepcopy(network).eval().requires_grad_(False), dims, torch.device("cpu"), torch.float32, _window(network)
         )
@@ -76,32 +76,32 @@ class Engine:
     def probabilities(
         self, channels: npt.NDArray[np.float32], *, flips: bool = False, within: Box | None = None, thin: bool = False
     ) -> Job[npt.NDArray[np.float16]]:
-        """Probabilities of every region: a job.
+        """Predict the probabilities of every region, as a job.
 
         Parameters
         ----------
         channels : (C, Z, Y, X) float32 array
-            As `preprocessing.prepare` gives them.
+            Channels as returned by `preprocessing.prepare`.
         flips : bool
-            Average over every combination of mirrored axes: 4 passes in 2D, 8 in 3D.
+            Whether to average over all combinations of mirrored axes: 4 passes in 2D, 8 in 3D.
         within : Box, optional
-            Of the `(Z, Y, X)` voxels that are wanted. Only the batches of slices, or the windows, that reach into it
-            are computed; they are those of a run over everything, so that nothing changes in the box.
+            Block of `(Z, Y, X)` voxels that are needed. Only batches of slices, or windows, that reach into it are
+            computed; they are the same as in a run on everything, so the values inside the block do not change.
         thin : bool
-            Whether slices lie so close that neighbours show nearly the same. A network for slices that looks at
-            limited surroundings then computes every second one; those between are computed where a neighbour shows
-            something, and are their mean elsewhere. Of a cascade, the members after the first are computed on every
-            second slice of those where the first sees something.
+            Whether slices are so close that neighbours show nearly the same anatomy. A slice network with a limited
+            field of view then computes every second slice; those in between are computed where a neighbour shows
+            something, and interpolated elsewhere. In a cascade, the members after the first compute every second
+            slice of those on which the first one sees something.
 
         Returns
         -------
         (R, Z, Y, X) float16 array
-            Outside `within` incomplete: 0, or less than every window together would say.
+            Values outside `within` are incomplete: 0, or lower than in a full run.
 
         Raises
         ------
         OutOfMemoryError
-            If memory runs out even at the smallest setting.
+            If memory runs out even with the smallest settings.
         """
         engine = self
         _, depth, height, width = channels.shape
@@ -121,7 +121,7 @@ class Engine:
                 yield Progress(0, 1, f"Memory ran out; trying again with {step}")
 
     def _smaller(self, batch: int) -> tuple["Engine", int, str]:
-        """The next rung down the ladder: smaller batch, smaller window, CPU."""
+        """Return the next step when memory runs out: a smaller batch, a smaller window, or the CPU."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if batch > 1:
@@ -140,7 +140,7 @@ class Engine:
 
     @torch.inference_mode()
     def _infer(self, network: nn.Module, batch: torch.Tensor, *, flips: bool) -> torch.Tensor:
-        """What a network says of a batch `(N, C, [Z,] Y, X)`: probabilities in float32."""
+        """Return the network's probabilities for a batch `(N, C, [Z,] Y, X)`, in float32."""
         layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
         inputs = batch.to(self.device, self.dtype)
         if self.dtype != torch.float32 or self.device.type != "cpu":
@@ -168,10 +168,10 @@ class Engine:
     def _cascade(
         self, network: Ensemble, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
     ) -> Job[npt.NDArray[np.float16]]:
-        """What the first member says of all slices; of those where it sees something, the mean of all members."""
+        """Run the first member on all slices, and average all members on the slices where it sees something."""
         first, *others = network.members
         depth, whole = channels.shape[1], Box.whole(channels.shape[1:])
-        # All of it, so that a box gets what a run over everything gets.
+        # The first member always sees the whole volume, so that a box gets the same result as a full run.
         first_job = self._slices_of(first, channels, batch, whole, flips=flips, thin=True)
         mean = yield from part_of(first_job, 0, 1 / len(network.members))
         suspect = suspect_slices(mean)
@@ -199,7 +199,7 @@ class Engine:
     def _slices_of(
         self, network: nn.Module, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool, thin: bool
     ) -> Job[npt.NDArray[np.float16]]:
-        """Slices in batches; of thin ones every second, then what is needed of those between."""
+        """Compute slices in batches; with thin slices, every second one, then parts of those between."""
         depth, context = channels.shape[1], context_of(network) if thin else None
         in_turn = context is not None
         stride = 2 if in_turn else 1
@@ -243,7 +243,7 @@ class Engine:
 
 
 def _temper(values: npt.NDArray[np.float16], temperatures: npt.NDArray[np.float32]) -> None:
-    """Divide the logits of probabilities `(R, Z, Y, X)` by a temperature for each region, in place."""
+    """Divide the logits of probabilities `(R, Z, Y, X)` by the temperature of each region, in place."""
     for region, temperature in zip(values, temperatures, strict=True):
         for image in region:
             likely = np.clip(image.astype(np.float32), _LEAST, 1 - _LEAST)
@@ -252,7 +252,7 @@ def _temper(values: npt.NDArray[np.float16], temperatures: npt.NDArray[np.float3
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """The network with every batch norm that directly follows a convolution in a Sequential folded into it."""
+    """Fold every batch norm that directly follows a convolution in a Sequential into that convolution."""
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
             continue
@@ -267,7 +267,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    """The network with its kernels channels-last, in 2D and in 3D: a network for volumes may hold one for slices."""
+    """Convert all kernels, 2D and 3D, to channels-last layout; a network for volumes may contain one for slices."""
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     for kernel in network.parameters():
         if kernel.ndim in layouts:
@@ -282,14 +282,14 @@ def _window(network: nn.Module) -> tuple[int, int, int]:
 
 
 def _copy_on_cpu(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy that takes no memory of the full device; the network itself stays ready for the next case."""
+    """Copy a network to the CPU without using memory on the full device; the original is kept for the next case."""
     memo: dict[int, torch.Tensor] = {id(p): nn.Parameter(p.cpu(), requires_grad=False) for p in network.parameters()}
     memo |= {id(b): b.cpu() for b in network.buffers()}
     return deepcopy(network, memo).to(dtype)
 
 
 def _reaches(place: tuple[slice, ...], box: Box) -> bool:
-    """Whether a window has a voxel in common with a box."""
+    """Whether a window and a box have a voxel in common."""
     return all(at.start < stop and start < at.stop for at, start, stop in zip(place, box.start, box.stop, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""How much memory is free; does not load torch."""
+"""Free memory of this machine and how it is returned; does not load torch."""
 
 import ctypes
 import re
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Options of mallopt."""
+"""Option numbers of mallopt: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD."""
 _LARGEST_FROM_HEAP: Final = 32 * 2**20
 
 
 class DeviceMemory(NamedTuple):
-    """A device: its name for `segment(device=...)`, a label for people, and the bytes that are free on it if known."""
+    """A device: its name for `segment(device=...)`, a display label, and its free memory in bytes if known."""
 
     name: str
     label: str
@@ -22,7 +22,7 @@ class DeviceMemory(NamedTuple):
 
 
 def free_host_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Memory of this machine that programs can still have, in bytes; None where the system does not tell."""
+    """Return the memory available to programs on this machine, in bytes; None if the system does not report it."""
     if not meminfo.is_file():
         return None
     match = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"))
@@ -31,10 +31,10 @@ def free_host_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep what is freed in this process for what is needed next, and give all of it back to the system at the end.
+    """Keep freed memory in the process for reuse, and return all of it to the system at the end.
 
-    A network frees and needs the same sizes again and again. By default the C library of Linux gives each back, and
-    the system clears every page anew: about an eighth of the time of a network for slices.
+    A network allocates and frees blocks of the same sizes repeatedly. By default glibc returns each block to the
+    system, which clears its pages on every new allocation: about an eighth of the run time of a slice network.
     """
     _set_allocator(most_kept=2**30)
     try:
@@ -45,14 +45,14 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def return_freed_memory() -> None:
-    """Give the system back what this process has freed: the C library of Linux keeps it, in pieces between others."""
+    """Return memory freed by this process to the system; glibc otherwise keeps it in fragments."""
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library
+        with suppress(OSError, AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_allocator(most_kept: int) -> None:
-    """Take blocks from the heap, up to the largest that glibc allows, and keep so many bytes at its end."""
+    """Allocate blocks up to glibc's limit on the heap, and keep up to `most_kept` free bytes at its end."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             for option, value in ((_TRIM_THRESHOLD, most_kept), (_MMAP_THRESHOLD, _LARGEST_FROM_HEAP)):

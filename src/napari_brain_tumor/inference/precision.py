@@ -1,8 +1,8 @@
-"""In which precision a model computes on a device: what its card vouches for, and what is quicker on this machine.
+"""Choose the precision of a model on a device: what its card permits, and what is faster on this machine.
 
-A few bits less change labels at the borders of a tumour. Whether that matters was measured for each model and is in its
-card; whether it is quicker depends on the processor, and on some it is slower: both are timed once for each kind of
-network, and the times are kept in `precisions.json` in the user's folder.
+Reduced precision changes labels at the borders of a tumour. Whether that matters was measured for each model and is
+stated in its card. Whether it is faster depends on the processor, and on some it is slower: both precisions are timed
+once for each kind of network, and the times are stored in `precisions.json` in the user's folder.
 """
 
 import json
@@ -36,12 +36,12 @@ _MOST_KEPT: Final = 200
 
 
 class ForwardTimes(BaseModel, extra="forbid", frozen=True):
-    """What a small input took on one core of a processor, in seconds, in both precisions."""
+    """Run times in seconds of a small input on one core of a processor, in both precisions."""
 
     processor: str
     torch: str
     network: str
-    """Architecture and arguments: weights change no time."""
+    """Architecture and arguments; the weights do not affect the run time."""
     float32: float = Field(gt=0)
     bfloat16: float = Field(gt=0)
 
@@ -52,23 +52,23 @@ class _Document(BaseModel, extra="forbid", frozen=True):
 
 
 def engine_in(precision: str, network: nn.Module, card: Card, device: torch.device) -> Engine:
-    """The network of a card made ready for a device.
+    """Prepare the network of a card for a device, in the given precision.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
-        `"auto"` takes float16 on a GPU, and on the CPU bfloat16 where the processor has it and is quicker in it;
-        float32 where the card says that the model's Dice changes too much in that. No card vouches for bfloat16 by
-        itself: it must have been measured.
+        `"auto"` chooses float16 on a GPU, unless the card says that the model's Dice changes too much in it. On the
+        CPU it chooses bfloat16 if the card says that its effect was measured and is small, the processor supports it
+        and it is faster. Otherwise it chooses float32.
     network : nn.Module
-        As `load_network` gives it; copied.
+        As returned by `load_network`; it is copied.
     card : Card
     device : torch.device
 
     Raises
     ------
     DeviceError
-        If bfloat16 was asked for and the device does not have it.
+        If bfloat16 was requested but the device does not support it.
     """
     if precision == "bfloat16":
         check_bfloat16(device)
@@ -88,7 +88,7 @@ def _usual(network: nn.Module, card: Card, device: torch.device) -> torch.dtype:
 
 
 def forward_times(network: nn.Module, card: Card) -> ForwardTimes:
-    """What a small input takes on this processor: as it was timed here before, or timed now and kept."""
+    """Return the run times of a network on this processor: stored ones, or else measured now and stored."""
     key = (_processor(), torch.__version__, _kind(card))
     path = home_folder() / "precisions.json"
     document = read_document(path, _Document)
@@ -111,9 +111,9 @@ def forward_times(network: nn.Module, card: Card) -> ForwardTimes:
 
 
 def _timed(network: nn.Module, card: Card) -> dict[str, float]:
-    """The quickest of some rounds in each precision, taking turns, after one that is not counted.
+    """Return the fastest of several alternating rounds in each precision, after a warm-up round.
 
-    In seconds of this thread on the processor, with no other: a machine that is busy for a moment must not decide.
+    Measures the CPU time of this thread, on one core, so that other load on the machine has no influence.
     """
     fold = max((int(getattr(module, "fold", 1)) for module in network.modules()), default=1)
     shape = _TIMED_SLICES if card.dims == 2 else (_TIMED_VOLUME[0] * fold, *_TIMED_VOLUME[1:])
@@ -138,14 +138,14 @@ def _timed(network: nn.Module, card: Card) -> dict[str, float]:
 
 
 def _kind(card: Card) -> str:
-    """What the time of a network depends on; its weights do not matter."""
+    """Return what the run time of a network depends on; weights do not matter."""
     parts = [(member.architecture, member.arguments, member.dims or card.dims) for member in card.members]
     return json.dumps(parts or [(card.architecture, card.arguments, card.dims)], sort_keys=True)
 
 
 @lru_cache(maxsize=1)
 def _processor() -> str:
-    """The processor in words; of machines that share a home folder each may have another."""
+    """Return the name of the processor; machines that share a home folder may have different ones."""
     path = Path("/proc/cpuinfo")
     if not path.is_file():
         return platform.processor() or platform.machine()

@@ -1,10 +1,11 @@
-"""A volume that a network sees slice by slice: what is computed of each, and where.
+"""Slice-by-slice prediction of a volume: which slices are computed, and which parts of them.
 
-Slices a millimetre apart show nearly the same. Of such only every second is computed as a whole; where neither
-neighbour shows anything, the one between them shows nothing either, and gets their mean. This is for networks that
-look at limited surroundings: others, with means over the slice, see less of it in a part.
+Slices a millimetre apart show nearly the same anatomy. Of such thin slices, only every second one is computed in full.
+If neither neighbour of a slice between shows anything, that slice is assumed to show nothing either, and is set to
+their mean. This is only for networks with a limited field of view: others, for example with means over the slice, give
+different results on a part of a slice.
 
-Of a cascade, the members after the first are computed where that one sees something: whole slices, every second.
+In a cascade, the members after the first compute every second slice, in full, where the first one sees something.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,48 +19,48 @@ from napari_brain_tumor.models.neighbours import stacked_slices
 
 _MARGIN: Final = 4
 _WIDE_MARGIN: Final = 8
-"""Pixels that are kept around the head or brain; the wider one where every slice is computed as a whole."""
+"""Pixels kept around the head or brain; this wider margin is for slices that are computed in full."""
 _SUSPECT: Final = 0.2
-"""Probability of any region from which a slice beside is computed too."""
+"""Probability of any region from which a neighbouring slice is computed too."""
 _GLIMPSE: Final = 0.1
-"""Probability of any region from which a slice is shown to the other members of a cascade."""
+"""Probability of any region from which a slice is passed to the other members of a cascade."""
 _REPLACED: Final = 8
-"""Pixels around suspect ones that are computed in the slice beside, instead of interpolated."""
+"""Margin in pixels around suspicious pixels within which the neighbouring slice is computed, not interpolated."""
 
 Extent = tuple[slice, slice]
-"""Rows and columns."""
+"""Rows and columns of part of a slice."""
 
 
 def slice_blocks(start: int, stop: int, depth: int, length: int) -> list[range]:
-    """Blocks of so many slices that reach into `start` up to `stop`, counted from slice 0."""
+    """Return the blocks of `length` slices, aligned to slice 0, that overlap the range from `start` to `stop`."""
     if start >= stop:
         return []
     return [range(first, min(first + length, depth)) for first in range(start // length * length, stop, length)]
 
 
 def suspect_slices(probabilities: npt.NDArray[np.float16]) -> list[int]:
-    """Slices of `(R, Z, Y, X)` on which a network sees something."""
+    """Return the indices of slices of `(R, Z, Y, X)` on which a network sees something."""
     return np.flatnonzero((probabilities >= _GLIMPSE).any(axis=(0, 2, 3))).tolist()
 
 
 def every_second(places: Sequence[int], depth: int) -> list[int]:
-    """Even slices from which some slices get what they need: themselves, or those beside them."""
+    """Return the even slices needed for some slices: the slices themselves if even, otherwise their neighbours."""
     return sorted({near for z in places for near in (z - z % 2, z + z % 2) if near < depth})
 
 
 class SliceVolume:
-    """The probabilities of a volume, filled slice by slice.
+    """The probabilities of a volume, computed slice by slice.
 
     Parameters
     ----------
     channels : (C, Z, Y, X) float32 array
-        Zero outside the head or brain.
+        Network input, zero outside the head or brain.
     infer : callable
-        Probabilities `(N, R, Y, X)` of what a network sees of N slices.
+        Function that returns the network's probabilities `(N, R, Y, X)` for N slices.
     neighbours : int
-        Slices on each side that the network sees as well.
+        Number of neighbouring slices on each side that the network also receives.
     context : int, optional
-        Pixels of surroundings that the network needs; None where every slice is computed as a whole.
+        Field of view in pixels around each pixel; None if every slice must be computed in full.
     """
 
     def __init__(
@@ -78,17 +79,17 @@ class SliceVolume:
 
     @property
     def probabilities(self) -> npt.NDArray[np.float16]:
-        """`(R, Z, Y, X)`; 0 where nothing was computed yet."""
+        """The probabilities `(R, Z, Y, X)`; 0 where nothing has been computed."""
         assert self._probabilities is not None
         return self._probabilities
 
     def compute(self, places: Sequence[int]) -> None:
-        """The part of some slices that holds anything."""
+        """Compute the non-empty part of the given slices."""
         extent = self._occupied(places)
         self._store(places, extent, extent)
 
     def compute_between(self, places: Sequence[int]) -> None:
-        """Slices between computed ones: their mean, replaced by the network's own where one of them shows something."""
+        """Fill slices between computed ones with their mean, and compute them where a neighbour shows something."""
         assert self._context is not None
         found = np.zeros(self._channels.shape[2:], dtype=bool)
         suspect = []
@@ -104,18 +105,18 @@ class SliceVolume:
         self._store(suspect, _around(found, _REPLACED + self._context, whole), replaced)
 
     def interpolate(self, z: int) -> npt.NDArray[np.bool_]:
-        """Fill a slice with the mean of those beside it; its pixels `(Y, X)` where one of them shows something."""
-        # The last slice may have but one beside it.
+        """Fill a slice with the mean of its neighbours; returns pixels `(Y, X)` where one shows something."""
+        # The last slice may have only one neighbour.
         beside = self.probabilities[:, z - 1 : z + 2 : 2].astype(np.float32)
         self.probabilities[:, z] = beside.mean(axis=1)
         return np.asarray((beside >= _SUSPECT).any(axis=(0, 1)) & self._filled([z]))
 
     def _filled(self, places: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """Pixels `(Y, X)` at which one of some slices holds anything."""
+        """Return the pixels `(Y, X)` that are non-zero in any of the given slices."""
         return np.asarray((self._channels[:, list(places)] != 0).any(axis=(0, 1)))
 
     def _occupied(self, places: Sequence[int]) -> Extent:
-        """Rows and columns of some slices that hold anything, with a margin."""
+        """Return the rows and columns with non-zero pixels in the given slices, plus a margin."""
         filled = self._filled(places)
         margin = _WIDE_MARGIN if self._context is None else _MARGIN
         return _around(filled, margin, (slice(0, filled.shape[0]), slice(0, filled.shape[1])))
@@ -131,7 +132,7 @@ class SliceVolume:
 
 
 def _around(filled: npt.NDArray[np.bool_], margin: int, within: Extent) -> Extent:
-    """Rows and columns that hold a true pixel of `(Y, X)`, with a margin that stays within others; a middle if none."""
+    """Return the rows and columns of the true pixels of `(Y, X)` plus a margin, within limits; the middle if none."""
     extents = []
     for axis, most in enumerate(within):
         hits = np.flatnonzero(filled.any(axis=1 - axis))

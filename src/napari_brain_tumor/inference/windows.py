@@ -1,4 +1,4 @@
-"""Sub-volumes that cover a volume, and the weights that blend what a network says of them."""
+"""Windows that cover a volume, and the weights for blending the predictions in them."""
 
 from itertools import product
 
@@ -7,14 +7,14 @@ import numpy.typing as npt
 
 
 def plan_windows(shape: tuple[int, ...], window: tuple[int, ...], overlap: float = 0.5) -> list[tuple[slice, ...]]:
-    """Index of every window: they cover the whole shape, evenly spread, the first and last at its borders.
+    """Return the slices of every window: evenly spread, covering the whole shape, the outermost at its borders.
 
     Parameters
     ----------
     shape, window : tuple of int
-        Sides of the volume and of a window, which must not be larger.
+        Sides of the volume and of a window; the window must not be larger than the volume.
     overlap : float
-        Least share of a window's side that it has in common with its neighbour, from 0 up to, not including, 1.
+        Smallest overlap of neighbouring windows as a fraction of a window's side, at least 0 and less than 1.
     """
     per_axis = []
     for side, length in zip(shape, window, strict=True):
@@ -26,10 +26,10 @@ def plan_windows(shape: tuple[int, ...], window: tuple[int, ...], overlap: float
 
 
 def blending_weights(window: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Gaussian weights of a window, sigma an eighth of each side, never below a thousandth of their maximum.
+    """Return Gaussian weights of a window, sigma an eighth of each side, at least a thousandth of their maximum.
 
-    The lower limit keeps the sum of weights away from zero at the borders of the volume, where one window alone
-    reaches (Isensee 2021, doi:10.1038/s41592-020-01008-z, uses the same sigma).
+    The lower limit keeps the sum of weights away from zero at the borders of the volume, which only one window reaches
+    (Isensee 2021, doi:10.1038/s41592-020-01008-z, uses the same sigma).
     """
     weights = np.ones(window, dtype=np.float32)
     for axis, length in enumerate(window):

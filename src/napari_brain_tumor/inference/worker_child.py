@@ -1,4 +1,4 @@
-"""The worker process itself: takes tasks from its parent, runs them, and sends back progress and result."""
+"""The worker process itself: receives tasks from its parent, runs them, and returns progress and results."""
 
 import importlib
 import logging
@@ -25,7 +25,7 @@ _OUT_OF_MEMORY: Final = (
 
 
 def _take_channel() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for messages, and give everybody else nothing to read and the log to print to."""
+    """Reserve stdin and stdout for messages; other code gets an empty stdin and prints to the log."""
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -40,7 +40,7 @@ def _take_channel() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _listen(incoming: BinaryIO, tasks: "queue.SimpleQueue[Any]") -> None:
-    """Receive tasks; leave at once, in the middle of whatever runs, when the parent is gone."""
+    """Receive tasks; exit immediately, even in the middle of a task, when the parent is gone."""
     status = 1
     try:
         while True:
@@ -82,7 +82,7 @@ def _drain(job: Job[Any], send: Callable[[tuple[str, Any]], None]) -> Any:
 
 
 def sendable(error: Exception) -> Exception:
-    """Return the error itself if it can be rebuilt without loading torch, else one of ours that says the same."""
+    """Return the error itself if it can be unpickled without loading torch, else an equivalent of ours."""
     if isinstance(error, MemoryError) and not isinstance(error, BrainTumorError):
         error = OutOfMemoryError(_OUT_OF_MEMORY)
     safe = type(error).__module__ in ("builtins", "napari_brain_tumor.errors")
@@ -96,15 +96,15 @@ def _survives_pickling(error: Exception) -> bool:
     try:
         pickle.loads(pickle.dumps(error))
     except (pickle.PickleError, TypeError, ValueError, AttributeError, LookupError, RecursionError):
-        return False  # its arguments cannot be sent, or do not make it again
+        return False  # its arguments cannot be pickled, or do not recreate it
     return True
 
 
 def main() -> None:
-    """Serve tasks until the parent goes away."""
+    """Run tasks until the parent goes away."""
     logging.basicConfig(level=logging.WARNING)
     if hasattr(signal, "SIGINT"):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent to answer
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C in a terminal
     incoming, outgoing = _take_channel()
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, tasks), daemon=True).start()

@@ -1,19 +1,19 @@
-"""Messages between a worker process and its parent: pickles over a pipe, large arrays apart and uncopied."""
+"""Messages between a worker process and its parent: pickles over a pipe, with large arrays sent without copying."""
 
 import pickle
 import struct
 from typing import IO, Any, Final
 
 PREAMBLE: Final = b"\x00napari-brain-tumor worker 1\n"
-"""First bytes of the child. What other code printed before them is skipped."""
+"""First bytes sent by the child; anything printed before them by other code is skipped."""
 
 
 _CHUNK: Final = 1 << 20
-"""Bytes moved at once: small, so that no call keeps Python's lock for long and the window stays responsive."""
+"""Bytes transferred at once; small, so that no call holds the GIL for long and the window stays responsive."""
 
 
 def write_message(stream: IO[bytes], message: object) -> None:
-    """Write a pickle, arrays apart from it, so that nothing large is copied."""
+    """Write a pickle followed by its arrays as separate buffers, so that nothing large is copied."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]

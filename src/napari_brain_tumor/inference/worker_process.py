@@ -1,9 +1,9 @@
-"""Run jobs in one separate Python process that is kept warm: it can be stopped at once, and may die alone.
+"""Run jobs in a separate, persistent Python process that can be stopped immediately and whose crash is contained.
 
-The child is started with `subprocess`, not with `multiprocessing`: that would import the caller's script again and
-does not work in bundled applications. The two talk over the child's own stdin and stdout, which leaves nothing on
-disk and no port open, and ends the child with its parent: when the parent is gone, the child's stdin closes.
-Whatever libraries in the child print goes to its log instead.
+The child is started with `subprocess` rather than `multiprocessing`, which would import the caller's script again and
+does not work in bundled applications. Parent and child communicate over the child's stdin and stdout. This leaves no
+files or open ports, and the child ends with its parent: when the parent is gone, the child's stdin closes. Anything
+that libraries print in the child goes to its log instead.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ _LOG_TAIL: Final = 2000
 
 
 class WorkerJob(Generator[Progress, None, Any]):
-    """A task in the worker process, as a job: iterate for progress, its return value is the task's result.
+    """A task in the worker process, as a job: iterate for progress; its return value is the result of the task.
 
-    Made by `WorkerProcess.run`. Sending, computing and receiving happen in the thread that iterates; `cancel` may be
-    called from any other.
+    Created by `WorkerProcess.run`. Sending, computing and receiving take place in the thread that iterates; `cancel`
+    may be called from any other thread.
     """
 
     def __init__(self, worker: "WorkerProcess", task: tuple[str, tuple[Any, ...], Mapping[str, Any]]) -> None:
@@ -43,37 +43,37 @@ class WorkerJob(Generator[Progress, None, Any]):
 
     @property
     def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
+        """Whether `cancel` has been called."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Stop within a second, whatever the task is doing; whoever iterates gets `CancelledError`."""
+        """Stop within a second, whatever the task is doing; the iterating thread gets `CancelledError`."""
         self._cancelled.set()
         self._worker._stop_if_busy_with(self)
 
     def send(self, value: None) -> Progress:
-        """Next progress; see `Generator.send`."""
+        """Return the next progress; see `Generator.send`."""
         return self._steps.send(value)
 
     def throw(self, *args: Any) -> Progress:
-        """Raise in the job; see `Generator.throw`."""
+        """Raise an exception in the job; see `Generator.throw`."""
         return self._steps.throw(*args)
 
     def close(self) -> None:
-        """Give the task up; a running one is stopped."""
+        """Abandon the task; stops it if it is running."""
         self._steps.close()
 
 
 class WorkerProcess:
-    """One warm child process that runs one task after another.
+    """A persistent child process that runs tasks one after another.
 
-    The child starts with the first task, or with `start`, stays for the next one, and is replaced by a new one after
-    it was stopped or died. A second task waits for the first. All methods may be called from any thread.
+    The child starts with the first task, or with `start`, and is reused for the next ones; if it was stopped or died,
+    it is replaced. A second task waits for the first. All methods may be called from any thread.
 
     Parameters
     ----------
     environment : mapping of str to str
-        Variables for the child beside those of this process, such as its number of threads.
+        Additional environment variables for the child, such as its number of threads.
 
     Examples
     --------
@@ -98,48 +98,48 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process number of the child while it lives."""
+        """Process ID of the child while it is running."""
         child = self._child
         return child.process.pid if child is not None and child.process.poll() is None else None
 
     def start(self) -> None:
-        """Start the child now, so that the first task need not wait for it.
+        """Start the child now, so that the first task does not have to wait for it.
 
         Raises
         ------
         WorkerDiedError
-            If the child ends before it is ready.
+            If the child exits before it is ready.
         """
         with self._turn:
             self._living_child()
 
     def run(self, target: str, *args: Any, **kwargs: Any) -> WorkerJob:
-        """Run a function in the child.
+        """Run a function in the child process.
 
         Parameters
         ----------
         target : str
-            `"package.module:function"`, imported in the child. The function is plain or a job (a generator that yields
-            `Progress`).
+            `"package.module:function"`, imported in the child. The function may be ordinary or a job (a generator that
+            yields `Progress`).
         *args, **kwargs
-            Its arguments; they and the result are pickled.
+            Arguments of the function; they and the result are pickled.
 
         Returns
         -------
         WorkerJob
-            Nothing happens before it is iterated. It raises what the task raised; `CancelledError` after `cancel`;
-            `WorkerDiedError` if the process ended by itself.
+            Nothing happens until it is iterated. It raises the task's own errors, `CancelledError` after `cancel`, or
+            `WorkerDiedError` if the process exited on its own.
         """
         return WorkerJob(self, (target, args, kwargs))
 
     def cancel(self) -> None:
-        """Stop the task that is running, if any, within a second."""
+        """Stop the running task, if any, within a second."""
         current = self._current
         if current is not None:
             current.cancel()
 
     def close(self) -> None:
-        """End the child. The worker may be used again; a new child is then started."""
+        """End the child. The worker can still be used: a new child is then started."""
         self.cancel()
         with self._state:
             child, self._child = self._child, None
@@ -160,7 +160,7 @@ class WorkerProcess:
         finally:
             self._current = None
             if not finished:
-                self._drop_child()  # it is in the middle of something, or gone
+                self._drop_child()  # it is still busy, or has died
             self._turn.release()
 
     def _wait_for_turn(self, job: WorkerJob) -> Job[None]:
@@ -210,7 +210,7 @@ class WorkerProcess:
             child.stop()
 
 
-class _TaskFailedError(Exception):  # never leaves this file
+class _TaskFailedError(Exception):  # not raised outside this file
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
@@ -238,7 +238,7 @@ class _Child:
         self._ready = False
 
     def __del__(self) -> None:
-        # Not in `stop`: another thread may be reading, and a closed descriptor's number is given away again at once.
+        # Not in `stop`: another thread may still be reading, and a closed descriptor's number can be reused at once.
         for stream in (self.process.stdin, self.process.stdout, self.log):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
@@ -261,7 +261,7 @@ class _Child:
         return kind, value
 
     def stop(self) -> None:
-        """End the process: politely, then by force."""
+        """Terminate the process, then kill it if necessary."""
         self.process.terminate()
         try:
             self.process.wait(_TERMINATE_SECONDS)
@@ -270,7 +270,7 @@ class _Child:
             self.process.wait()
 
     def obituary(self) -> WorkerDiedError:
-        """Why the process ended, and what to do."""
+        """Explain why the process ended and what to do."""
         try:
             code = self.process.wait(_TERMINATE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -290,7 +290,7 @@ class _Child:
 
 
 def _child_environment() -> dict[str, str]:
-    # The child shall find exactly the modules that the parent finds.
+    # The child must find exactly the same modules as the parent.
     return {**safe_environment(), "PYTHONPATH": os.pathsep.join(safe_path(sys.path))}
 
 

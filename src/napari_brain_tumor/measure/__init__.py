@@ -1,1 +1,1 @@
-"""Numbers from segmentations."""
+"""Measurements of segmentations: volumes, lesions, diameters, midline and enhancing rim."""

@@ -1,13 +1,13 @@
-"""The two diameters of a lesion after RANO: the longest line in a slice, and the longest perpendicular to it.
+"""Bidimensional diameters after RANO: the longest line within a slice, and the longest line perpendicular to it.
 
-What is measured, exactly. Slices are planes of the scan's own grid; lengths and angles are taken in the world, so that
-pixels may be longer than wide and the grid tilted. The outline runs through the lesion's outermost voxels, a quarter of
-a voxel outside their centres: between the centres (as rano2.0-assist and AutoRANO take them) what has straight sides
-comes out a voxel short, between the faces what is round comes out a voxel long, and this way both are right to half a
-voxel. The longest line within the outline comes first, then the longest line that crosses it at a right angle; of all
-slices the one with the largest product counts. Each line lies wholly in the lesion, so that a cyst, a resection cavity
-or a necrotic middle is not measured with it (Wen 2010, doi:10.1200/JCO.2009.26.3541; Ellingson 2017,
-doi:10.1007/s13311-016-0507-6), unless cavities are asked to count: then holes within a slice are filled first.
+Slices are planes of the scan's own grid; lengths and angles are computed in world coordinates, so anisotropic pixels
+and tilted grids are handled. The outline runs a quarter of a voxel outside the centres of the lesion's outermost
+voxels. Outlines through the centres (as in rano2.0-assist and AutoRANO) make straight-sided shapes a voxel too short,
+and outlines along the outer voxel faces make round shapes a voxel too long; with this one both are correct to within
+half a voxel. In each slice the longest line within the outline is found first, then the longest line that crosses it
+at a right angle; the slice with the largest product is reported. Both lines lie entirely within the lesion, so cysts,
+resection cavities and necrotic centres are not measured (Wen 2010, doi:10.1200/JCO.2009.26.3541; Ellingson 2017,
+doi:10.1007/s13311-016-0507-6), unless cavities are to be included: then holes within a slice are filled first.
 """
 
 from collections.abc import Iterator
@@ -27,32 +27,32 @@ Point = tuple[float, float, float]
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 
 PLANES: Final[tuple[Plane, ...]] = ("acquisition", "axial", "coronal", "sagittal")
-"""In which diameters can be measured."""
+"""Planes in which diameters can be measured."""
 
 _OUTLINE: Final = 0.75
-"""Value of the linearly interpolated mask where lines end: a quarter of a voxel outside the centres."""
+"""Value of the linearly interpolated mask at which lines end: a quarter of a voxel outside the centres."""
 _INSIDE: Final = 0.43
-"""Least value along a line: the straight outline at a half between two diagonal neighbours dips to 7/16."""
+"""Smallest value allowed along a line; a straight outline at 0.5 between two diagonal neighbours dips to 7/16."""
 _THICK: Final = 1.25
-"""How much farther apart slices lie than voxels within them, where there is a plane of acquisition at all."""
+"""Ratio of slice spacing to in-plane spacing above which an acquisition plane can be identified."""
 _SHORTEST_STEP: Final = 0.25
-"""Between samples along lines, in pixels."""
+"""Distance between samples along lines, in pixels."""
 _PAIRS_AT_FIRST: Final = 32
 _PAIRS_AT_ONCE: Final = 16384
 _DIRECTIONS: Final = 36
-"""Of a half turn, in which widths are taken."""
+"""Number of directions, within a half turn, in which widths are measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A straight line between two points of the world, in RAS+ mm."""
+    """A straight line between two points in world coordinates, RAS+ mm."""
 
     start: Point
     stop: Point
 
     @property
     def vector(self) -> npt.NDArray[np.float64]:
-        """From start to stop, `(3,)` in mm."""
+        """Vector from start to stop, `(3,)`, in mm."""
         return np.subtract(self.stop, self.start)
 
     @property
@@ -67,11 +67,11 @@ class Bidimensional:
     Parameters
     ----------
     axis, index : int
-        The slice: which axis of the grid, in file order, is cut, and where.
+        Grid axis, in file order, that is perpendicular to the slice, and the index of the slice along it.
     long, short : Line
-        The longest diameter and the one across it.
+        The longest diameter and the one perpendicular to it.
     by_hand : bool
-        Whether a person moved an end.
+        Whether an end point was moved by a user.
     """
 
     axis: int
@@ -82,7 +82,7 @@ class Bidimensional:
 
     @property
     def long_mm(self) -> float:
-        """Length of the longer line, whichever it is once ends were moved."""
+        """Length of the longer line, which may be either line after end points were moved."""
         return max(self.long.length_mm, self.short.length_mm)
 
     @property
@@ -92,12 +92,12 @@ class Bidimensional:
 
     @property
     def product_mm2(self) -> float:
-        """Product of both lengths."""
+        """Product of the two lengths."""
         return self.long_mm * self.short_mm
 
     @property
     def angle_degrees(self) -> float:
-        """Between both lines, from 0 to 90; 90 where one of them has no length."""
+        """Angle between the two lines, from 0 to 90; 90 if one of them has zero length."""
         lengths = self.long.length_mm * self.short.length_mm
         if lengths == 0:
             return 90.0
@@ -106,10 +106,10 @@ class Bidimensional:
 
 
 def measuring_axis(grid: Grid, plane: Plane = "acquisition") -> int:
-    """The axis of the grid, in file order, that is cut by the plane in which diameters are measured.
+    """Return the grid axis, in file order, perpendicular to the plane in which diameters are measured.
 
-    The plane of acquisition is that of the thick slices; where no axis has voxels that lie clearly farther apart than
-    along the other two, it is the one closest to axial.
+    The acquisition plane is that of the thick slices; if no axis has clearly larger voxel spacing than the other two,
+    it is the grid plane closest to axial.
     """
     order = np.argsort(grid.spacing)
     if plane == "acquisition":
@@ -120,23 +120,23 @@ def measuring_axis(grid: Grid, plane: Plane = "acquisition") -> int:
 
 
 def largest_diameters(mask: Mask, grid: Grid, axis: int, *, fill_cavities: bool = False) -> Bidimensional | None:
-    """The longest diameter and the longest perpendicular to it, on the slice where their product is largest.
+    """Find the longest diameter and the longest perpendicular to it, on the slice where their product is largest.
 
     Parameters
     ----------
     mask : (X, Y, Z) bool array
-        One lesion, in file order; a crop with its own grid is quicker than the whole volume.
+        One lesion, in file order; cropping it, with a matching grid, is faster than passing the whole volume.
     grid : Grid
-        Of the mask, in millimetres.
+        Grid of the mask, in millimetres.
     axis : int
-        Which axis the slices cut; see `measuring_axis`.
+        Axis perpendicular to the slices; see `measuring_axis`.
     fill_cavities : bool
-        Count what the lesion encloses within a slice as part of it.
+        Whether to count holes enclosed by the lesion within a slice as part of it.
 
     Returns
     -------
     Bidimensional or None
-        None for an empty mask. The index is that of the mask's slice.
+        None for an empty mask. The slice index refers to the mask.
     """
     best: tuple[float, int, _Cross] | None = None
     basis = _Basis.of(grid, axis)
@@ -157,7 +157,7 @@ def largest_diameters(mask: Mask, grid: Grid, axis: int, *, fill_cavities: bool 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Basis:
-    """Millimetres `(2,)` in the plane of a slice = matrix @ pixels `(2,)`, in whatever way the slice is tilted."""
+    """In-plane conversion for any slice orientation: millimetres `(2,)` = matrix @ pixels `(2,)`."""
 
     matrix: npt.NDArray[np.float64]
 
@@ -176,13 +176,13 @@ class _Basis:
 
     @property
     def pixel_mm(self) -> float:
-        """Length of the pixel's shorter side."""
+        """Length of the shorter side of a pixel."""
         return float(np.linalg.norm(self.matrix, axis=0).min())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cross:
-    """Two lines of one slice, each `(2 ends, 2)` in pixels, and the product of their lengths in mm2."""
+    """Two lines in one slice, each `(2 ends, 2)` in pixels, and the product of their lengths in mm2."""
 
     long: Array
     short: Array
@@ -190,7 +190,7 @@ class _Cross:
 
 
 def _slices_by_bound(mask: Mask, axis: int, basis: _Basis) -> Iterator[tuple[int, float]]:
-    """Slices that hold any of the mask with what their product cannot exceed, the largest first."""
+    """Yield the slices that contain part of the mask, each with an upper bound of its product, largest bound first."""
     occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
     bounds = [_bound(np.take(mask, index, axis=axis), basis) for index in occupied]
     for at in np.argsort(-np.array(bounds), kind="stable"):
@@ -198,24 +198,24 @@ def _slices_by_bound(mask: Mask, axis: int, basis: _Basis) -> Iterator[tuple[int
 
 
 def _bound(pixels: Mask, basis: _Basis) -> float:
-    """What the product of two perpendicular lines in a slice cannot exceed: its widths in two such directions."""
+    """Return an upper bound of the product of two perpendicular lines in a slice, from its widths."""
     angles = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS
     along = basis.mm(_outline(pixels)) @ np.stack([np.cos(angles), np.sin(angles)])
     width = along.max(axis=0) - along.min(axis=0)
     crosswise = np.roll(width, _DIRECTIONS // 2)
-    # Between two of the directions a width is at most this.
+    # Upper bound of the width in directions between the sampled ones.
     widest = width + np.sin(np.pi / _DIRECTIONS / 2) * crosswise
     return float((widest * np.roll(widest, _DIRECTIONS // 2)).max())
 
 
 def _outline(pixels: Mask) -> Array:
-    """Points `(N, 2)` of the outlines of a slice, holes included, in pixels."""
+    """Return the points `(N, 2)` of the outlines in a slice, including those of holes, in pixels."""
     contours = find_contours(np.pad(pixels, 1).astype(np.float64), _OUTLINE)
     return np.unique(np.concatenate(contours), axis=0) - 1 if contours else np.empty((0, 2))
 
 
 def _cross(pixels: Mask, basis: _Basis, least_product: float) -> _Cross | None:
-    """The longest line of a slice and the longest across it; None if their product cannot exceed the least one."""
+    """Find the longest line in a slice and the longest across it; None if their product cannot exceed the least one."""
     soft = np.pad(pixels, 2).astype(np.float32)
     long = _longest(soft, _outline(pixels) + 2, basis, float(np.sqrt(least_product)))
     if long is None:
@@ -226,7 +226,7 @@ def _cross(pixels: Mask, basis: _Basis, least_product: float) -> _Cross | None:
 
 
 def _longest(soft: Array, points: Array, basis: _Basis, least_mm: float) -> Array | None:
-    """The longest line `(2, 2)` between two points of the outline that stays within it, if longer than that."""
+    """Find the longest line `(2, 2)` between two outline points that stays inside and exceeds `least_mm`."""
     lengths = pdist(basis.mm(points))
     first, second = np.triu_indices(len(points), 1)
     worth = np.flatnonzero(lengths > least_mm)
@@ -239,7 +239,7 @@ def _longest(soft: Array, points: Array, basis: _Basis, least_mm: float) -> Arra
 
 
 def _growing_parts(order: Array) -> Iterator[Array]:
-    """Parts of an array, each twice the one before: of a compact lesion one of the first pairs is it."""
+    """Yield parts of an array, each twice as long as the last; in compact lesions an early pair is the answer."""
     begin, size = 0, _PAIRS_AT_FIRST
     while begin < len(order):
         yield order[begin : begin + size]
@@ -247,7 +247,7 @@ def _growing_parts(order: Array) -> Iterator[Array]:
 
 
 def _first_inside(soft: Array, starts: Array, stops: Array) -> int | None:
-    """Which of the lines is the first that stays inside; the middle of each is looked at first, then the quarters."""
+    """Return the index of the first line that stays inside; midpoints are tested first, then quarter points."""
     left = np.arange(len(starts))
     longest = float(np.abs(stops - starts).max())
     halvings = max(1, int(np.ceil(np.log2(longest / _SHORTEST_STEP))))
@@ -262,7 +262,7 @@ def _first_inside(soft: Array, starts: Array, stops: Array) -> int | None:
 
 
 def _longest_across(soft: Array, long: Array, basis: _Basis) -> Array:
-    """The longest line `(2, 2)` inside that crosses another at a right angle, in pixels."""
+    """Find the longest line `(2, 2)` inside the outline that crosses `long` at a right angle, in pixels."""
     ends = basis.mm(long)
     along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
     across = np.array([-along[1], along[0]])
@@ -275,7 +275,7 @@ def _longest_across(soft: Array, long: Array, basis: _Basis) -> Array:
 
 
 def _reach(soft: Array, feet: Array, direction: Array, basis: _Basis, longest: float, step: float) -> Array:
-    """How far, in mm, one gets from each foot in a direction before leaving the outline."""
+    """Return the distance in mm from each foot, in the given direction, to where it leaves the outline."""
     distances = np.arange(0, longest + 2 * step, step)
     values = _values(soft, basis.pixels(feet[:, None] + distances[:, None] * direction))
     outside = values < _INSIDE
@@ -291,7 +291,7 @@ def _reach(soft: Array, feet: Array, direction: Array, basis: _Basis, longest: f
 
 
 def _values(soft: Array, points: Array) -> Array:
-    """The mask between its pixels, at points `(..., 2)` in pixels."""
+    """Interpolate the mask at points `(..., 2)` in pixels."""
     values: Array = ndimage.map_coordinates(soft, np.moveaxis(points, -1, 0), order=1, prefilter=False)
     return values
 

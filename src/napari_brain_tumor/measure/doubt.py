@@ -1,4 +1,4 @@
-"""Where a segmentation is in doubt: connected places whose probability lies near the threshold."""
+"""Uncertain areas of a segmentation: connected parts whose probability is close to the threshold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,31 +19,31 @@ _WORDS: Final = (
     ("posterior", "middle", "anterior"),
     ("inferior", "central", "superior"),
 )
-"""Of each axis of the world, from its low end to its high one."""
+"""Names of the two ends of each world axis, low end first."""
 _MIDDLE: Final = 0.1
-"""Of a scan's width, on each side of its middle."""
+"""Half-width of the middle zone, as a fraction of the scan's width."""
 _MARGIN: Final = 0.15
 _LEAST_MM3: Final = 20.0
 _LEAST_VOXELS: Final = 20
-"""Where the size of a voxel is not known."""
+"""Smallest size in voxels, used if the voxel size is unknown."""
 _MOST: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulPlace:
-    """A connected place where it is not certain whether a region reaches there.
+    """A connected part of the scan where it is uncertain whether it belongs to a region.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     centre : (x, y, z)
-        World coordinates of the voxel that lies deepest within the place.
+        World coordinates of the voxel deepest inside the part.
     voxels : int
-        Voxels of the grid on which it was looked for.
+        Number of voxels, on the grid of the probabilities.
     ml : float or None
-        Their volume in millilitres; None where the voxel size is not known.
+        Volume in millilitres; None if the voxel size is unknown.
     low, high : float
-        Least and largest probability there.
+        Lowest and highest probability in the part.
     """
 
     region: Region
@@ -55,37 +55,37 @@ class DoubtfulPlace:
 
     @property
     def sentence(self) -> str:
-        """What is doubtful there: region, size and probability."""
+        """Description of the part: region, size and range of probabilities."""
         return f"{REGION_NAMES[self.region]}, {self.size}, probability {self.low:.2f} to {self.high:.2f}"
 
     @property
     def size(self) -> str:
-        """How large it is, with its unit."""
+        """Size of the part, with its unit."""
         return f"{self.voxels} voxels" if self.ml is None else f"{self.ml:.2g} mL"
 
     @property
     def reason(self) -> str:
-        """Why it is doubtful."""
+        """Why the part is uncertain."""
         return f"{REGION_NAMES[self.region]} or not: probability {self.low:.2f} to {self.high:.2f}"
 
     @property
     def radius(self) -> float:
-        """Of a ball as large, in millimetres, or in voxels where their size is not known."""
+        """Radius of a sphere of the same volume, in millimetres, or in voxels if their size is unknown."""
         volume = self.voxels if self.ml is None else 1000 * self.ml
         return float((3 * volume / (4 * np.pi)) ** (1 / 3))
 
 
 def place_in_words(point: Sequence[float], grid: Grid) -> str:
-    """Where a point lies within a scan, as readers say it: `"left, anterior, superior"`.
+    """Describe the position of a point within a scan as radiologists do: `"left, anterior, superior"`.
 
-    A point nearer to the middle than a tenth of the scan is called by that: midline, middle.
+    Within a tenth of the scan's width from its centre, a point is described as midline or middle.
 
     Parameters
     ----------
     point : (x, y, z)
         World coordinates, RAS+.
     grid : Grid
-        Of the scan. Where its voxel size is not known its axes are not either, and the slice is told.
+        Grid of the scan. If its voxel size is unknown, so are its axes, and the slice is given instead.
     """
     if grid.unit != "mm":
         return f"slice {round(float(grid.voxels(np.asarray(point, dtype=float))[2]))}"
@@ -99,19 +99,19 @@ def place_in_words(point: Sequence[float], grid: Grid) -> str:
 def doubtful_places(
     probabilities: Mapping[Region, Array], thresholds: Mapping[Region, float], grid: Grid, *, margin: float = _MARGIN
 ) -> list[DoubtfulPlace]:
-    """Places whose probability lies within a margin of its region's threshold, the largest first.
+    """Find parts whose probability lies within a margin of its region's threshold, largest first.
 
-    Voxels belong to one place if they touch by their faces: the thin rim of doubt around every outline falls apart
-    where it is less than a voxel thick, and what is thick stays. Places of less than 20 mm3 (20 voxels where the voxel
-    size is not known) are left out, and of the others all but the 50 largest.
+    Voxels are joined if they share a face: the rim of uncertainty around every outline falls apart where it is less
+    than a voxel thick, and only thick parts remain. Parts smaller than 20 mm3 (20 voxels if the voxel size is unknown)
+    are dropped, and at most the 50 largest are returned.
 
     Parameters
     ----------
     probabilities : mapping of region to (X, Y, Z) array
     grid : Grid
-        Where the probabilities lie.
+        Grid of the probabilities.
     margin : float
-        Largest distance to the threshold.
+        Largest distance from the threshold.
     """
     places = [
         place
@@ -142,7 +142,7 @@ def _least_voxels(grid: Grid) -> float:
 
 
 def _place(region: Region, values: Array, inside: npt.NDArray[np.bool_], start: Array, grid: Grid) -> DoubtfulPlace:
-    # Beyond its own box there is nothing of the place, so the distance to the border of the box counts too.
+    # Outside its bounding box there is nothing of the part, so the distance to the edge of the box counts too.
     depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=grid.spacing)[1:-1, 1:-1, 1:-1]
     deepest = np.argwhere(depth >= depth.max() - 1e-6)
     centre = deepest[np.square(deepest - deepest.mean(axis=0)).sum(axis=1).argmin()] + start

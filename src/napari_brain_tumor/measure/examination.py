@@ -1,4 +1,4 @@
-"""Everything that is measured of one segmentation."""
+"""All measurements of one segmentation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was measured of one segmentation.
+    """Measurements of one segmentation.
 
     Parameters
     ----------
     name : str
-        Of the case.
+        Name of the case.
     grid : Grid
-        On which the labels lie.
+        Grid of the labels.
     volumes : VolumeTable
-        Of classes and regions.
+        Volumes of classes and regions.
     lesions : tuple of Lesion
-        Of ET, then TC, then WT, the largest of each first.
+        Lesions of ET, then TC, then WT, each largest first.
     left_out : mapping of region to LeftOut
-        What was smaller than the smallest lesion that counts.
+        Parts that are smaller than the smallest lesion counted.
     rim : RimThickness or None
-        Of the enhancing tissue around the core; None where there is no such rim, or no millimetres.
+        Thickness of the enhancing rim around the core; None if there is no such rim or the voxel size is unknown.
     midline : MidsagittalPlane or None
-        None where no scan was given to find it in, or there are no millimetres.
+        None if no scan was given to find it in, or the voxel size is unknown.
     settings : MeasureSettings
         How it was measured.
     notes : tuple of str
-        What one should know before the numbers are used; what was guessed of scans and labels stands first.
+        Caveats for using the numbers, beginning with assumptions made about the scans and labels.
     """
 
     name: str
@@ -57,17 +57,17 @@ class Examination:
     notes: tuple[str, ...]
 
     def of_region(self, region: Region) -> tuple[Lesion, ...]:
-        """The lesions of a region, the largest first."""
+        """Return the lesions of a region, largest first."""
         return tuple(lesion for lesion in self.lesions if lesion.region == region)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """One row for each class, region and lesion, as a `pandas.DataFrame`; the columns are those of the CSV."""
+        """Return one row for each class, region and lesion as a `pandas.DataFrame`, with the columns of the CSV."""
         from napari_brain_tumor.measure.tables import examinations_table
 
         return examinations_table([self]).to_dataframe()
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as JSON takes it."""
+        """Return everything as a JSON-serialisable dictionary."""
         return {
             "name": self.name,
             "grid": {"shape": list(self.grid.shape), "affine": self.grid.affine.tolist(), "unit": self.grid.unit},
@@ -85,15 +85,15 @@ class Examination:
 def measure_study(
     segmentation: Segmentation, study: Study | None = None, settings: MeasureSettings | None = None
 ) -> Job[Examination]:
-    """Measure a segmentation: volumes, lesions with diameters after RANO, side and midline, thickness of the rim.
+    """Measure a segmentation: volumes, lesions with RANO diameters, side and midline, and thickness of the rim.
 
     Parameters
     ----------
     segmentation : Segmentation
-        Our classes.
+        The segmentation to measure.
     study : Study, optional
-        The scans that were segmented; the midline is found in them. Without it sides are not assessable. In a whole
-        head it is that of the brain, which is extracted first (`settings.brain`); to take a mask of your own, hand over
+        The scans that were segmented, in which the midline is found; without them sides cannot be assessed. In a whole
+        head the brain is extracted first (`settings.brain`); to use your own mask, pass
         `extract_brain(study, mask=...)`.
     settings : MeasureSettings, optional
         How to measure.
@@ -132,16 +132,16 @@ def measure_study(
 
 
 measure_study_job = measure_study.job
-"""`measure_study` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`measure_study` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def redrawn(examination: Examination, lines: Mapping[str, tuple[Line, Line]]) -> Examination:
-    """The same examination with the diameters of some lesions drawn by hand, and judged anew.
+    """Return the examination with the diameters of some lesions drawn by hand, and their measurability reassessed.
 
     Parameters
     ----------
     lines : mapping of title to two lines
-        Of lesions by their `title`, such as `"ET 1"`; lesions that have no diameters are left as they are.
+        Lesions by `title`, such as `"ET 1"`, with their new lines; lesions without diameters are left unchanged.
     """
     lesions = tuple(
         _redrawn(lesion, examination, *lines[lesion.title]) if lesion.title in lines else lesion
@@ -161,7 +161,7 @@ def _redrawn(lesion: Lesion, examination: Examination, long: Line, short: Line) 
 
 
 def _midline_job(study: Study, brain: HeadChoice, steps: int) -> Job[tuple[MidsagittalPlane, tuple[str, ...]]]:
-    """The plane, and what to know of the brain that it was found in."""
+    """Find the midsagittal plane; returns it with notes on the brain in which it was found."""
     extracted = yield from part_of(chosen_brain_job(study, brain), 0, 0.9 / steps)
     yield Progress(0.9 / steps, 1, "finding the midline")
     plane = find_midsagittal_plane(extracted.study)

@@ -1,4 +1,4 @@
-"""Numbers that are told of every lesion beside its volume and diameters: one entry each."""
+"""Additional measurements of each lesion besides volume and diameters, one entry each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from napari_brain_tumor.types import Mask
 
 @dataclass(frozen=True, slots=True)
 class LesionNumber:
-    """A number of a lesion, for tables, JSON, the report and the panel.
+    """A measurement of a lesion, shown in tables, JSON, the report and the panel.
 
     Parameters
     ----------
     title : str
-        For people.
+        Displayed name.
     digits : int
-        Behind the point, where it is shown; files have all.
+        Decimal places shown; files contain the full precision.
     measure : callable
-        Of the lesion's mask `(X, Y, Z)` and the grid of that mask, in mm.
+        Function of the lesion's mask `(X, Y, Z)` and the mask's grid in mm.
     """
 
     title: str
@@ -33,15 +33,15 @@ class LesionNumber:
     measure: Callable[[Mask, Grid], float]
 
     def text(self, value: float) -> str:
-        """The number as people read it."""
+        """Format the value for display."""
         return f"{value:.{self.digits}f} {self.unit}"
 
 
 def _longest_line_mm(inside: Mask, grid: Grid) -> float:
-    """Between the two voxel centres of the lesion that lie farthest apart, in any direction."""
+    """Return the largest distance between two voxel centres of the lesion, in any direction."""
     points = grid.world(np.argwhere(inside))
     if len(points) > 4:
-        points = points[ConvexHull(points, qhull_options="QJ").vertices]  # QJ: also of lesions within one slice
+        points = points[ConvexHull(points, qhull_options="QJ").vertices]  # QJ handles lesions within one slice
     return float(pdist(points).max()) if len(points) > 1 else 0.0
 
 
@@ -49,17 +49,17 @@ LESION_NUMBERS: Final[dict[str, LesionNumber]] = {
     "longest_3d_mm": LesionNumber("Longest in 3D", "mm", 1, _longest_line_mm),
     "surface_mm2": LesionNumber("Surface", "mm²", 0, surface_area_mm2),
 }
-"""By the name of its column. The entry is all that a new number needs beside its function."""
+"""Measurements by column name; to add one, only its function and an entry here are needed."""
 
 
 def numbers_of(inside: Mask, grid: Grid) -> dict[str, float]:
-    """Every number of a lesion; none where the voxel size is not known.
+    """Compute all measurements of a lesion; empty if the voxel size is unknown.
 
     Parameters
     ----------
     inside : (X, Y, Z) bool array
     grid : Grid
-        Of the mask.
+        Grid of the mask.
     """
     if grid.unit != "mm":
         return {}

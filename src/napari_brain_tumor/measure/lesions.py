@@ -1,4 +1,4 @@
-"""The lesions of a segmentation: connected parts of a region with place, size, side and diameters."""
+"""The lesions of a segmentation: connected parts of a region with their position, size, side and diameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,27 +27,27 @@ class Lesion:
     ----------
     region : {"WT", "TC", "ET"}
     number : int
-        Within its region; 1 is the largest.
+        Rank by size within its region; 1 is the largest.
     voxels : int
-        How many it has.
+        Number of voxels.
     volume_ml : float or None
-        None where the files do not state the voxel size.
+        Volume; None if the files do not state the voxel size.
     centre : (x, y, z)
-        Mean of its voxels in the world, RAS+ mm (voxels where the size of a voxel is not known).
+        Mean position of its voxels in world coordinates, RAS+ mm (voxels if the voxel size is unknown).
     box : Box
-        The smallest block of voxels that holds it, in file order.
+        Bounding box in voxels, in file order.
     slices : int
-        How many slices of the measuring plane it is seen on.
+        Number of slices of the measuring plane that contain part of it.
     midline : MidlinePosition or None
-        None where the midsagittal plane is not known.
+        Position relative to the midline; None if the midsagittal plane is unknown.
     diameters : Bidimensional or None
-        None where they were not measured: the region's are not, or there are no millimetres.
+        None if they were not measured: diameters are not measured for this region, or the voxel size is unknown.
     measurable : bool
-        Whether it counts as measurable disease after RANO 2.0.
+        Whether it counts as measurable disease according to RANO 2.0.
     reason : str
-        Why, or why not.
+        Reason for being measurable or not.
     numbers : mapping of str to float
-        Of `LESION_NUMBERS`; empty where the voxel size is not known.
+        The measurements in `LESION_NUMBERS`; empty if the voxel size is unknown.
     """
 
     region: Region
@@ -65,28 +65,28 @@ class Lesion:
 
     @property
     def side(self) -> Side | None:
-        """Of the patient; None where the midsagittal plane is not known."""
+        """The patient's side; None if the midsagittal plane is unknown."""
         return None if self.midline is None else self.midline.side
 
     @property
     def midline_mm(self) -> float | None:
-        """From the midline to the lesion, 0 where it reaches or crosses it; None where the midline is not known."""
+        """Distance to the midline, 0 if the lesion reaches or crosses it; None if the midline is unknown."""
         return None if self.midline is None else self.midline.distance_mm
 
     @property
     def size(self) -> str:
-        """As people read it: `"12.34 mL"`, or voxels where millimetres are not known."""
+        """Size for display: `"12.34 mL"`, or voxels if the voxel size is unknown."""
         return f"{self.voxels:,} voxels".replace(",", " ") if self.volume_ml is None else f"{self.volume_ml:.2f} mL"
 
     @property
     def title(self) -> str:
-        """Region and number, as `"ET 1"`."""
+        """Region and number, such as `"ET 1"`."""
         return f"{self.region} {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How many parts of a region were smaller than the smallest lesion that counts, and their voxels together."""
+    """Number of parts of a region that are smaller than the smallest lesion counted, and their total voxels."""
 
     parts: int
     voxels: int
@@ -99,17 +99,17 @@ def find_lesions(
     settings: MeasureSettings,
     plane: MidsagittalPlane | None = None,
 ) -> tuple[tuple[Lesion, ...], LeftOut]:
-    """The lesions of a region, the largest first, and what was too small to be one.
+    """Find the lesions of a region, largest first, and summarise the parts that are too small to count.
 
     Parameters
     ----------
     classes : (X, Y, Z) uint8 array
-        Our classes.
+        Label array with the package's class numbers.
     grid : Grid
-        Of the classes.
+        Grid of the label array.
     region : {"WT", "TC", "ET"}
     plane : MidsagittalPlane, optional
-        Without it nothing is said about sides.
+        If not given, sides are not determined.
     """
     mask = region_mask(classes, region)
     block = bounding_box(mask)
@@ -129,14 +129,14 @@ def find_lesions(
 def measurability(
     diameters: Bidimensional, slices: int, slice_distance_mm: float, settings: MeasureSettings
 ) -> tuple[bool, str]:
-    """Whether a lesion is measurable disease, and the reason.
+    """Decide whether a lesion is measurable disease, and give the reason.
 
     Parameters
     ----------
     slices : int
-        On how many slices the lesion is seen.
+        Number of slices that contain part of the lesion.
     slice_distance_mm : float
-        Between these slices.
+        Distance between these slices.
     """
     least = settings.least_length_mm(slice_distance_mm)
     if diameters.short_mm < least:
@@ -148,7 +148,7 @@ def measurability(
 
 
 def _in_grid(part: tuple[slice, ...], block: Box) -> Box:
-    """The box in the grid of a part's slices within a block."""
+    """Return the box, in the whole grid, of a part given by slices within a block."""
     start = tuple(inner.start + outer for inner, outer in zip(part, block.start, strict=True))
     stop = tuple(inner.stop + outer for inner, outer in zip(part, block.start, strict=True))
     return Box(start, stop)
@@ -156,7 +156,7 @@ def _in_grid(part: tuple[slice, ...], block: Box) -> Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judge:
-    """What is said of each lesion of one region."""
+    """Measures and assesses the lesions of one region."""
 
     region: Region
     grid: Grid
@@ -164,7 +164,7 @@ class _Judge:
     plane: MidsagittalPlane | None
 
     def lesion(self, number: int, box: Box, inside: npt.NDArray[np.bool_]) -> Lesion:
-        """The lesion whose voxels are those of a mask in a box."""
+        """Return the lesion given by a mask within a box."""
         world = self.grid.world(np.argwhere(inside) + np.array(box.start))
         axis = measuring_axis(self.grid, self.settings.plane)
         slices = int(inside.any(axis=tuple(a for a in range(3) if a != axis)).sum())

@@ -1,4 +1,4 @@
-"""The plane between the two halves of the brain in the world, and on which side of it something lies."""
+"""The midsagittal plane of the brain in world coordinates, and the position of lesions relative to it."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,19 +17,19 @@ from napari_brain_tumor.study import ROLES, Role, Study
 Side = Literal["left", "right", "both sides"]
 
 MIDLINE_ROLES: Final[tuple[Role, ...]] = (*BRIGHT_ROLES, "T1", "T1c")
-"""In which sequence the midline is looked for: the first of these that is there."""
+"""Sequences in which the midline is searched for; the first one available is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class MidlinePosition:
-    """Where something lies against the midsagittal plane.
+    """Position relative to the midsagittal plane.
 
     Parameters
     ----------
     side : {"left", "right", "both sides"}
-        Of the patient.
+        The patient's side.
     distance_mm : float
-        From the plane to the nearest voxel; 0 where it is reached.
+        Distance from the plane to the nearest voxel; 0 if a voxel reaches it.
     """
 
     side: Side
@@ -43,26 +43,26 @@ class MidlinePosition:
 
 @dataclass(frozen=True, slots=True)
 class MidsagittalPlane:
-    """The points p of the world (RAS+ mm) for which normal · p = offset_mm.
+    """The plane of all points p (world, RAS+ mm) for which normal · p = offset_mm.
 
     Parameters
     ----------
     normal : (x, y, z)
-        Of length 1, towards the patient's right.
+        Unit vector towards the patient's right.
     offset_mm : float
-        From the world's origin.
+        Distance from the world origin along the normal.
     """
 
     normal: tuple[float, float, float]
     offset_mm: float
 
     def beyond_mm(self, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Millimetres from the plane to points `(..., 3)`, positive on the patient's right."""
+        """Return the signed distances in mm from the plane to points `(..., 3)`, positive on the patient's right."""
         distances: npt.NDArray[np.float64] = np.asarray(world, dtype=np.float64) @ np.array(self.normal)
         return distances - self.offset_mm
 
     def position(self, world: npt.NDArray[np.float64], margin_mm: float) -> MidlinePosition:
-        """Where a set of points `(N, 3)` lies; it is on both sides if it reaches farther than the margin into each."""
+        """Return the position of points `(N, 3)`; "both sides" if they extend beyond the margin on each side."""
         beyond = self.beyond_mm(world)
         low, high, middle = float(beyond.min()), float(beyond.max()), float(beyond.mean())
         side: Side = "right" if middle > 0 else "left"
@@ -72,21 +72,21 @@ class MidsagittalPlane:
 
 
 def find_midsagittal_plane(study: Study) -> MidsagittalPlane:
-    """The plane in which the brain of a study is most like its mirror image.
+    """Find the plane in which the brain of a study is most like its mirror image.
 
-    It is sought in one sequence, FLAIR before T2, T1 and T1c, within 14 degrees of the patient's own upright axes; see
-    `classical.symmetry` and `measure.mirror_fit`. No brain is quite alike on both sides: among synthetic heads, sheared
-    and warped, the plane lay within 4 degrees and 2 mm of the one that they were drawn about.
+    One sequence is used (FLAIR, else T2, T1 or T1c), and the plane is searched for within 14 degrees of the patient's
+    upright axes; see `classical.symmetry` and `measure.mirror_fit`. No brain is perfectly symmetric: in synthetic heads
+    that were sheared and warped, the plane found lay within 4 degrees and 2 mm of the true one.
 
     Parameters
     ----------
     study : Study
-        Whose files state the voxel size.
+        A study whose files state the voxel size.
 
     Raises
     ------
     SpacingUnknownError
-        If they do not.
+        If the voxel size is unknown.
     """
     _ = study.grid.spacing_mm
     role = next(role for role in MIDLINE_ROLES if role in study.sequences)
@@ -113,7 +113,7 @@ def _in_world(plane: MirrorPlane, prepared: Prepared, spacing_mm: tuple[float, f
 def _voxel(
     plane: MirrorPlane, prepared: Prepared, spacing_mm: tuple[float, float, float], y: float, z: float
 ) -> tuple[float, float, float]:
-    """The voxel `(x, y, z)` of the working grid where the plane is met, given mm from the middle of the box."""
+    """Return the voxel `(x, y, z)` of the working grid on the plane at `y`, `z` in mm from the middle of the box."""
     from_middle = (z, y, plane.offset_mm + plane.turn * y + plane.tilt * z)
     middle = (np.asarray(prepared.mask.shape) - 1) / 2 + prepared.box.start
     index = middle + np.array(from_middle) / spacing_mm

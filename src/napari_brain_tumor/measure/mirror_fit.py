@@ -1,8 +1,8 @@
-"""The mirror plane of a brain, fitted finely.
+"""Refinement of the brain's mirror plane.
 
-The search of `classical.symmetry` looks at the voxels of a coarse grid, which a plane along the grid's axes maps onto
-itself without any blur: it prefers such planes. Here the image is compared with its mirror image at points that lie on
-no grid, so that turned and shifted planes are judged alike.
+`classical.symmetry` searches on a coarse voxel grid. Planes along the grid axes map this grid onto itself without
+interpolation blur, so that search favours them. Here the image is compared with its mirror image at points off the
+grid, so that rotated and shifted planes are treated equally.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from napari_brain_tumor.classical.symmetry import MirrorPlane
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
 _STEP_MM: Final = 4.0
-"""Distance of the points at which the image is compared, and width of the blur before."""
+"""Spacing of the points at which the image is compared, and width of the preceding blur."""
 _DARK, _BRIGHT = -3.0, 0.5
-"""Range of brightness that is compared: without its bright part, lest a tumour be laid over its own mirror image."""
+"""Range of brightness that is compared; bright parts are clipped, lest a tumour be matched with its mirror image."""
 _UNITS: Final = np.array([10.0, 0.1, 0.1])
-"""Steps of the search: millimetres, slope, slope."""
+"""Step sizes of the search: millimetres, slope, slope."""
 _SIMPLEX: Final = np.array([[0, 0, 0], [0.4, 0, 0], [0, 0.6, 0], [0, 0, 0.6]])
 _SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Coarse:
-    """Blurred brightness and brain `(Z, Y, X)`, zero outside, and points `(N, 3)` in mm from the middle."""
+    """Blurred brightness and brain `(Z, Y, X)`, zero outside, and sample points `(N, 3)` in mm from the middle."""
 
     tissue: Float32Array
     brain: Float32Array
@@ -36,25 +36,25 @@ class _Coarse:
     points: Float64Array
 
     def at(self, image: Float32Array, points: Float64Array) -> npt.NDArray[np.float32]:
-        """Values of one of both images at points in mm from the middle."""
+        """Interpolate one of the two images at points in mm from the middle."""
         voxels = points / self.steps + (np.array(image.shape) - 1) / 2
         values: npt.NDArray[np.float32] = ndimage.map_coordinates(image, voxels.T, order=1, prefilter=False)
         return values
 
 
 def fit_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing, first: MirrorPlane) -> MirrorPlane:
-    """The plane near a first one in which the brain is most like its mirror image.
+    """Refine a mirror plane: find the nearby plane in which the brain is most like its mirror image.
 
-    Maximises the overlap of the brain with its mirror image and the correlation of both, by Nelder and Mead's simplex
-    (1965, doi:10.1093/comjnl/7.4.308). Tilting a scan moved the plane that was found by 0.2 degrees and 0.1 mm at most.
+    Maximises the overlap of the brain with its mirror image and their correlation, with the simplex method of Nelder
+    and Mead (1965, doi:10.1093/comjnl/7.4.308). Tilting a scan moved the plane by at most 0.2 degrees and 0.1 mm.
 
     Parameters
     ----------
     image : (Z, Y, X) float32 array
-        In robust deviations of the brain.
+        Brightness in robust standard deviations of the brain.
     brain : (Z, Y, X) bool array
     first : MirrorPlane
-        Of `find_mirror_plane`.
+        Result of `find_mirror_plane`.
     """
     coarse = _coarse(image, brain, spacing_mm)
     tissue, inside = coarse.at(coarse.tissue, coarse.points), coarse.at(coarse.brain, coarse.points)
@@ -65,7 +65,7 @@ def fit_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing, firs
         mirrored = _mirrored(coarse.points, MirrorPlane(*map(float, parameters * _UNITS)))
         other, other_inside = coarse.at(coarse.tissue, mirrored), coarse.at(coarse.brain, mirrored)
         if other.std() == 0:
-            return 2.0  # the plane lies beside the brain
+            return 2.0  # the plane does not pass through the brain
         overlap = 2 * float(np.minimum(inside, other_inside).sum()) / float(inside.sum() + other_inside.sum())
         return 1 - overlap + 1 - float(np.corrcoef(tissue, other)[0, 1])
 
@@ -95,7 +95,7 @@ def _small(image: Float32Array, spacing_mm: Spacing) -> Float32Array:
 
 
 def _mirrored(points: Float64Array, plane: MirrorPlane) -> Float64Array:
-    """Points `(N, 3)` along Z, Y, X reflected in the plane."""
+    """Reflect points `(N, 3)` along Z, Y, X in the plane."""
     normal = np.array([-plane.tilt, -plane.turn, 1.0])
     length = np.linalg.norm(normal)
     normal, offset = normal / length, plane.offset_mm / length

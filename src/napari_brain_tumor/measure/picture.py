@@ -1,4 +1,4 @@
-"""A picture of a segmentation on its scans: three planes through the tumour, one column a sequence."""
+"""A picture of a segmentation on its scans: three planes through the tumour, one column for each sequence."""
 
 import os
 from pathlib import Path
@@ -32,16 +32,16 @@ _PANEL_INCHES: Final = 2.6
 
 
 def save_picture(study: Study, segmentation: Segmentation, path: str | os.PathLike[str]) -> Path:
-    """Write a PNG: three planes through the tumour, on every sequence, with the classes outlined.
+    """Save a PNG with three planes through the tumour in every sequence, with the classes outlined.
 
     Parameters
     ----------
     study : Study
         The scans.
     segmentation : Segmentation
-        On the same grid as the study.
+        A segmentation on the study's grid.
     path : path-like
-        Where the picture goes; a file that is there is replaced.
+        File to write; an existing file is replaced.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def save_picture(study: Study, segmentation: Segmentation, path: str | os.PathLi
     Raises
     ------
     GridMismatchError
-        If study and segmentation lie on different grids.
+        If the study and the segmentation lie on different grids.
     SaveError
         If the file cannot be written.
     """

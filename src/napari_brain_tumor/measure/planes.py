@@ -1,4 +1,4 @@
-"""Scans and labels as people look at them: upright planes of an RAS volume, in the radiological convention."""
+"""Display planes of scans and labels: slices of an RAS volume in the radiological convention."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Extent = tuple[float, float, float, float]
-"""Left, right, lower and upper border of a picture, in the unit of its grid."""
+"""Left, right, lower and upper edge of a picture, in the unit of its grid."""
 
 LABELS: Final = "labels"
-"""Name of the classes in a view."""
+"""Name of the label array in a view."""
 _MARGIN_MM: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A way to look at an RAS volume: the axis that is cut, and which sides lie where in the picture."""
+    """A display plane of an RAS volume: the axis perpendicular to it, and the patient's side at each picture edge."""
 
     name: str
     axis: int
@@ -38,12 +38,12 @@ class Plane:
 
 AXIAL: Final = Plane("axial", 2, "R", "L", "A", "P")
 PLANES: Final = (AXIAL, Plane("coronal", 1, "R", "L", "S", "I"), Plane("sagittal", 0, "A", "P", "S", "I"))
-"""In the radiological convention: the patient's right is on the left, the front or the head is up."""
+"""In the radiological convention: the patient's right is on the left, and anterior or superior is up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """What is drawn: images and label arrays `(X, Y, Z)` by name, on one RAS grid that is aligned with the world."""
+    """Images and label arrays `(X, Y, Z)` to draw, by name, on one RAS grid aligned with the world axes."""
 
     images: Mapping[str, Array]
     labels: Mapping[str, Labels]
@@ -51,13 +51,13 @@ class View:
 
 
 def require_one_grid(study: Study, segmentation: Segmentation, what: str) -> None:
-    """Raise `GridMismatchError` where a study and a segmentation, which are shown together, lie on different grids.
+    """Raise `GridMismatchError` if a study and a segmentation to be displayed together lie on different grids.
 
     Parameters
     ----------
     study, segmentation
     what : str
-        That is to show them, such as `"A figure"`.
+        Subject of the error message, such as `"A figure"`.
     """
     if not study.grid.same_place(segmentation.grid):
         raise GridMismatchError(
@@ -67,13 +67,13 @@ def require_one_grid(study: Study, segmentation: Segmentation, what: str) -> Non
 
 
 def view_of(study: Study, segmentation: Segmentation, roles: Iterable[Role]) -> View:
-    """Scans and labels, which are on one grid, upright and around the head alone."""
+    """Return the scans and labels, which share a grid, reoriented to RAS and cropped to the head."""
     images = {str(role): study.sequences[role] for role in roles}
     return cropped(in_ras(images, {LABELS: segmentation.data}, study.grid))
 
 
 def in_ras(images: Mapping[str, Array], labels: Mapping[str, Labels], grid: Grid) -> View:
-    """Arrays of one grid turned to RAS; resampled only where the grid is tilted against the world."""
+    """Reorient arrays of one grid to RAS; they are resampled only if the grid is oblique to the world axes."""
     if not grid.is_oblique:
         turn = to_ras(grid)
         turned = {name: turn.apply(array) for name, array in images.items()}
@@ -84,7 +84,7 @@ def in_ras(images: Mapping[str, Array], labels: Mapping[str, Labels], grid: Grid
 
 
 def cropped(view: View) -> View:
-    """The view around the head and the labels alone, so that they fill the picture."""
+    """Crop the view to the head and the labels, so that they fill the picture."""
     first = next(iter(view.images.values()))
     # The background of a raw scan is low noise, not zero.
     inside = first > np.percentile(first, 99) * 0.05
@@ -99,9 +99,9 @@ def cropped(view: View) -> View:
 
 
 def planes_through(classes: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
-    """Indices along the axes of `(X, Y, Z)` of the three slices that show most of the tumour core.
+    """Return the slice index along each axis of `(X, Y, Z)` with the largest area of tumour core.
 
-    Most of the tumour where there is no core; the middle where there is no tumour.
+    Uses the whole tumour if there is no core, and the middle slice if there is no tumour.
     """
     core = region_mask(classes, "TC")
     tumour = core if core.any() else classes > 0
@@ -113,27 +113,27 @@ def planes_through(classes: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
 
 
 def cut(array: Array, plane: Plane, index: int) -> Array:
-    """One slice `(rows, columns)` of an RAS volume, as it is looked at: row 0 on top."""
+    """Return one slice `(rows, columns)` of an RAS volume as displayed, with row 0 at the top."""
     slice_2d: Array = np.take(array, index, axis=plane.axis)
-    # The remaining two axes run right/front and front/head; in the picture right is left, front is left, up is up.
+    # The remaining axes point right/anterior and anterior/superior; displayed, right and anterior are to the left.
     return slice_2d.T[::-1, ::-1]
 
 
 def extent(grid: Grid, plane: Plane) -> Extent:
-    """Borders of a plane's picture, so that voxels are drawn in proportion."""
+    """Return the edges of a plane's picture, so that voxels keep their proportions."""
     width, height = (grid.shape[a] * grid.spacing[a] for a in range(3) if a != plane.axis)
     return 0.0, width, 0.0, height
 
 
 def grey_window(image: Array) -> tuple[float, float]:
-    """Values that are drawn black and white: nearly all of the head lies between them."""
+    """Return the values shown as black and white; nearly all of the head lies between them."""
     inside = image[image > 0] if (image > 0).any() else image
     low, high = np.percentile(inside, (0.5, 99.8))
     return float(min(low, 0.0) if image.min() >= 0 else low), float(high)
 
 
 def draw_slice(axes: "Axes", image: Array, plane: Plane, borders: Extent, window: tuple[float, float]) -> None:
-    """Draw a slice `(rows, columns)` in grey on black, with the letters of the sides to which it runs."""
+    """Draw a slice `(rows, columns)` in greyscale on black, with letters for the patient's sides at its edges."""
     low, high = window
     axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=borders, interpolation="bilinear")
     axes.set(xticks=[], yticks=[], facecolor="black", xlim=borders[:2], ylim=borders[2:])
@@ -144,13 +144,13 @@ def draw_slice(axes: "Axes", image: Array, plane: Plane, borders: Extent, window
 
 
 def draw_classes(axes: "Axes", classes: Array, borders: Extent, opacity: float = 0.25) -> None:
-    """Draw the classes of a slice `(rows, columns)` as outlines in their colours, filled at that opacity."""
+    """Draw the classes of a slice `(rows, columns)` as coloured outlines, filled with the given opacity."""
     for value, color in CLASS_COLORS.items():
         draw_mask(axes, classes == value, color, borders, opacity)
 
 
 def draw_mask(axes: "Axes", mask: npt.NDArray[np.bool_], color: str, borders: Extent, opacity: float = 0.25) -> None:
-    """Draw a mask `(rows, columns)` as an outline, filled with its colour at that opacity."""
+    """Draw a mask `(rows, columns)` as a coloured outline, filled with the given opacity."""
     if not mask.any():
         return
     axes.imshow(_solid(mask, color, opacity), extent=borders, interpolation="nearest")
@@ -158,12 +158,12 @@ def draw_mask(axes: "Axes", mask: npt.NDArray[np.bool_], color: str, borders: Ex
 
 
 def _padded(mask: npt.NDArray[np.bool_]) -> Array:
-    # A ring of zeros closes outlines that touch the border; rows are flipped because contour() counts them upwards.
+    # A border of zeros closes outlines that touch the edge; rows are flipped because contour() counts them upwards.
     return np.pad(mask.astype(float), 1)[::-1]
 
 
 def _padded_extent(borders: Extent, mask: npt.NDArray[np.bool_]) -> Extent:
-    # contour() puts its first and last samples on the extent, imshow() half a pixel inside.
+    # contour() places its first and last samples on the extent, imshow() half a pixel inside it.
     row, column = borders[3] / mask.shape[0] / 2, borders[1] / mask.shape[1] / 2
     return -column, borders[1] + column, -row, borders[3] + row
 

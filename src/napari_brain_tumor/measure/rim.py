@@ -1,4 +1,4 @@
-"""How thick the enhancing rim around a non-enhancing core is."""
+"""Thickness of the enhancing rim around a non-enhancing core."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from napari_brain_tumor.labels import ENHANCING, NON_ENHANCING
 from napari_brain_tumor.types import Array
 
 _MOST_VOXELS: Final = 8_000_000
-"""Up to which voxels are cut."""
+"""Upper limit for the number of voxels after subdivision."""
 _TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
 class RimThickness:
-    """Thickness of the enhancing tissue around the non-enhancing core, in the middle of the rim.
+    """Thickness of the enhancing tissue around the non-enhancing core, measured along the middle of the rim.
 
     Parameters
     ----------
     mean_mm, median_mm, max_mm : float
-        Over the voxels of the rim's middle.
+        Statistics over the voxels in the middle of the rim.
     voxels : int
-        How many these are.
+        Number of these voxels.
     covered_fraction : float
-        How much of the core's surface, from 0 to 1, has enhancing tissue on it.
+        Fraction of the core's surface, from 0 to 1, that is covered by enhancing tissue.
     """
 
     mean_mm: float
@@ -39,7 +39,7 @@ class RimThickness:
 
     @property
     def sentence(self) -> str:
-        """All of it in words."""
+        """A sentence with all values."""
         return (
             f"Enhancing rim: mean {self.mean_mm:.1f} mm, median {self.median_mm:.1f} mm, at most {self.max_mm:.1f} mm; "
             f"on {self.covered_fraction:.0%} of the core's surface."
@@ -47,25 +47,25 @@ class RimThickness:
 
 
 def rim_thickness(classes: npt.NDArray[np.uint8], grid: Grid) -> RimThickness | None:
-    """Thickness of the enhancing rim: from the core within it to what lies outside, by two distance transforms.
+    """Measure the enhancing rim, from the core inside it to the tissue outside, with two distance transforms.
 
-    At each enhancing voxel the distance to the nearest voxel of the core and that to the nearest voxel outside the
-    tumour core are added. Both end in the middle of a voxel, half of one beyond the border of the rim, so a voxel's
-    step along the way is taken off. Only the middle of the rim counts, where both distances are alike within a step,
-    so that thick parts do not count for more than thin ones. Enhancing tissue that does not touch a core, or hangs
-    together with none, is no rim.
+    For each enhancing voxel, its distances to the nearest voxel of the core and to the nearest voxel outside the tumour
+    core are added. Each distance ends at a voxel centre, half a voxel beyond the border of the rim, so one voxel step
+    along the path is subtracted. Only the middle of the rim, where the two distances agree within a step, is counted,
+    so that thick parts do not outweigh thin ones. Enhancing tissue that neither touches a core nor is connected to
+    tissue that does is not part of a rim.
 
     Parameters
     ----------
     classes : (X, Y, Z) uint8 array
-        Our classes.
+        Label array with the package's class numbers.
     grid : Grid
-        Of the classes, in millimetres and with axes at right angles.
+        Grid of the label array, in millimetres and with orthogonal axes.
 
     Returns
     -------
     RimThickness or None
-        None where no enhancing tissue surrounds a core.
+        None if no enhancing tissue surrounds a core.
     """
     box = bounding_box((classes == ENHANCING) | (classes == NON_ENHANCING))
     if box is None:
@@ -86,7 +86,7 @@ def rim_thickness(classes: npt.NDArray[np.uint8], grid: Grid) -> RimThickness | 
 
 
 def _joined_to(core: Array, whole: Array) -> Array:
-    """The 26-connected parts of the whole that hold any of the core."""
+    """Return the 26-connected parts of `whole` that contain any of the core."""
     parts, _ = ndimage.label(whole, structure=_TOUCHING)
     with_core = np.unique(parts[core])
     joined: Array = np.isin(parts, with_core[with_core > 0])
@@ -94,10 +94,10 @@ def _joined_to(core: Array, whole: Array) -> Array:
 
 
 def _thickness(core: Array, rim: Array, grid: Grid) -> Array:
-    """Thickness in mm at the voxels of the rim's middle, of voxels cut until they are about as thick as wide."""
+    """Return the thickness in mm at voxels in the middle of the rim; voxels are subdivided to be about isotropic."""
     cuts = _cuts(grid.spacing, core.size)
     spacing = np.asarray(grid.spacing) / cuts
-    # Beyond the array there is no tumour either.
+    # There is no tumour beyond the array either.
     core, rim = (np.pad(_cut(mask, cuts), 1) for mask in (core, rim))
     inward = ndimage.distance_transform_edt(~core, sampling=spacing)[rim]
     depth, nearest = ndimage.distance_transform_edt(core | rim, sampling=spacing, return_indices=True)
@@ -110,7 +110,7 @@ def _thickness(core: Array, rim: Array, grid: Grid) -> Array:
 
 
 def _cuts(spacing: Sequence[float], voxels: int) -> tuple[int, ...]:
-    """Into how many parts voxels are cut along each axis."""
+    """Return the number of parts into which voxels are subdivided along each axis."""
     finest = min(spacing)
     while True:
         cuts = tuple(max(1, round(step / finest)) for step in spacing)
@@ -126,7 +126,7 @@ def _cut(mask: Array, cuts: Sequence[int]) -> Array:
 
 
 def _covered(core: Array, rim: Array, grid: Grid) -> float:
-    """Share of the core's surface, in mm2 of voxel faces, beyond which lies the rim."""
+    """Return the fraction of the core's surface, in mm2 of voxel faces, that borders on the rim."""
     around, covered = 0.0, 0.0
     outer, enhancing = np.pad(core, 1), np.pad(rim, 1)
     for axis, spacing in enumerate(grid.spacing):

@@ -1,4 +1,4 @@
-"""What can be chosen when a segmentation is measured."""
+"""Settings for measuring a segmentation."""
 
 from typing import Final
 
@@ -8,4 +8,4 @@ from napari_brain_tumor.requests.measure import MeasureRequest as MeasureSetting
 __all__ = ["MeasureSettings"]
 
 MEASURED_REGIONS: Final[tuple[Region, ...]] = ("ET", "WT")
-"""Regions whose lesions have diameters: enhancing disease, and the whole tumour where disease does not enhance."""
+"""Regions whose lesions get diameters: enhancing tumour, and the whole tumour for non-enhancing disease."""

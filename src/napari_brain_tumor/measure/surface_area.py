@@ -1,4 +1,4 @@
-"""How large the outer surface of a lesion is."""
+"""Outer surface area of a lesion."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from napari_brain_tumor.types import Mask
 
 
 def surface_area_mm2(inside: Mask, grid: Grid) -> float:
-    """Area of the outer outline of a lesion in mm2; cavities that it encloses have no wall of their own.
+    """Compute the area of a lesion's outer surface in mm2; the walls of enclosed cavities are not included.
 
-    The outline is that of marching cubes (Lorensen 1987, doi:10.1145/37402.37422), smoothed as Taubin (1995,
-    doi:10.1145/218380.218473) does, for the steps between voxels are no surface.
+    The surface is found by marching cubes (Lorensen 1987, doi:10.1145/37402.37422) and smoothed with Taubin's method
+    (1995, doi:10.1145/218380.218473), because the steps between voxels would inflate the area.
 
     Parameters
     ----------
     inside : (X, Y, Z) bool array
     grid : Grid
-        Of the mask, in mm.
+        Grid of the mask, in mm.
     """
     mesh = label_mesh(inside, True, grid.spacing)
     if mesh is None:

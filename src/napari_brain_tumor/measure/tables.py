@@ -1,4 +1,4 @@
-"""Measurements as tidy tables: a row for each class, each region and each lesion."""
+"""Measurements as tidy tables, with one row for each class, region and lesion."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,13 +46,13 @@ COLUMNS: Final = (
     *LESION_NUMBERS,
     "notes",
 )
-"""Of the tidy table; a cell is empty where it does not apply or is not assessable. `notes` are the examination's."""
+"""Columns of the tidy table; cells that do not apply or cannot be assessed are empty. `notes` are per examination."""
 
 Row = Mapping[str, Any]
 
 
 def examination_rows(examination: Examination) -> Iterator[Row]:
-    """Rows of one examination: classes, then regions, then lesions; only cells that have a value."""
+    """Yield the rows of an examination (classes, regions, then lesions), with only the cells that have a value."""
     for volume in examination.volumes.rows:
         yield _volume_row(examination, volume)
     for region in examination.volumes.undetermined:
@@ -63,7 +63,7 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
 
 
 def examinations_table(examinations: Iterable[Examination]) -> Table:
-    """One tidy table of any number of examinations."""
+    """Return one tidy table of any number of examinations."""
     rows = (
         {**row, "notes": " ".join(examination.notes)}
         for examination in examinations
@@ -73,12 +73,12 @@ def examinations_table(examinations: Iterable[Examination]) -> Table:
 
 
 def examinations_csv(examinations: Iterable[Examination], separator: str = ",") -> str:
-    """The table of any number of examinations as CSV; with tabs a spreadsheet takes it from the clipboard."""
+    """Return the table of examinations as CSV; separated by tabs, it can be pasted into a spreadsheet."""
     return examinations_table(examinations).to_csv(separator=separator)
 
 
 def examinations_json(examinations: Sequence[Examination]) -> str:
-    """Everything of any number of examinations, as JSON, with what it must not be used for."""
+    """Return all measurements of the examinations as JSON, with a notice against clinical use."""
     document = {"notice": NOT_FOR_CLINICAL_USE, "examinations": [examination.as_dict() for examination in examinations]}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

@@ -1,4 +1,4 @@
-"""How large the tumour is: voxels and millilitres per class and per region."""
+"""Tumour volumes: voxels and millilitres for each class and region."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
 REGION_NAMES: Final[dict[Region, str]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing tumour"}
-"""Regions in words."""
+"""Full names of the regions."""
 
 _MM3_PER_ML: Final = 1000.0
 
@@ -25,25 +25,25 @@ _NEEDED: Final[dict[int, frozenset[Region]]] = {
     2: frozenset({"TC", "ET"}),
     3: frozenset({"ET"}),
 }
-"""Regions that must be known for a class to be told from the others."""
+"""Regions that must be known to distinguish a class from the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeRow:
-    """Size of one class or one region.
+    """Size of one class or region.
 
     Parameters
     ----------
     kind : {"class", "region"}
-        Classes exclude one another; regions are nested and join classes.
+        Classes are mutually exclusive; regions are nested and combine classes.
     key : int or {"WT", "TC", "ET"}
-        The class's integer or the region's short name.
+        The integer of the class or the short name of the region.
     name : str
-        In words.
+        Full name.
     voxels : int
-        How many voxels it covers.
+        Number of voxels.
     ml : float or None
-        Its volume in millilitres; None where the files do not state the voxel size.
+        Volume in millilitres; None if the files do not state the voxel size.
     """
 
     kind: Literal["class", "region"]
@@ -54,19 +54,19 @@ class VolumeRow:
 
     @property
     def size(self) -> str:
-        """As people read it: `"12.34 mL"`, or `"1 234 voxels"` where millimetres are not known."""
+        """Size for display: `"12.34 mL"`, or `"1 234 voxels"` if the voxel size is unknown."""
         return f"{self.voxels:,} voxels".replace(",", " ") if self.ml is None else f"{self.ml:.2f} mL"
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeTable:
-    """Sizes of a segmentation's classes, then of its regions; `unit` is what their `size` is given in.
+    """Sizes of a segmentation's classes, followed by its regions; `unit` is the unit of the rows' `size`.
 
     Parameters
     ----------
     unit : {"mL", "voxels"}
     undetermined : tuple of {"WT", "TC", "ET"}
-        Regions that the labels do not tell: how large they are is not known, which is not the same as 0 mL.
+        Regions that cannot be derived from the labels: their size is unknown, which is not the same as 0 mL.
     """
 
     rows: tuple[VolumeRow, ...]
@@ -82,7 +82,7 @@ class VolumeTable:
         return tuple(row for row in self.rows if row.kind == "region")
 
     def __getitem__(self, key: int | Region) -> VolumeRow:
-        """The row of a class (by integer) or a region (by short name)."""
+        """Return the row of a class (by integer) or a region (by short name)."""
         for row in self.rows:
             if row.key == key:
                 return row
@@ -90,30 +90,30 @@ class VolumeTable:
         raise KeyError(f"{reason} {key!r}; known are {[row.key for row in self.rows]}.")
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """One row for each class and each region, as a `pandas.DataFrame`."""
+        """Return one row for each class and region as a `pandas.DataFrame`."""
         columns = tuple(field.name for field in fields(VolumeRow))
         return Table(columns, tuple(map(asdict, self.rows)), units=units_of(columns)).to_dataframe()
 
     def find(self, key: int | str) -> VolumeRow | None:
-        """The row of one of our three classes or of a region; None where the labels do not tell it."""
+        """Return the row of a class or region; None if the labels do not define it."""
         if not isinstance(key, str) and _NEEDED.get(key, frozenset()) & set(self.undetermined):
-            return None  # the integer stands for several classes together
+            return None  # the integer stands for several classes combined
         return next((row for row in self.rows if row.key == key), None)
 
 
 def measure_volumes(segmentation: Segmentation) -> VolumeTable:
-    """Count the voxels of every class and every known region, in millilitres where the voxel size is known.
+    """Count the voxels of every class and known region, and convert them to millilitres if the voxel size is known.
 
     Parameters
     ----------
     segmentation : Segmentation
-        Our classes on their grid. A segmentation that tells the whole tumour alone gives that one row.
+        A segmentation that marks only the whole tumour gives a single row.
 
     Returns
     -------
     VolumeTable
-        Classes in the order of their integers, then the regions that the labels tell: WT, TC, ET. A class that
-        does not occur has a row with 0 voxels; `undetermined` names the regions that the labels do not tell.
+        Classes in the order of their integers, followed by the regions that the labels define: WT, TC, ET. A class
+        that does not occur has a row with 0 voxels; `undetermined` lists the regions that the labels do not define.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def measure_volumes(segmentation: Segmentation) -> VolumeTable:
 
 
 def _class_counts(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    # "K" walks memory as it lies: no copy of an array in Fortran order, as nibabel gives it.
+    # order="K" follows the memory layout, which avoids copying the Fortran-ordered arrays that nibabel returns.
     return np.bincount(data.ravel(order="K"), minlength=256)
 
 
@@ -139,7 +139,7 @@ def _voxel_ml(grid: Grid) -> float | None:
 
 def _class_rows(segmentation: Segmentation, counts: npt.NDArray[Any], voxel_ml: float | None) -> Iterator[VolumeRow]:
     if segmentation.known_regions == ("WT",):
-        return  # its only class is the whole tumour, which the region's row tells
+        return  # its only class is the whole tumour, which already has a row as a region
     names: Mapping[int, str] = segmentation.class_names
     for value in sorted(names):
         yield _row("class", value, names[value], int(counts[value]), voxel_ml)

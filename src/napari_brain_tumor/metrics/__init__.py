@@ -1,1 +1,1 @@
-"""Segmentations against truth."""
+"""Metrics for comparing segmentations with a reference."""

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: reliability, calibration error, and the temperature that repairs it."""
+"""Calibration of probabilities: reliability, calibration error, and the temperature that corrects it."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 _LARGEST: Final = 30.0
-"""Logits beyond it are counted as it: a probability nearer to 0 or 1 than 1e-13."""
+"""Logits are clipped to this magnitude, a probability within 1e-13 of 0 or 1."""
 _STEP: Final = 0.05
 _BINS: Final = round(2 * _LARGEST / _STEP)
 _CENTRES: Final = (np.arange(_BINS) + 0.5) * _STEP - _LARGEST
@@ -18,14 +18,14 @@ _TEMPERATURES: Final = (0.1, 20.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Of voxels whose probabilities lie in one of equal bins, those that hold any.
+    """Reliability diagram: predicted and observed frequency in equal bins of probability, without empty bins.
 
     Parameters
     ----------
     probability : (B,) array
-        Mean over the bin's voxels.
+        Mean probability of the bin's voxels.
     observed : (B,) array
-        Share of the bin's voxels that truly belong to the region.
+        Fraction of the bin's voxels that belong to the region.
     voxels : (B,) array of int
     """
 
@@ -35,27 +35,27 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean gap of probability and observed share, over voxels (Guo 2017, eq. 3)."""
+        """Expected calibration error: voxel-weighted mean gap of predicted and observed (Guo 2017, eq. 3)."""
         return float(np.average(np.abs(self.probability - self.observed), weights=self.voxels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogitCounts:
-    """Voxels counted by their logit, in steps of 0.05, and by whether they belong to the region.
+    """Histogram of voxels by logit, in steps of 0.05, separately inside and outside the region.
 
-    All that calibration needs of any number of volumes, in a few kilobytes; counts of volumes are added with `+`.
+    A few kilobytes contain all that calibration needs; histograms of several volumes are added with `+`.
 
     Parameters
     ----------
     counts : (2, B) array of int
-        Voxels outside the region, and inside.
+        Number of voxels outside the region (row 0) and inside it (row 1).
     """
 
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, _BINS), dtype=np.int64))
 
     @classmethod
     def of(cls, logits: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> "LogitCounts":
-        """The counts of voxels with these logits, of which those in `truth` belong to the region."""
+        """Count voxels by logit; those in `truth` belong to the region."""
         places = np.clip(np.floor((logits + _LARGEST) / _STEP).astype(np.int64), 0, _BINS - 1)
         return cls(np.stack([np.bincount(places[selected], minlength=_BINS) for selected in (~truth, truth)]))
 
@@ -64,13 +64,13 @@ class LogitCounts:
 
     @property
     def voxels(self) -> int:
-        """How many there are."""
+        """Total number of voxels."""
         return int(self.counts.sum())
 
     def best_temperature(self) -> float | None:
-        """The temperature with the least negative log likelihood, between 0.1 and 20.
+        """Return the temperature between 0.1 and 20 with the smallest negative log-likelihood.
 
-        None where all voxels are outside the region, or all inside: then any certainty seems right.
+        None if all voxels are outside the region, or all inside: any degree of certainty then seems right.
         """
         if not self.counts.any(axis=1).all():
             return None
@@ -79,7 +79,7 @@ class LogitCounts:
         return math.exp(minimum.x)
 
     def reliability(self, temperature: float = 1.0, bins: int = 15) -> Reliability:
-        """How probabilities and truth agree if logits are divided by a temperature.
+        """Compare probabilities with the truth after dividing the logits by a temperature.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Which method is better, and how sure that is: means, medians and bootstrap intervals over patients."""
+"""Compare methods statistically: means, medians and bootstrap intervals over patients."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,16 +12,16 @@ from napari_brain_tumor.types import Float64Array
 
 SECONDS: Final = "seconds"
 SAMPLES: Final = 5000
-"""Bootstrap samples: the ends of an interval then move by less than a fiftieth of its width from seed to seed."""
+"""Bootstrap samples; interval limits then vary between seeds by less than a fiftieth of the interval's width."""
 
 
 _PATIENTS_FOR_A_VERDICT: Final = 6
-"""Of fewer, even a method that is better in each is better by chance more often than once in twenty (2 * 0.5**5)."""
+"""With fewer patients, a method can be better in all of them by chance with p > 0.05 (two-sided: 2 * 0.5**5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How a metric is shown: its name, whether more is better, and decimals."""
+    """How a metric is displayed: its name, whether higher is better, and decimal places."""
 
     label: str
     higher_is_better: bool
@@ -35,10 +35,10 @@ METRICS: Final[dict[str, Metric]] = {
     "lesionwise_dice": Metric("Lesion-wise Dice", higher_is_better=True, digits=3),
     SECONDS: Metric("Seconds", higher_is_better=False, digits=1),
 }
-"""What is printed and drawn; the tables hold every score of `MaskScores`."""
+"""Metrics that are printed and plotted; the tables contain all scores of `MaskScores`."""
 
 SHOWN_METRICS: Final = ("dice", "hd95_mm", "nsd_2mm")
-"""What is drawn, and by what methods are told apart."""
+"""Metrics that are plotted, and used to compare methods."""
 
 _SCORED: Final = (*(field.name for field in fields(MaskScores)), SECONDS)
 
@@ -50,17 +50,17 @@ class CaseScores:
     Parameters
     ----------
     case, model, region : str
-        Region is WT, TC, ET, or the name of a class.
+        `region` is WT, TC, ET or the name of a class.
     scores : MaskScores
-        Against the truth.
+        Scores against the reference.
     truth_voxels, predicted_voxels : int
-        Sizes of both masks.
+        Sizes of the two masks.
     seconds : float or None
-        To segment the opened case, without loading the model; None for predictions that were there already.
+        Time to segment the opened case, without loading the model; None for predictions that already existed.
     patient : str
-        Cases of one patient are resampled together; without it every case is its own patient.
+        Cases of the same patient are resampled together; if empty, each case counts as its own patient.
     dataset : str
-        Where the case is from, if that is known.
+        Data set of the case, if known.
     """
 
     case: str
@@ -75,27 +75,27 @@ class CaseScores:
 
     @property
     def case_key(self) -> tuple[str, str]:
-        """What tells the case from every other."""
+        """Key that identifies the case."""
         return self.dataset, self.case
 
     @property
     def patient_key(self) -> tuple[str, ...]:
-        """What cases of one patient share, also across data sets."""
+        """Key shared by all cases of a patient, including those in other data sets."""
         return (self.patient,) if self.patient else self.case_key
 
     def value(self, metric: str) -> float | None:
-        """A score by its name, or the seconds; None where it is not defined."""
+        """Return a score by name, or the run time; None if it is undefined."""
         score = self.seconds if metric == SECONDS else getattr(self.scores, metric)
         return None if score is None else float(score)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One metric of one method and region over cases.
+    """Summary of one metric for one method and region over cases.
 
-    `low` and `high` are the 95 % bootstrap interval of the mean over patients, None with fewer than two of them.
-    `empty_truth` counts the cases whose truth lacks the region, `mean_where_present` leaves those out. `dataset` is
-    None for all cases together.
+    `low` and `high` are the limits of the 95 % bootstrap interval of the mean over patients, None with fewer than two
+    patients. `empty_truth` counts the cases whose reference lacks the region; `mean_where_present` excludes them.
+    `dataset` is None for all cases together.
     """
 
     dataset: str | None
@@ -114,9 +114,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much a method differs from the reference, case by case: `mean` of method minus reference, and its interval.
+    """Paired difference between a method and the reference method: `mean` of method minus reference, and its interval.
 
-    `better` is the share of cases in which the method is strictly better than the reference.
+    `better` is the fraction of cases in which the method is strictly better than the reference.
     """
 
     dataset: str | None
@@ -133,7 +133,7 @@ class Difference:
 
     @property
     def verdict(self) -> Literal["better", "worse", "not told apart", "too few patients"]:
-        """What the interval says: whether it leaves out zero, and on which side; nothing with a handful of patients."""
+        """Whether the interval excludes zero and on which side; no verdict with fewer than six patients."""
         if self.patients < _PATIENTS_FOR_A_VERDICT or self.low is None or self.high is None:
             return "too few patients"
         if self.low <= 0 <= self.high:
@@ -142,23 +142,23 @@ class Difference:
 
 
 def definition(metric: str) -> str:
-    """One sentence: what the number of that name is."""
+    """Return a one-sentence definition of a metric."""
     if metric == SECONDS:
         return "Wall-clock time to segment the opened case, without loading the model."
     return DEFINITIONS[metric]
 
 
 def summarise(rows: Iterable[CaseScores], *, samples: int = SAMPLES, seed: int = 0) -> tuple[Summary, ...]:
-    """Mean, median and interval of every metric for each region and method.
+    """Compute mean, median and interval of every metric for each region and method.
 
-    Where the rows come from several data sets, each is summarised, and all that tell a region together.
+    If the rows come from several data sets, each is summarised, as are all of those that define a region together.
 
     Parameters
     ----------
     rows : iterable of CaseScores
-        In any order; results come in the order in which data sets, regions and methods first appear.
+        In any order; results follow the order in which data sets, regions and methods first appear.
     samples, seed : int
-        Of the bootstrap.
+        Number of bootstrap samples and random seed.
     """
     return tuple(
         _summary(dataset, metric, group, samples, seed)
@@ -176,18 +176,18 @@ def differences(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> tuple[Difference, ...]:
-    """Every other method against the reference, over the cases that both have.
+    """Compare every other method with a reference method, over the cases that both have scores for.
 
     Parameters
     ----------
     rows : iterable of CaseScores
-        Of several methods.
+        Scores of several methods.
     reference : str
-        Name of the method that is subtracted.
+        Name of the method whose scores are subtracted.
     metrics : sequence of str
-        Some of `METRICS`.
+        Metrics from `METRICS`.
     samples, seed : int
-        Of the bootstrap.
+        Number of bootstrap samples and random seed.
     """
     results: list[Difference] = []
     for dataset, group in _groups(rows, lambda row: (row.region,)):
@@ -203,26 +203,26 @@ def differences(
 def bootstrap_interval(
     values: Sequence[float], patients: Sequence[Any], *, samples: int = SAMPLES, seed: int = 0
 ) -> tuple[float, float] | None:
-    """95 % percentile interval of the mean, cases of one patient resampled together.
+    """Compute the 95 % percentile interval of the mean, resampling all cases of a patient together.
 
     Parameters
     ----------
     values : sequence of float
-        One for each case.
+        One value for each case.
     patients : sequence of hashable
-        Whose case it is.
+        Patient of each case.
     samples, seed : int
-        How many times the patients are drawn with replacement, and where chance begins: the same seed gives the same
+        Number of times that patients are drawn with replacement, and the random seed; the same seed gives the same
         interval.
 
     Returns
     -------
     (float, float) or None
-        None with fewer than two patients, of whose spread nothing is known.
+        None with fewer than two patients, because their spread is then unknown.
 
     Notes
     -----
-    The percentile bootstrap of Efron and Tibshirani 1993 (doi:10.1201/9780429246593), over clusters.
+    The percentile bootstrap of Efron and Tibshirani 1993 (doi:10.1201/9780429246593), over clusters (patients).
     """
     index = {patient: i for i, patient in enumerate(dict.fromkeys(patients))}
     if len(index) < 2:
@@ -241,7 +241,7 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 def _groups(
     rows: Iterable[CaseScores], key: Callable[[CaseScores], Key]
 ) -> Iterator[tuple[str | None, list[CaseScores]]]:
-    """Rows of each data set, then of several together, grouped by the key in order of appearance."""
+    """Yield the rows of each data set, then of several together, grouped by key in order of appearance."""
     everything = list(rows)
     datasets = dict.fromkeys(row.dataset for row in everything)
     for dataset in (*datasets, None) if len(datasets) > 1 else (None,):
@@ -287,7 +287,7 @@ def _pairs(group: Iterable[CaseScores], model: str, reference: str) -> list[Pair
 
 
 def _both(pairs: Iterable[Pair], metric: str) -> list[tuple[Pair, float]]:
-    """Pairs in which both have the metric, with its difference."""
+    """Return the pairs in which both methods have the metric, with the difference."""
     values = [(pair, pair[0].value(metric), pair[1].value(metric)) for pair in pairs]
     return [(pair, a - b) for pair, a, b in values if a is not None and b is not None]
 
@@ -317,7 +317,7 @@ def _difference(dataset: str | None, metric: str, pairs: Sequence[Pair], samples
 
 @dataclass(frozen=True, slots=True)
 class RankedCase:
-    """A case chosen to be looked at: why, which, and the Dice of each method."""
+    """A case selected for display: the reason, the case, and the Dice of each method."""
 
     rank: str
     key: tuple[str, str]
@@ -325,7 +325,7 @@ class RankedCase:
 
 
 def ranked_cases(rows: Iterable[CaseScores], region: str = "WT") -> tuple[RankedCase, ...]:
-    """The best, the median and the worst case by the mean Dice over methods; fewer where there are fewer cases."""
+    """Select the best, median and worst case by mean Dice over methods; fewer if there are not three."""
     by_case: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         if row.region == region:

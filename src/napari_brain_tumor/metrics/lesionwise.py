@@ -1,14 +1,15 @@
-"""How well each single lesion was detected: the scores by which the BraTS challenge ranks since 2023.
+"""Lesion-wise scores: how well each single lesion was detected, as ranked by the BraTS challenge since 2023.
 
-After the challenge's own code (github.com/rachitsaluja/BraTS-2023-Metrics at 43c9052, metrics.py; Moawad 2023,
-arXiv:2306.00838). True lesions are the parts of the truth that touch by a face, edge or corner; parts that meet when
-grown by three voxels are one lesion. Every predicted part that touches a grown lesion belongs to it, and the parts of a
-lesion together are scored against the lesion as it was before growing. A lesion that nothing touches scores Dice 0 and
-HD95 374 mm, and so does a predicted part that touches no lesion. The case's score is the mean of all these.
+This follows the challenge's own code (github.com/rachitsaluja/BraTS-2023-Metrics at 43c9052, metrics.py; Moawad 2023,
+arXiv:2306.00838). True lesions are the 26-connected parts of the reference; parts that meet when dilated by three
+voxels are one lesion. Every predicted part that touches a dilated lesion is assigned to it, and all parts assigned to a
+lesion are scored together against the lesion before dilation. A lesion that no part touches gets Dice 0 and HD95
+374 mm, and so does a predicted part that touches no lesion. The score of a case is the mean of all these.
 
-What follows from that, and may surprise: true lesions of 50 mm³ and less are left out of the mean, but still excuse
-the predicted parts that touch them; false parts count at any size, so a single false voxel beside one perfect lesion
-halves the case; one predicted part may serve several lesions; a part three voxels away from a lesion counts as found.
+Some consequences may be surprising. True lesions of 50 mm³ or less are left out of the mean, but predicted parts that
+touch them do not count as false. False parts count at any size, so a single false voxel next to one perfectly segmented
+lesion halves the score of the case. One predicted part may be assigned to several lesions. A part three voxels away
+from a lesion counts as detecting it.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from napari_brain_tumor.metrics.surface import check_masks, hd95
 from napari_brain_tumor.types import Array
 
 MISSED_HD95_MM: Final = 374.0
-"""What the challenge counts for a lesion on one side alone: about the diagonal of its volumes."""
+"""HD95 that the challenge assigns to missed and false lesions: about the diagonal of its volumes."""
 
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
 _GROWING: Final = ndimage.generate_binary_structure(3, 2)
@@ -40,13 +41,13 @@ class LesionScores:
     Parameters
     ----------
     dice, hd95_mm : float
-        Means over true lesions above the threshold and false ones; 1 and 0 where there are none of either.
+        Means over true lesions above the threshold and false ones; 1 and 0 if there are neither.
     truth : int
-        True lesions above the threshold; those found and those missed.
+        Number of true lesions above the threshold.
     detected, missed : int
-        Of the true lesions above the threshold, those that a predicted part touches, and the others.
+        Number of these lesions that a predicted part touches, and of those that none touches.
     false : int
-        Predicted parts that touch no true lesion, of any size.
+        Number of predicted parts, of any size, that touch no true lesion.
     """
 
     dice: float
@@ -59,7 +60,7 @@ class LesionScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parts:
-    """Numbered lesions and predicted parts in one box, and which belong together."""
+    """Numbered lesions and predicted parts in one box, and the assignment of parts to lesions."""
 
     lesions: Array
     predicted: Array
@@ -68,7 +69,7 @@ class _Parts:
     pairs: Array
 
     def of(self, lesion: int) -> Array:
-        """Numbers of the predicted parts that belong to the lesion."""
+        """Return the numbers of the predicted parts assigned to a lesion."""
         numbers: Array = self.pairs[self.pairs[:, 0] == lesion, 1]
         return numbers
 
@@ -81,18 +82,19 @@ def score_lesions(
     dilation_voxels: int = 3,
     threshold_mm3: float = 50.0,
 ) -> LesionScores:
-    """Score each lesion of the truth, and false ones, as the BraTS challenge of 2023 does.
+    """Score each true lesion, and each false one, as in the BraTS challenge of 2023.
 
     Parameters
     ----------
     truth, predicted : (X, Y, Z) bool arrays
-        Masks; anything but zero counts as inside.
+        Masks; any non-zero value counts as inside.
     spacing_mm : (dx, dy, dz)
         Distance between neighbouring voxels along each axis.
     dilation_voxels : int
-        By how many voxels lesions grow before they are told apart: 3 for gliomas, 1 for meningiomas and metastases.
+        Number of voxels by which lesions are dilated before they are separated: 3 for gliomas, 1 for meningiomas and
+        metastases.
     threshold_mm3 : float
-        True lesions up to this volume are left out: 50 for gliomas, 2 for metastases.
+        True lesions up to this volume are ignored: 50 for gliomas, 2 for metastases.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def score_lesions(
     DimensionError
         If the arrays do not have three axes.
     SpacingUnknownError
-        If the spacing is not three positive lengths.
+        If the spacing is not three positive numbers.
     """
     check_masks(truth, predicted, spacing_mm)
     parts = _parts(truth.astype(bool, copy=False), predicted.astype(bool, copy=False), dilation_voxels)
@@ -137,20 +139,20 @@ def _parts(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_], dilat
 
 
 def _pairs(first: Array, second: Array) -> Array:
-    """Numbers `(N, 2)` that two arrays hold at the same voxel, each pair once, without background."""
+    """Return the distinct pairs `(N, 2)` of numbers found at the same voxel in two arrays, without background."""
     shared = (first > 0) & (second > 0)
     base = int(second.max()) + 1
-    # One integer for both: sorting rows of two would take ten times as long.
+    # Each pair is encoded as one integer, because sorting two-column rows would take ten times as long.
     codes = np.unique(first[shared].astype(np.int64) * base + second[shared])
     return np.stack(np.divmod(codes, base), axis=1)
 
 
 def _score(parts: _Parts, lesion: int, spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
-    """Dice and HD95 of one lesion against the predicted parts that belong to it."""
+    """Compute Dice and HD95 of one lesion against the predicted parts assigned to it."""
     belonging = parts.of(lesion)
     if belonging.size == 0:
         return 0.0, MISSED_HD95_MM
-    # A margin of one keeps a lesion that is one voxel thick apart from a volume that is.
+    # A margin of one voxel, so that a lesion one voxel thick is not mistaken for a single-slice volume.
     near = [parts.lesion_slices[lesion - 1], *(parts.predicted_slices[part - 1] for part in belonging)]
     inside = _joined(near).grown((1, 1, 1), parts.lesions.shape).slices
     truth, predicted = parts.lesions[inside] == lesion, np.isin(parts.predicted[inside], belonging)
@@ -158,7 +160,7 @@ def _score(parts: _Parts, lesion: int, spacing_mm: tuple[float, float, float]) -
 
 
 def _joined(boxes: Sequence[Slices]) -> Box:
-    """The smallest box around all."""
+    """Return the smallest box around all boxes."""
     start = [min(box[axis].start for box in boxes) for axis in range(3)]
     stop = [max(box[axis].stop for box in boxes) for axis in range(3)]
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))

@@ -1,4 +1,4 @@
-"""Bring a segmentation onto the grid that it is compared on."""
+"""Bring a segmentation onto the grid on which it is compared."""
 
 from dataclasses import replace
 
@@ -10,19 +10,19 @@ from napari_brain_tumor.study import Segmentation
 
 
 def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans") -> Segmentation:
-    """The segmentation with its axes turned as the grid has them; nothing is resampled.
+    """Reorient a segmentation to the axes of a grid, without resampling.
 
     Parameters
     ----------
     whose : str
-        What lies on that grid, for the message.
+        What lies on that grid, for the error message.
 
     Raises
     ------
     GridMismatchError
-        If its voxels are not the grid's.
+        If its voxels do not coincide with the grid's.
     SpacingUnknownError
-        If one of them is in millimetres, the other in voxels.
+        If one of the two is in millimetres and the other in voxels.
     """
     if segmentation.grid.same_place(grid):
         return segmentation
@@ -38,7 +38,7 @@ def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans")
 
 
 def resampled_onto(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans") -> Segmentation:
-    """The segmentation on another grid: turned where that suffices, else each voxel takes the nearest label.
+    """Bring a segmentation onto another grid: reorient it if that is enough, otherwise resample by nearest neighbour.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def resampled_onto(segmentation: Segmentation, grid: Grid, *, whose: str = "the 
     Raises
     ------
     GridMismatchError
-        If it holds labels and none of them lies on the grid.
+        If it contains labels but none of them lies on the grid.
     SpacingUnknownError
-        If one of them is in millimetres, the other in voxels.
+        If one of the two is in millimetres and the other in voxels.
     """
     try:
         return on_grid(segmentation, grid, whose=whose)

@@ -1,4 +1,4 @@
-"""How well two segmentations overlap."""
+"""Overlap metrics of two segmentations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +13,15 @@ from napari_brain_tumor.study import Segmentation
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many voxels of two masks agree and differ, and every overlap score that follows from it.
+    """Voxel counts of agreement and disagreement of two masks, and the overlap metrics derived from them.
 
-    A fraction whose denominator is empty says nothing and is None, with one exception: Dice and IoU of two empty
-    masks are 1, for a tumour that is not there and was not found is a full agreement, as the BraTS challenges count it.
+    A ratio whose denominator is zero is undefined and given as None. The exception is Dice and IoU of two empty masks,
+    which are 1 as in the BraTS challenges: a tumour that is absent and was not predicted is full agreement.
 
     Parameters
     ----------
     both, missed, false, neither : int
-        Voxels inside both masks, in the truth alone, in the prediction alone, in none: true positives, false
+        Voxels in both masks, only in the reference, only in the prediction, and in neither: true positives, false
         negatives, false positives and true negatives.
     """
 
@@ -32,57 +32,58 @@ class Confusion:
 
     @property
     def truth(self) -> int:
-        """Voxels of the truth."""
+        """Number of voxels in the reference."""
         return self.both + self.missed
 
     @property
     def predicted(self) -> int:
-        """Voxels of the prediction."""
+        """Number of voxels in the prediction."""
         return self.both + self.false
 
     @property
     def dice(self) -> float:
-        r""":math:`2\,|A \cap B| / (|A| + |B|)` (Dice 1945, doi:10.2307/1932409); 1 where both are empty."""
+        r""":math:`2\,|A \cap B| / (|A| + |B|)` (Dice 1945, doi:10.2307/1932409); 1 if both are empty."""
         total = self.truth + self.predicted
         return 2 * self.both / total if total else 1.0
 
     @property
     def iou(self) -> float:
-        r""":math:`|A \cap B| / |A \cup B|` (doi:10.1111/j.1469-8137.1912.tb05611.x); 1 where both are empty."""
+        r""":math:`|A \cap B| / |A \cup B|` (doi:10.1111/j.1469-8137.1912.tb05611.x); 1 if both are empty."""
         union = self.both + self.missed + self.false
         return self.both / union if union else 1.0
 
     @property
     def sensitivity(self) -> float | None:
-        """Part of the truth that was found; None where the truth is empty."""
+        """Fraction of the reference that was found; None if the reference is empty."""
         return _fraction(self.both, self.truth)
 
     @property
     def specificity(self) -> float | None:
-        """Part of the voxels outside the truth that was left out, over the whole array; None where there is no outside.
+        """Fraction of the voxels outside the reference that are outside the prediction; None if there are none.
 
-        It depends on how much air the array holds: almost any tumour in a whole head reaches 0.99.
+        It is computed over the whole array and depends on how much air that contains: in a whole head, almost any
+        prediction reaches 0.99.
         """
         return _fraction(self.neither, self.neither + self.false)
 
     @property
     def precision(self) -> float | None:
-        """Part of the prediction that is true; None where the prediction is empty."""
+        """Fraction of the prediction that is correct; None if the prediction is empty."""
         return _fraction(self.both, self.predicted)
 
     @property
     def relative_volume_difference(self) -> float | None:
-        """Predicted minus true volume over true volume, negative for too little; None where the truth is empty."""
+        """Predicted minus true volume divided by true volume, negative if too small; None if the reference is empty."""
         return _fraction(self.predicted - self.truth, self.truth)
 
 
 def confusion(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> Confusion:
-    """Count where two masks agree and differ, over all voxels of the arrays.
+    """Count where two masks agree and disagree, over all voxels of the arrays.
 
     Parameters
     ----------
     truth, predicted : array of bool
-        Masks of the same shape; anything but zero counts as inside.
+        Masks of the same shape; any non-zero value counts as inside.
 
     Raises
     ------
@@ -98,12 +99,12 @@ def confusion(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> Confusion
 
 
 def dice(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
-    """Dice overlap of two masks of one shape; 1 where both are empty, 0 where one alone is.
+    """Compute the Dice overlap of two masks of the same shape; 1 if both are empty, 0 if only one is.
 
     Parameters
     ----------
     truth, predicted : array of bool
-        Masks of the same shape; anything but zero counts as inside.
+        Masks of the same shape; any non-zero value counts as inside.
 
     Raises
     ------
@@ -114,15 +115,15 @@ def dice(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
 
 
 def region_dice(truth: Segmentation, predicted: Segmentation) -> dict[Region, float]:
-    """Dice of every region that both segmentations tell, in the order WT, TC, ET.
+    """Compute the Dice of every region that both segmentations define, in the order WT, TC, ET.
 
-    Each region is scored over the whole volume, once per case (the BraTS challenges' definition until 2022, not the
+    Each region is scored once over the whole volume of a case (the BraTS challenges' definition until 2022, not the
     lesion-wise one of 2023).
 
     Parameters
     ----------
     truth, predicted : Segmentation
-        On the same grid.
+        Segmentations on the same grid.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def region_dice(truth: Segmentation, predicted: Segmentation) -> dict[Region, fl
 
 
 def require_same_grid(truth: Segmentation, predicted: Segmentation) -> None:
-    """Raise `GridMismatchError` where two segmentations differ by more than a fraction of a voxel in place."""
+    """Raise `GridMismatchError` if the grids of two segmentations differ by more than a fraction of a voxel."""
     if not truth.grid.same_place(predicted.grid):
         raise GridMismatchError(
             f"{truth.name} lies on {truth.grid.describe()}; {predicted.name} on {predicted.grid.describe()}. "
@@ -144,7 +145,7 @@ def require_same_grid(truth: Segmentation, predicted: Segmentation) -> None:
 
 
 def require_same_shape(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> None:
-    """Raise `GridMismatchError` where two masks differ in shape."""
+    """Raise `GridMismatchError` if two masks differ in shape."""
     if truth.shape != predicted.shape:
         raise GridMismatchError(
             f"The truth has shape {truth.shape}, the prediction {predicted.shape}. "

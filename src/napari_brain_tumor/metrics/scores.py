@@ -1,4 +1,4 @@
-"""Every score of one segmentation against the truth, and in one sentence each what it means."""
+"""All scores of a segmentation against a reference, with a one-sentence definition of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _TARGETS: Final[dict[Region | TumourClass, tuple[int, ...]]] = {
     "non-enhancing": (2,),
     "enhancing": (3,),
 }
-"""What is scored, and the labels that it joins."""
+"""The regions and classes that are scored, and the labels each consists of."""
 
 _NEEDED: Final[dict[Region | TumourClass, frozenset[Region]]] = {
     "WT": frozenset({"WT"}),
@@ -33,17 +33,17 @@ _NEEDED: Final[dict[Region | TumourClass, frozenset[Region]]] = {
     "non-enhancing": frozenset({"TC", "ET"}),
     "enhancing": frozenset({"ET"}),
 }
-"""Regions that a segmentation must tell for a region or class to be known: edema is WT without TC."""
+"""Regions that a segmentation must define for a region or class to be known; edema, for example, is WT without TC."""
 
 _TOLERANCE_MM: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class MaskScores:
-    """Every score of a predicted mask against the true one; `DEFINITIONS` says what each is, by field.
+    """All scores of a predicted mask against the reference mask; see `DEFINITIONS` for each field.
 
-    What is undefined is None, never NaN: a fraction of nothing, and whatever is in mm or mL where the voxel size is not
-    known (surface and lesion-wise scores among them, whose tolerance and threshold are in mm).
+    Undefined scores are None, never NaN. This includes ratios with a zero denominator and, if the voxel size is
+    unknown, all scores in mm or mL and the surface and lesion-wise scores, whose tolerance and threshold are in mm.
     """
 
     dice: float
@@ -103,7 +103,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "lesions_missed": "True lesions above 50 mm³ that no predicted part touches (BraTS 2023).",
     "lesions_false": "Predicted parts of any size that touch no true lesion of any size (BraTS 2023).",
 }
-"""What each field of `MaskScores` is: definition, source, unit and what holds for empty masks."""
+"""Definition, source, unit and handling of empty masks for each field of `MaskScores`."""
 
 
 def score_masks(
@@ -112,17 +112,17 @@ def score_masks(
     spacing_mm: tuple[float, float, float] | None,
     voxel_volume_mm3: float | None = None,
 ) -> MaskScores:
-    """Score a predicted mask against the true one.
+    """Score a predicted mask against the reference mask.
 
     Parameters
     ----------
     truth, predicted : (X, Y, Z) bool arrays
-        Masks; anything but zero counts as inside.
+        Masks; any non-zero value counts as inside.
     spacing_mm : (dx, dy, dz), optional
-        Distance between neighbouring voxels along each axis. None where it is not known: then all scores in mm or mL
-        are None.
+        Distance between neighbouring voxels along each axis. If it is None (unknown), all scores in mm or mL are
+        None.
     voxel_volume_mm3 : float, optional
-        Where it is not the product of the spacings: on a sheared grid.
+        Needed if it is not the product of the spacings, as on a sheared grid.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def score_masks(
     DimensionError
         If the arrays do not have three axes.
     SpacingUnknownError
-        If the spacing is given, but is not three positive lengths.
+        If a spacing is given but is not three positive numbers.
     """
     counts = confusion(truth, predicted)
     overlap: dict[str, Any] = {
@@ -169,12 +169,12 @@ def score_masks(
 
 
 def score_segmentations(truth: Segmentation, predicted: Segmentation) -> dict[Region | TumourClass, MaskScores]:
-    """Score every region and class that both segmentations tell: WT, TC, ET, edema, non-enhancing, enhancing.
+    """Score all regions and classes that both segmentations define: WT, TC, ET, edema, non-enhancing, enhancing.
 
     Parameters
     ----------
     truth, predicted : Segmentation
-        On the same grid, in any orientation. Where its voxel size is not known, all scores in mm or mL are None.
+        On the same grid, in any orientation. If the voxel size is unknown, all scores in mm or mL are None.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def score_segmentations(truth: Segmentation, predicted: Segmentation) -> dict[Re
     known = set(truth.known_regions) & set(predicted.known_regions)
     grid = truth.grid
     size = (grid.spacing_mm, grid.voxel_volume_mm3) if grid.unit == "mm" else (None, None)
-    by_labels: dict[tuple[int, ...], MaskScores] = {}  # ET and the enhancing class are the same voxels.
+    by_labels: dict[tuple[int, ...], MaskScores] = {}  # ET and the enhancing class are the same voxels
     scores: dict[Region | TumourClass, MaskScores] = {}
     for target, labels in _TARGETS.items():
         if _NEEDED[target] <= known:
@@ -196,5 +196,5 @@ def score_segmentations(truth: Segmentation, predicted: Segmentation) -> dict[Re
 
 
 def target_labels(target: Region | TumourClass) -> tuple[int, ...]:
-    """The labels that a region or class joins."""
+    """Return the labels of which a region or class consists."""
     return _TARGETS[target]

@@ -1,19 +1,20 @@
-"""How far apart the surfaces of two masks lie.
+"""Surface distances between two masks.
 
-"HD95" names three numbers in use, and all three are here. They agree on what is measured, the distances from each
-surface to the nearest point of the other, and differ on what a surface is and how the two directions are joined:
+"HD95" is used for three different numbers, all of which are computed here. They share the underlying distances, from
+each surface to the nearest point of the other, but differ in how a surface is defined and how the two directions are
+combined:
 
 - **surfel**: DeepMind's surface-distance package (Nikolov 2021, doi:10.2196/26151) and the BraTS challenge of 2023.
-  Points lie between voxels, each weighs as much as the area it stands for; the larger of the two 95th percentiles.
-- **max**: MONAI. Points are the mask's outermost voxels, without weights; the larger of the two 95th percentiles.
-- **pooled**: medpy and panoptica. Points as MONAI; one 95th percentile of both directions' distances together.
+  Points lie between voxels and are weighted by the surface area they represent; the larger of the two 95th percentiles.
+- **max**: MONAI. Points are the mask's outermost voxels, unweighted; the larger of the two 95th percentiles.
+- **pooled**: medpy and panoptica. Points as in MONAI; one 95th percentile of the distances in both directions together.
 
-Two empty masks agree fully: distance 0, surface Dice 1. Where one alone is empty there is no distance; the diagonal of
-the volume stands for it, as in the BraTS challenges (373.13 mm for theirs), and surface Dice is 0. Never NaN, which
-would drop a missed tumour from a mean and so reward missing it.
+Two empty masks agree fully: distance 0, surface Dice 1. If only one is empty, no distance is defined; the diagonal of
+the volume is used instead, as in the BraTS challenges (373.13 mm for theirs), and surface Dice is 0. NaN is never
+returned, because it would drop a missed tumour from a mean and so reward missing it.
 
-An axis with one voxel has no inside and outside: a single slice is taken as the flat image that it is, so surfaces are
-the outlines in its plane, not the slice's two sides.
+Along an axis with only one voxel there is no inside and outside. A single slice is therefore treated as a flat image:
+its surfaces are the outlines in its plane, not the two faces of the slice.
 """
 
 from dataclasses import dataclass
@@ -30,21 +31,21 @@ from napari_brain_tumor.metrics.surfels import neighbour_codes, surfel_areas
 from napari_brain_tumor.types import Array
 
 _ROUNDING: Final = 1e-9
-"""Slack, so that a distance of just the tolerance does not fall out by the last bit of a sum."""
+"""Tolerance for rounding, so that a distance equal to the tolerance is counted as within it."""
 
 Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SurfaceDistances:
-    """From every point of each of two surfaces to the nearest point of the other.
+    """Distances from every point of each of two surfaces to the nearest point of the other.
 
     Parameters
     ----------
     from_truth, from_predicted : (N,), (M,) float64 arrays
-        Distances in mm, in ascending order. Both surfaces have points.
+        Distances in mm, in ascending order. Neither surface is empty.
     truth_weights, predicted_weights : (N,), (M,) float64 arrays
-        How much each point counts: its area in mm², or 1.
+        Weight of each point: its area in mm², or 1.
     """
 
     from_truth: npt.NDArray[np.float64]
@@ -54,39 +55,39 @@ class SurfaceDistances:
 
     @classmethod
     def between(cls, truth: Array, predicted: Array, spacing_mm: Spacing, weights: tuple[Array, Array]) -> Self:
-        """Measure between two sets of points `(N, 3)` and `(M, 3)`, in voxels."""
+        """Compute the distances between two sets of points `(N, 3)` and `(M, 3)`, given in voxels."""
         there, there_weights = _ascending(_to_nearest(truth, predicted, spacing_mm), weights[0])
         back, back_weights = _ascending(_to_nearest(predicted, truth, spacing_mm), weights[1])
         return cls(there, back, there_weights, back_weights)
 
     @property
     def hausdorff(self) -> float:
-        """The largest of all distances (Huttenlocher 1993, doi:10.1109/34.232073)."""
+        """The largest distance (Huttenlocher 1993, doi:10.1109/34.232073)."""
         return max(float(self.from_truth[-1]), float(self.from_predicted[-1]))
 
     @property
     def average(self) -> float:
-        """Mean of all distances of both directions together, without weights."""
+        """Mean of all distances in both directions together, unweighted."""
         total = float(self.from_truth.sum()) + float(self.from_predicted.sum())
         return total / (self.from_truth.size + self.from_predicted.size)
 
     def weighted_percentile(self, percent: float) -> float:
-        """The larger of both directions' distances within which that percentage of the surface's weight lies."""
+        """Return the larger of both directions' distances within which that percentage of the surface's weight lies."""
         return max(
             _weighted_percentile(self.from_truth, self.truth_weights, percent),
             _weighted_percentile(self.from_predicted, self.predicted_weights, percent),
         )
 
     def larger_percentile(self, percent: float) -> float:
-        """The larger of both directions' percentiles of the points, interpolated."""
+        """Return the larger of both directions' percentiles of the points, interpolated."""
         return float(max(np.percentile(self.from_truth, percent), np.percentile(self.from_predicted, percent)))
 
     def pooled_percentile(self, percent: float) -> float:
-        """Percentile of the points of both directions together, interpolated."""
+        """Return the percentile of the points of both directions together, interpolated."""
         return float(np.percentile(np.concatenate([self.from_truth, self.from_predicted]), percent))
 
     def surface_dice(self, tolerance_mm: float) -> float:
-        """Part of both surfaces' weight that lies within the tolerance of the other."""
+        """Return the fraction of both surfaces' weight that lies within the tolerance of the other surface."""
         within = tolerance_mm + _ROUNDING
         near = self.truth_weights[self.from_truth <= within].sum()
         near += self.predicted_weights[self.from_predicted <= within].sum()
@@ -95,16 +96,16 @@ class SurfaceDistances:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceScores:
-    """Every surface score of two masks; distances in mm.
+    """All surface scores of two masks; distances in mm.
 
     Parameters
     ----------
     hd95_mm, hd95_pooled_mm, hd95_max_mm : float
-        95 % Hausdorff distance by the definitions "surfel", "pooled" and "max" of this module.
+        95 % Hausdorff distance according to the definitions "surfel", "pooled" and "max" of this module.
     hd_mm : float
-        Hausdorff distance between outermost voxels.
+        Hausdorff distance between the outermost voxels.
     nsd, nsd_voxels : float
-        Surface Dice at the tolerance: by area of surfels (DeepMind), by count of outermost voxels (MONAI's default).
+        Surface Dice at the tolerance, by area of surfels (DeepMind) and by count of outermost voxels (MONAI's default).
     assd_mm : float
         Average symmetric surface distance: mean over the outermost voxels of both masks (medpy, MONAI).
     """
@@ -119,16 +120,16 @@ class SurfaceScores:
 
 
 def score_surfaces(truth: Array, predicted: Array, spacing_mm: Spacing, tolerance_mm: float = 2.0) -> SurfaceScores:
-    """Score how close the surfaces of two masks are, by every definition in use.
+    """Score how close the surfaces of two masks are, by all common definitions.
 
     Parameters
     ----------
     truth, predicted : (X, Y, Z) bool arrays
-        Masks; anything but zero counts as inside.
+        Masks; any non-zero value counts as inside.
     spacing_mm : (dx, dy, dz)
         Distance between neighbouring voxels along each axis.
     tolerance_mm : float
-        How far a surface may be off and still count as right in surface Dice.
+        Distance up to which a surface counts as correct in surface Dice.
 
     Raises
     ------
@@ -137,7 +138,7 @@ def score_surfaces(truth: Array, predicted: Array, spacing_mm: Spacing, toleranc
     DimensionError
         If the arrays do not have three axes.
     SpacingUnknownError
-        If the spacing is not three positive lengths.
+        If the spacing is not three positive numbers.
     """
     check_masks(truth, predicted, spacing_mm)
     if not (truth.any() and predicted.any()):
@@ -157,7 +158,7 @@ def score_surfaces(truth: Array, predicted: Array, spacing_mm: Spacing, toleranc
 
 
 def hd95(truth: Array, predicted: Array, spacing_mm: Spacing) -> float:
-    """95 % Hausdorff distance in mm by surfels, the definition of DeepMind and BraTS 2023; see `score_surfaces`."""
+    """Compute the 95 % Hausdorff distance in mm by surfels, as in DeepMind and BraTS 2023; see `score_surfaces`."""
     check_masks(truth, predicted, spacing_mm)
     if not (truth.any() and predicted.any()):
         return _without_surface(truth, predicted, spacing_mm)[0]
@@ -165,7 +166,7 @@ def hd95(truth: Array, predicted: Array, spacing_mm: Spacing) -> float:
 
 
 def surfel_distances(truth: Array, predicted: Array, spacing_mm: Spacing) -> SurfaceDistances:
-    """Distances between the surfels of two masks `(X, Y, Z)`, neither empty, weighted by area."""
+    """Compute the area-weighted distances between the surfels of two masks `(X, Y, Z)`, neither of them empty."""
     return _surfel_distances(*_padded_crops(truth, predicted), spacing_mm)
 
 
@@ -184,7 +185,7 @@ def _voxel_distances(truth: Array, predicted: Array, spacing_mm: Spacing) -> Sur
 
 
 def _outermost(padded: npt.NDArray[np.bool_]) -> Array:
-    """Voxels `(N, 3)` of a mask with a border of one voxel around it, of whose six neighbours one is outside."""
+    """Return the voxels `(N, 3)` of a mask, padded by one voxel, with at least one of six neighbours outside."""
     inner = padded[1:-1, 1:-1, 1:-1]
     enclosed = inner.copy()
     for axis in range(3):
@@ -194,7 +195,7 @@ def _outermost(padded: npt.NDArray[np.bool_]) -> Array:
 
 
 def _padded_crops(truth: Array, predicted: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Both masks within the box around them and a border of one voxel: outside, or more of the same where flat."""
+    """Crop both masks to their common box and pad by one voxel: with outside, or by repetition along flat axes."""
     inside, other = truth.astype(bool, copy=False), predicted.astype(bool, copy=False)
     box = bounding_box(inside | other)
     assert box is not None, "masks without surface are answered before"
@@ -206,15 +207,15 @@ def _padded_crops(truth: Array, predicted: Array) -> tuple[npt.NDArray[np.bool_]
 
 
 def _to_nearest(points: Array, others: Array, spacing_mm: Spacing) -> npt.NDArray[np.float64]:
-    """Distance in mm from each of the points `(N, 3)` to the nearest of the others `(M, 3)`, all in voxels.
+    """Return the distance in mm from each point `(N, 3)` to the nearest of the others `(M, 3)`, all given in voxels.
 
-    Surfaces hold few of the voxels of their box: a tree of their points is three times as quick here as a distance
-    transform of the box, and the same to the last digits.
+    Surfaces contain few of the voxels in their box, so a k-d tree of their points is three times as fast as a distance
+    transform of the box, with the same result up to rounding.
     """
-    # An unbalanced tree is built faster and, for points on a lattice, searched as fast.
+    # An unbalanced tree is faster to build and, for points on a lattice, just as fast to search.
     tree = KDTree(others * spacing_mm, balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(points * spacing_mm)
-    # From whole steps, so that equal distances are equal wherever in the volume they lie.
+    # Computed from integer steps, so that equal distances are exactly equal everywhere in the volume.
     distances: npt.NDArray[np.float64] = np.linalg.norm((points - others[nearest]) * spacing_mm, axis=1)
     return distances
 
@@ -231,7 +232,7 @@ def _weighted_percentile(distances: Array, weights: Array, percent: float) -> fl
 
 
 def _without_surface(truth: Array, predicted: Array, spacing_mm: Spacing) -> tuple[float, float]:
-    """Distance and surface Dice where at least one mask is empty."""
+    """Return the distance and surface Dice if at least one mask is empty."""
     if truth.any() or predicted.any():
         return float(np.linalg.norm(np.multiply(truth.shape, spacing_mm))), 0.0
     return 0.0, 1.0

@@ -1,13 +1,13 @@
-"""How much surface runs through each 2x2x2 block of voxels.
+"""Area of the surface within each 2x2x2 block of voxels.
 
-A block is a cube with a voxel's centre at every corner. Between corners inside and outside a mask, at the middle of
-their edge, runs the surface of marching cubes (Lorensen & Cline 1987, doi:10.1145/37401.37422). Its pieces, surfels,
-weigh the distances of DeepMind's surface metrics (Nikolov 2021, doi:10.2196/26151), which the BraTS challenge of 2023
-uses; without weights, a surface counts more where voxels see it from an angle.
+A block is a cube with a voxel centre at each corner. The marching-cubes surface (Lorensen & Cline 1987,
+doi:10.1145/37401.37422) crosses the edges between corners inside and outside the mask at their middle. Its pieces,
+called surfels, weight the distances in DeepMind's surface metrics (Nikolov 2021, doi:10.2196/26151), which the BraTS
+challenge of 2023 uses; without weights, surfaces oblique to the voxel grid would count more.
 
-Marching cubes leaves two choices open. Corners that touch across the diagonal of a face alone are taken apart, for the
-side that holds fewer corners. An outline that is not flat is filled with the triangles of largest total area. Computed
-so, the areas are those of DeepMind's table for each of the 256 blocks.
+Marching cubes leaves two choices open. Corners that touch only across the diagonal of a face are separated, on the side
+that has fewer corners. An outline that is not flat is filled with the triangles of largest total area. With these
+choices, the areas are those of DeepMind's table for all 256 blocks.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _MOST_TRIANGLES: Final = 4
 
 
 def neighbour_codes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Which corners of each block are inside: bit `4 i + 2 j + k` for the corner at offset `(i, j, k)`.
+    """Encode which corners of each block are inside: bit `4 i + 2 j + k` for the corner at offset `(i, j, k)`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def neighbour_codes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 
 
 def surfel_areas(spacing_mm: tuple[float, float, float]) -> npt.NDArray[np.float64]:
-    """Area of the surface in mm² for each of the 256 codes of a block, `(256,)`, in voxels of that spacing."""
+    """Return the surface area in mm² for each of the 256 block codes, `(256,)`, for voxels of the given spacing."""
     dx, dy, dz = spacing_mm
     areas: npt.NDArray[np.float64] = np.linalg.norm(_triangles() * (dy * dz, dx * dz, dx * dy), axis=2).sum(axis=1)
     return areas
@@ -52,7 +52,7 @@ def surfel_areas(spacing_mm: tuple[float, float, float]) -> npt.NDArray[np.float
 
 @cache
 def _triangles() -> npt.NDArray[np.float64]:
-    """Area vectors `(256, 4, 3)` of the triangles in each block, in a cube of side 1; unused ones are zero."""
+    """Return area vectors `(256, 4, 3)` of the triangles in each block, for a cube of side 1; unused ones are zero."""
     vectors = np.zeros((256, _MOST_TRIANGLES, 3))
     for code in range(256):
         inside = (code >> np.arange(8) & 1).reshape(2, 2, 2).astype(bool)
@@ -63,7 +63,7 @@ def _triangles() -> npt.NDArray[np.float64]:
 
 
 def _outlines(inside: npt.NDArray[np.bool_]) -> Iterator[Array]:
-    """Outline of the surface around every group of corners, each `(points, 3)`, in order around it."""
+    """Yield the outline of the surface around every group of corners, `(points, 3)`, ordered along the outline."""
     fewer = inside if np.count_nonzero(inside) <= 4 else ~inside
     groups, count = ndimage.label(fewer)
     for number in range(1, count + 1):
@@ -72,7 +72,7 @@ def _outlines(inside: npt.NDArray[np.bool_]) -> Iterator[Array]:
 
 def _outline(group: npt.NDArray[np.bool_]) -> Array:
     corners = np.argwhere(group)
-    neighbours = np.abs(corners[:, None] - np.eye(3, dtype=int))  # Across each of a corner's three edges.
+    neighbours = np.abs(corners[:, None] - np.eye(3, dtype=int))  # across each of a corner's three edges
     leaving = ~group[tuple(np.moveaxis(neighbours, -1, 0))]
     outward = (neighbours - corners[:, None])[leaving]
     points = (corners[:, None] + neighbours)[leaving] / 2
@@ -81,7 +81,7 @@ def _outline(group: npt.NDArray[np.bool_]) -> Array:
 
 
 def _angles(points: Array, axis: Array) -> Array:
-    """Angle of each point about an axis through the middle of all."""
+    """Return the angle of each point around an axis through their mean."""
     spokes = points - points.mean(axis=0)
     side = np.cross(axis, spokes[0])
     angles: Array = np.arctan2(spokes @ np.cross(side, axis) / np.linalg.norm(axis), spokes @ side)
@@ -89,7 +89,7 @@ def _angles(points: Array, axis: Array) -> Array:
 
 
 def _widest_filling(outline: Array) -> list[Array]:
-    """Area vectors of the triangles between the outline's points that have the largest total area."""
+    """Return area vectors of the triangulation of an outline with the largest total area."""
     last = len(outline) - 1
     fillings = (
         [_area_vector(outline[[0, k, last]]), *_widest_filling(outline[: k + 1]), *_widest_filling(outline[k:])]

@@ -1,1 +1,1 @@
-"""What is done to labels after the network."""
+"""Post-processing of network output into labels."""

@@ -13,18 +13,18 @@ _ALL_26_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 def remove_small_lesions(
     classes: npt.NDArray[np.uint8], min_volume_mm3: float, voxel_volume_mm3: float, min_share: float = 0.0
 ) -> npt.NDArray[np.uint8]:
-    """Classes without the connected parts of the whole tumour that are smaller than a volume.
+    """Remove connected parts of the whole tumour that are smaller than a given volume.
 
     Parameters
     ----------
     classes : (Z, Y, X) uint8 array
-        Our classes; parts are 26-connected over all of them.
+        Label array with the package's class numbers; parts are 26-connected across all classes.
     min_volume_mm3 : float
-        Parts of less than this are set to 0.
+        Parts with less than this volume are set to 0.
     voxel_volume_mm3 : float
-        Of one voxel.
+        Volume of one voxel.
     min_share : float
-        So are parts of less than this share of the largest part, from 0 to 1; it needs no voxel size.
+        Parts smaller than this fraction (0 to 1) of the largest part are also set to 0; needs no voxel size.
     """
     box = bounding_box(classes > 0)
     if max(min_volume_mm3, min_share) <= 0 or box is None:
@@ -43,19 +43,19 @@ def remove_small_lesions(
 def relabel_small_enhancing(
     classes: npt.NDArray[np.uint8], min_volume_mm3: float, voxel_volume_mm3: float
 ) -> npt.NDArray[np.uint8]:
-    """Classes with the enhancing voxels made non-enhancing if all of them together are less than a volume.
+    """Relabel enhancing voxels as non-enhancing if their total volume is less than a given volume.
 
-    A tumour that enhances nowhere is common among low grades; a few voxels called enhancing are then false. The rule
-    is that of the BraTS 2020 winner (Isensee 2020, arXiv:2011.00848).
+    Many low-grade tumours do not enhance, and a few voxels labelled as enhancing are then false positives. This rule is
+    from the winner of BraTS 2020 (Isensee 2020, arXiv:2011.00848).
 
     Parameters
     ----------
     classes : array of uint8
-        Our classes.
+        Label array with the package's class numbers.
     min_volume_mm3 : float
-        With 0 nothing changes.
+        With 0, nothing is changed.
     voxel_volume_mm3 : float
-        Of one voxel.
+        Volume of one voxel.
     """
     enhancing = classes == ENHANCING
     if enhancing.sum() * voxel_volume_mm3 >= min_volume_mm3:
@@ -64,5 +64,5 @@ def relabel_small_enhancing(
 
 
 def count_parts(classes: npt.NDArray[np.uint8]) -> int:
-    """Number of 26-connected parts of all classes together."""
+    """Count the 26-connected parts of all classes combined."""
     return int(ndimage.label(classes > 0, structure=_ALL_26_NEIGHBOURS)[1])

@@ -1,7 +1,7 @@
-"""Whether labels look like a tumour at all, and in words what speaks against it.
+"""Check whether labels look like a tumour, and describe anything implausible.
 
-The limits lie far beyond the truths of 33 gliomas in volumes and of 22 in whole heads: at most 16 % of the brain, 10 %
-at its rim, 21 parts, at least 61 % bright on FLAIR or T2.
+The limits are well beyond the values in the reference segmentations of 33 volumes of gliomas and 22 whole heads: at
+most 16 % of the brain, 10 % at its rim and 21 parts, and at least 61 % bright on FLAIR or T2.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _BRIGHT: Final[tuple[Role, ...]] = ("FLAIR", "T2")
 """Sequences on which tumour and edema are bright."""
 _RIM_MM: Final = 4.0
 _SIDE: Final = 128
-"""Voxels along an axis that suffice to judge shares."""
+"""Number of voxels along an axis that is enough to estimate shares."""
 _FEW_SLICES: Final = 16
-"""A slab of fewer may run through the middle of a large tumour, and end within it."""
+"""A slab with fewer slices may lie entirely within a large tumour, or end inside it."""
 
 _LARGEST_SHARE: Final = {False: 0.35, True: 0.2}
-"""Of the brain, or of a whole head."""
+"""Largest plausible share of the brain (False) or of a whole head (True)."""
 _LARGEST_SHARE_OF_SLAB: Final = 0.6
 _MOST_AT_RIM: Final = 0.6
 _LARGEST_CUT: Final = 0.7
@@ -35,21 +35,21 @@ _LEAST_BRIGHT: Final = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """What a segmentation looks like.
+    """Measures of what a segmentation looks like.
 
     Parameters
     ----------
     share : float
-        Of the brain, or of the head where the skull was left, that is called tumour.
+        Share of the brain, or of the head if not skull-stripped, that is labelled as tumour.
     at_rim : float
-        Share of the tumour that lies within 4 mm of the outside, in its axial slice.
+        Share of the tumour within 4 mm of the outside, measured in axial slices.
     cut : float
-        Section of the tumour in the lowest or uppermost axial slice, as a share of its greatest section.
+        Area of the tumour in the lowest or uppermost axial slice, as a share of its largest area.
     parts : int
-        That do not touch each other.
+        Number of separate parts.
     bright : float or None
-        Share of the tumour that is brighter than the median of the brain, on FLAIR or T2, whichever has more; None
-        where there is neither.
+        Share of the tumour that is brighter than the median of the brain, on FLAIR or T2, whichever is higher; None
+        if there is neither.
     """
 
     share: float
@@ -60,14 +60,14 @@ class Appearance:
 
 
 def doubts_about(study: Study, labels: Array, *, in_box: bool = False) -> list[str]:
-    """What speaks against a segmentation, a sentence or two each, for its notes; nothing where it is plausible.
+    """Describe what makes a segmentation implausible, in a sentence or two per finding; empty if it is plausible.
 
     Parameters
     ----------
     labels : (X, Y, Z) array
-        On the study's grid, 0 outside the tumour.
+        Labels on the study's grid, 0 outside the tumour.
     in_box : bool
-        Whether the tumour was looked for in a box only.
+        Whether the tumour was searched for only within a box.
     """
     if not labels.any():
         where = "within the box" if in_box else "in these scans"
@@ -94,7 +94,7 @@ def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list
 
 
 def appearance_of(study: Study, labels: Array) -> Appearance:
-    """Measure what labels that are not empty look like; some hundredths of a second."""
+    """Measure what non-empty labels look like; takes a few hundredths of a second."""
     full = _axial(study.grid, labels)
     steps = [max(1, -(-n // _SIDE)) for n in full.shape]
     thin = tuple(slice(None, None, step) for step in steps)
@@ -107,7 +107,7 @@ def appearance_of(study: Study, labels: Array) -> Appearance:
     sections = np.array([np.count_nonzero(plane) for plane in full])
     box = bounding_box(full)
     assert box is not None
-    count = max(1, int(tumour.sum()))  # a speck may fall between the voxels that are looked at
+    count = max(1, int(tumour.sum()))  # a tiny tumour may fall between the sampled voxels
     bright = [_bright_share(volumes[role], tumour, brain) for role in _BRIGHT if role in volumes]
     return Appearance(
         share=count / max(1, int(brain.sum())),
@@ -119,7 +119,7 @@ def appearance_of(study: Study, labels: Array) -> Appearance:
 
 
 def _axial(grid: Grid, array: Array) -> Array:
-    """`(Z, Y, X)`, from foot to head."""
+    """Return the array as `(Z, Y, X)`, from foot to head."""
     return to_ras(grid).apply(array).transpose(2, 1, 0)
 
 

@@ -1,4 +1,4 @@
-"""The probabilities behind a segmentation, from which its labels are made, and can be made again. Without torch."""
+"""The probabilities behind a segmentation, and the labels derived from them. Does not load torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,12 +17,12 @@ from napari_brain_tumor.preprocessing.world_box import WorldBox, inside_box
 from napari_brain_tumor.types import Array
 
 SURE: Final = 0.9
-"""Probability from which a voxel counts as sure."""
+"""Probability at or above which a voxel counts as certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRules:
-    """Which parts of the tumour are too small, or too uncertain, to stay.
+    """Rules for removing parts of the tumour that are too small or too uncertain.
 
     Parameters
     ----------
@@ -31,10 +31,11 @@ class SizeRules:
     min_enhancing_mm3 : float
         As for `components.relabel_small_enhancing`.
     min_sure_enhancing : float
-        Share of the voxels called enhancing that must have a probability of `SURE` or more; with less, the tumour is
-        taken not to enhance. Whether there is any is decided first, and only then which voxels. For probabilities.
+        Share of the voxels labelled as enhancing that must have a probability of at least `SURE`; below it, the tumour
+        is judged not to enhance. This decides whether there is enhancement at all, before which voxels enhance. Only
+        applies to probabilities.
     min_sure_tumor : float
-        The same of the whole tumour: with less, there is taken to be none.
+        The same for the whole tumour: below this share, the scan is judged to show no tumour.
     """
 
     min_lesion_mm3: float = 0.0
@@ -45,13 +46,13 @@ class SizeRules:
 
 
 def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid, rules: SizeRules) -> Array:
-    """Our classes `(Z, Y, X)` from masks of regions, without the parts that the rules remove.
+    """Combine region masks into classes `(Z, Y, X)`, without the parts that the rules remove.
 
     Parameters
     ----------
     masks : mapping of region to (Z, Y, X) bool array
     grid : Grid
-        Tells the size of a voxel; of unknown size, only shares are removed.
+        Gives the voxel size; if it is unknown, only rules based on shares apply.
     """
     labels = classes_from_known(masks)
     if grid.unit != "mm":
@@ -62,18 +63,18 @@ def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid,
 
 
 def sure_share(probabilities: npt.NDArray[np.floating[Any]], threshold: float) -> float:
-    """Share of the voxels that reach a threshold whose probability is `SURE` or more; 1 where none reaches it."""
+    """Return the share of voxels at or above a threshold with probability `SURE` or more; 1 if there are none."""
     called = int((probabilities >= threshold).sum())
     return int((probabilities >= max(SURE, threshold)).sum()) / called if called else 1.0
 
 
 def check_thresholds(thresholds: Mapping[Region, float] | None, usual: Mapping[Region, float]) -> dict[Region, float]:
-    """Thresholds of all regions of a model, in the model's order: the given ones, the usual ones for the others.
+    """Return the thresholds of all regions of a model in its order, with default values for those not given.
 
     Raises
     ------
     ProbabilityError
-        If one is of another region, or not between 0 and 1.
+        If a threshold is for another region, or not between 0 and 1.
     """
     chosen_values = dict(thresholds or {})
     unknown = [region for region in chosen_values if region not in usual]
@@ -89,26 +90,26 @@ def check_thresholds(thresholds: Mapping[Region, float] | None, usual: Mapping[R
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionProbabilities:
-    """Probability of every region that a model tells, as the network computed them, and how labels come from them.
+    """Probabilities of all regions that a model predicts, and the rules for deriving labels from them.
 
     Parameters
     ----------
     regions : tuple of {"WT", "TC", "ET"}
-        In the order of `values`.
+        Regions in the order of `values`.
     values : (R, Z, Y, X) float16 array
-        On the network's grid, in `block` of it; 0 outside the brain or head and outside `box`.
+        Probabilities on the network's grid, within `block`; 0 outside the brain or head and outside `box`.
     block : Box
-        Of the `(Z, Y, X)` working array.
+        Part of the `(Z, Y, X)` working array that is covered by `values`.
     thresholds : mapping of region to float
-        From which the labels were made.
+        Thresholds from which the labels are derived.
     box : WorldBox, optional
-        Where alone there are labels.
+        If given, only voxels in this box are labelled.
     brain : (X, Y, Z) bool array, optional
-        On the study's grid: outside of it there are neither labels nor probabilities.
+        Brain mask on the study's grid; outside it there are neither labels nor probabilities.
     without_enhancing : bool
-        Whether the tumour is taken not to enhance, whatever the threshold of ET, by `rules.min_sure_enhancing`.
+        Whether the tumour is judged not to enhance, whatever the threshold of ET; see `rules.min_sure_enhancing`.
     without_tumor : bool
-        Whether there is taken to be no tumour, by `rules.min_sure_tumor`.
+        Whether the scan is judged to show no tumour; see `rules.min_sure_tumor`.
     """
 
     regions: tuple[Region, ...]
@@ -124,16 +125,16 @@ class RegionProbabilities:
 
     @property
     def grid(self) -> Grid:
-        """Where `values` lie, their axes in the order X, Y, Z."""
+        """Grid of `values`, with axes in the order X, Y, Z."""
         return self.work.grid.cropped(Box(self.block.start[::-1], self.block.stop[::-1]))
 
     @property
     def scan_grid(self) -> Grid:
-        """The study's own grid, on which everything that is asked for is given."""
+        """The study's own grid, on which all results are returned."""
         return self.work.reorientation.source
 
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Our classes `(X, Y, Z)` on the study's grid, from the thresholds and rules."""
+        """Return the classes `(X, Y, Z)` on the study's grid, from the thresholds and rules."""
         masks = {region: self.values[at] >= self.thresholds[region] for at, region in enumerate(self.regions)}
         if self.without_enhancing:
             masks["ET"][:] = False
@@ -142,7 +143,7 @@ class RegionProbabilities:
         return self._on_scan(labels_from_masks(masks, self.work.grid, self.rules))
 
     def with_presence(self) -> "RegionProbabilities":
-        """The same, with what the rules decide of whether there is a tumour at all, and whether it enhances."""
+        """Return a copy in which the rules decide whether there is a tumour at all and whether it enhances."""
         return replace(
             self,
             without_enhancing=self._lacks("ET", self.rules.min_sure_enhancing),
@@ -155,15 +156,15 @@ class RegionProbabilities:
         return sure_share(self.values[self.regions.index(region)], self.thresholds[region]) < least
 
     def with_thresholds(self, thresholds: Mapping[Region, float] | None) -> "RegionProbabilities":
-        """The same with other thresholds; regions that are not given keep theirs.
+        """Return a copy with other thresholds; regions that are not given keep theirs.
 
-        Another threshold of ET also says that there is some, and one of WT that there is a tumour: the rules on how
-        sure the model must be do not hold then.
+        A different threshold for ET implies that there is enhancing tumour, and one for WT that there is a tumour: the
+        corresponding rules on certainty are then disabled.
 
         Raises
         ------
         ProbabilityError
-            As `check_thresholds`.
+            As for `check_thresholds`.
         """
         changed = check_thresholds(thresholds, self.thresholds)
         result = replace(self, thresholds=changed)
@@ -174,22 +175,22 @@ class RegionProbabilities:
         return result
 
     def __getitem__(self, region: Region) -> npt.NDArray[np.float16]:
-        """Probability `(X, Y, Z)` of a region on the study's grid, the nearest value where that is not the network's.
+        """Return the probability `(X, Y, Z)` of a region on the study's grid, by nearest neighbour if it was resampled.
 
-        So the labels, but for the parts that are too small, are those voxels that reach the thresholds.
+        Voxels that reach the threshold are therefore exactly the labelled ones, apart from parts that are removed.
 
         Raises
         ------
         ProbabilityError
-            If the model does not tell that region.
+            If the model does not predict that region.
         """
         if region not in self.regions:
             raise ProbabilityError(f"The model predicts no {region}; it predicts {', '.join(self.regions)}.")
-        # SciPy resamples no float16.
+        # SciPy cannot resample float16.
         return self._on_scan(self.values[self.regions.index(region)].astype(np.float32)).astype(np.float16)
 
     def uncertainty(self) -> npt.NDArray[np.float32]:
-        """Binary entropy in bits, `(X, Y, Z)` on the study's grid: that of the region which is least certain there."""
+        """Return the binary entropy in bits, `(X, Y, Z)` on the study's grid, of the least certain region."""
         most = np.zeros(self.values.shape[1:], np.float32)
         for value in self.values:
             where = value > 0
@@ -199,7 +200,7 @@ class RegionProbabilities:
     def _on_scan(self, values: Array) -> Array:
         labels = self.work.labels_to_source(values, self.block)
         if self.box is not None and self.work.resampled:
-            labels *= inside_box(self.scan_grid, self.box)  # the nearest voxel of the network may lie in it, ours not
+            labels *= inside_box(self.scan_grid, self.box)  # a voxel outside may have its nearest one inside
         if self.brain is not None:
             labels *= self.brain
         return labels

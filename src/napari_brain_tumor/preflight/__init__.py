@@ -1,4 +1,4 @@
-"""What to know before a run: a row per question, with what would help. Does not load torch."""
+"""Checks before a run: one row for each question, with suggested remedies. Does not load torch."""
 
 from napari_brain_tumor.preflight.check import check_case, check_scans, check_study
 from napari_brain_tumor.preflight.rows import Fix, FixKind, Row, Verdict, worst

@@ -1,4 +1,4 @@
-"""Every question about a case, asked at once."""
+"""Run all preflight checks of a case."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,30 +34,30 @@ def check_study(
     segmentation: Segmentation | None = None,
     **options: Unpack[SegmentOptions],
 ) -> tuple[Row, ...]:
-    """What to know before a study is segmented.
+    """Check a study before it is segmented.
 
     Parameters
     ----------
     study : Study
     model : str, path or Method, optional
-        As for `segment`; the default that suits the study where none is given.
+        As for `segment`; if not given, the default that suits the study.
     device : str
         As for `segment`.
     segmentation : Segmentation, optional
-        Labels of the same case, to be looked at too.
+        Labels of the same case, which are checked too.
     {options}
 
-    With `brain="auto"` the brain of a whole head is looked for, and its size is given.
+    With `brain="auto"`, the brain of a whole head is extracted and its size reported.
 
     Returns
     -------
     tuple of Row
-        A row per question, each with its verdict, `"pass"`, `"warn"` or `"fail"`, and what was found in words.
+        One row for each question, with its verdict, `"pass"`, `"warn"` or `"fail"`, and the finding in words.
 
     Raises
     ------
     ModelNotFoundError, CheckpointError
-        If there is no such model or its files are not right.
+        If there is no such model, or its files are invalid.
 
     Examples
     --------
@@ -80,19 +80,19 @@ def check_scans(
     models: Sequence[Method] | None = None,
     **options: Unpack[SegmentOptions],
 ) -> tuple[Row, ...]:
-    """`check_study` of sequences that may not make a study.
+    """Run `check_study` on sequences that may not be valid as a study.
 
     Parameters
     ----------
     model, device, **options
         As for `check_study`.
     segmentation : Segmentation or BrainTumorError, optional
-        Labels of the same case, or why they cannot be understood.
+        Labels of the same case, or the error raised when opening them.
     devices : sequence of DeviceMemory, optional
-        Those that are present, the one that `"auto"` takes first; they are asked for where none is given, which loads
-        torch.
+        The available devices, beginning with the one that `"auto"` selects; if not given, they are determined, which
+        loads torch.
     models : sequence of Method, optional
-        What can be suggested instead; all that are installed where none is given.
+        Models that can be suggested instead; all installed ones if not given.
     """
     request = SegmentRequest(device=device, **options)
     facts = facts_of(scans)
@@ -105,7 +105,7 @@ def check_scans(
 
 
 def plan_of(brain: BrainChoice) -> BrainPlan:
-    """What a choice means for a whole head."""
+    """Return what a brain choice means for a whole head."""
     return brain if isinstance(brain, str) and brain in ("auto", "keep") else "mask"  # type: ignore[return-value]
 
 
@@ -118,7 +118,7 @@ def check_facts(
     devices: Sequence[DeviceMemory] | None = None,
     models: Sequence[Method] | None = None,
 ) -> tuple[Row, ...]:
-    """`check_scans` of sequences that were looked at before, by a method and as the request asks for it."""
+    """Run `check_scans` on sequences that have already been examined, for a method and request."""
     facts = replace(facts, brain=plan_of(request.brain))
     if facts.reference is None:
         return (questions.sequences(facts),)
@@ -149,22 +149,22 @@ def check_case(
     schema: str | None = None,
     **options: Unpack[SegmentOptions],
 ) -> tuple[Row, ...]:
-    """`check_study` of files that may not make a study: what refuses them becomes a row that fails.
+    """Run `check_study` on files that may not be valid as a study; errors become rows with the verdict `"fail"`.
 
     Parameters
     ----------
     path : path-like
     opening : OpenOptions, optional
-        How the path is opened.
+        Options for opening the path.
     model, device, **options
         As for `segment`.
     segmentation, schema
-        As for `open_segmentation`, if there is one.
+        As for `open_segmentation`, if there is a segmentation.
 
     Raises
     ------
     ModelNotFoundError, CheckpointError
-        If there is no such model or its files are not right.
+        If there is no such model, or its files are invalid.
     """
     try:
         scans = _opened(path, opening or OpenOptions())
@@ -209,7 +209,7 @@ def _cost_row(facts: Facts, method: Method | None, request: SegmentRequest, devi
 def expected_of(
     facts: Facts, method: Method | None, request: SegmentRequest, devices: Sequence[DeviceMemory]
 ) -> Expected | None:
-    """What segmenting these scans will take; None where nothing like it was measured.
+    """Estimate the cost of segmenting these scans; None if nothing comparable was measured.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def expected_of(
 
 
 def _working_voxels(facts: Facts, method: Method) -> int:
-    """Voxels of the network's grid within the head's box."""
+    """Return the number of voxels of the network's grid within the head's bounding box."""
     assert facts.head_mm is not None
     spec = method.card.preprocessing if isinstance(method, ModelInfo) else PreprocessingSpec()
     ras = working_grid(facts.grid, spec.plane_spacing_mm, spec.slice_spacing_mm).grid

@@ -1,7 +1,7 @@
-"""Seconds and memory of a run, from runs that were measured: those that ship with the package, and those of here.
+"""Estimates of run time and memory from measured runs: some supplied with the package, others made on this machine.
 
-A cost depends on what a network is built like, not on its weights: it is kept by architecture and arguments, so that it
-holds for a model that a user trained too.
+Costs depend on how a network is built, not on its weights. They are stored by architecture and arguments, so that they
+also apply to models trained by users.
 """
 
 import json
@@ -28,34 +28,34 @@ Kind = Literal["cpu", "cuda", "mps"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("cpu", "cuda", "mps")
 NETWORK_PROGRESS: Final = (0.15, 0.95)
-"""Progress of `workflow.segment_job` at which a network begins and ends; not taken from there, which loads torch."""
+"""Progress of `workflow.segment_job` at which the network starts and ends; repeated here to avoid loading torch."""
 _PLACED_PROGRESS: Final = 0.98
-"""Fraction that `workflow.segment_job` tells when the result lies on the scan's grid."""
+"""Progress of `workflow.segment_job` when the result has been mapped to the scan's grid."""
 _SHIPPED: Final = Path(__file__).with_name("costs.json")
 _BYTES_PER_VOXEL: Final = 40
-"""Of arrays: four sequences and three probabilities in float32, the labels and what sorting them out needs."""
+"""Memory for arrays: four sequences and three probabilities in float32, the labels and their post-processing."""
 
 
 class MeasuredCost(BaseModel, extra="forbid", frozen=True):
-    """What one run took, without loading the model and without mirrored copies.
+    """Cost of one measured run, without loading the model and without mirrored copies.
 
-    `voxels` are those of the network's own grid within the box of the brain or head.
+    `voxels` is the number of voxels of the network's grid within the bounding box of the brain or head.
     """
 
     method: str
-    """As `key_of` tells it."""
+    """Key as returned by `key_of`."""
     family: str
     """The method without its arguments."""
     parameters: int = Field(ge=0)
     device: Kind
     machine: str
-    """In words, for people."""
+    """Description of the machine for display."""
     voxels: int = Field(gt=0)
     seconds: float = Field(gt=0)
-    """Apart from the network: finding the brain, putting the result on the scan's grid."""
+    """Time apart from the network: finding the brain, and mapping the result to the scan's grid."""
     network_seconds: float = Field(ge=0)
     memory_mb: float | None = None
-    """The most that the process held beyond what it holds when nothing is open, in MiB; of the host."""
+    """Peak host memory of the process in MiB, beyond what it uses when nothing is open."""
 
 
 class _Document(BaseModel, extra="forbid", frozen=True):
@@ -65,16 +65,16 @@ class _Document(BaseModel, extra="forbid", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run will take, about.
+    """Estimated cost of a run.
 
     Parameters
     ----------
     memory_mb : float or None
-        Of the host; None where it was not measured.
+        Host memory; None if it was not measured.
     basis : str
-        What that is taken from, for people.
+        Description of what the estimate is based on.
     network_seconds : float
-        Of the seconds, those of the network alone.
+        Part of the seconds that is spent in the network.
     """
 
     seconds: float
@@ -84,10 +84,10 @@ class Expected:
 
     @property
     def stages(self) -> tuple[tuple[float, float], ...]:
-        """Share of the time that has passed at a fraction of the progress of `workflow.segment_job`.
+        """Pairs of progress of `workflow.segment_job` and fraction of the time elapsed by then.
 
-        Before the network the brain is found, after it the result is put on the scan's grid; both take about as long.
-        Noting how the result was made, at the very end, takes next to nothing.
+        The brain is found before the network runs, and the result is mapped to the scan's grid after it; both take
+        about the same time. The final step, recording how the result was made, takes almost none.
         """
         before = (1 - self.network_seconds / self.seconds) / 2 if self.network_seconds else 0.0
         if not before:
@@ -98,7 +98,7 @@ class Expected:
 
 
 def key_of(method: Method) -> tuple[str, str]:
-    """What the cost of a method depends on; and its family, whose costs are much alike for a parameter."""
+    """Return the key that the cost of a method depends on, and its family, whose cost per parameter is similar."""
     if not isinstance(method, ModelInfo):
         return method.name, method.name
     card = method.card
@@ -111,25 +111,25 @@ def key_of(method: Method) -> tuple[str, str]:
 
 
 def passes(method: Method, request: SegmentRequest) -> int:
-    """How often the network is run: once, or for each combination of mirrored axes."""
+    """Return the number of network passes: one, or one for each combination of mirrored axes."""
     return 2**method.card.dims if request.flips and isinstance(method, ModelInfo) else 1
 
 
 def expected_cost(
     method: Method, device: str, voxels: int, known: Iterable[MeasuredCost], request: SegmentRequest
 ) -> Expected | None:
-    """What a run will take, from the first of the measured runs that is like it; None where none is.
+    """Estimate the cost of a run from the first comparable measured run; None if there is none.
 
     Parameters
     ----------
     device : str
         `"cpu"`, `"cuda:0"` or `"mps"`.
     voxels : int
-        Of the network's grid within the box of the brain or head.
+        Number of voxels of the network's grid within the bounding box of the brain or head.
     known : iterable of MeasuredCost
-        The most trusted first.
+        Measured costs, most reliable first.
     request : SegmentRequest
-        How it is run.
+        How the method is run.
     """
     key, family = key_of(method)
     there = [cost for cost in known if cost.device == _kind(device)]
@@ -148,16 +148,16 @@ def expected_cost(
 
 
 def usual_cost(method: Method, device: str, known: Iterable[MeasuredCost], request: SegmentRequest) -> Expected | None:
-    """What a case of the size that was measured takes, before the scans are known; None where none was measured.
+    """Estimate the cost of a case of the measured size, before the scans are known; None if there is none.
 
     Parameters
     ----------
     device : str
-        `"auto"` for that of the most trusted run.
+        `"auto"` for the device of the most reliable run.
     known : iterable of MeasuredCost
-        The most trusted first.
+        Measured costs, most reliable first.
     request : SegmentRequest
-        How it is run.
+        How the method is run.
     """
     key, kind = key_of(method)[0], _kind(device)
     same = (cost for cost in known if cost.method == key and (kind is None or cost.device == kind))
@@ -169,15 +169,15 @@ def usual_cost(method: Method, device: str, known: Iterable[MeasuredCost], reque
 
 
 def known_costs(home: Path | None = None, *, slowdown: float = 1.0) -> tuple[MeasuredCost, ...]:
-    """Every measured cost, those of this machine first.
+    """Return all measured costs, those of this machine first.
 
     Parameters
     ----------
     home : Path, optional
         `home_folder()` if not given.
     slowdown : float
-        By which those that ship take longer here: they were measured on idle machines. Those of this machine
-        contain what it was busy with.
+        Factor by which supplied costs, measured on idle machines, are increased. Those measured on this machine
+        already include its usual load.
     """
     shipped = (
         cost.model_copy(update={"seconds": cost.seconds * slowdown, "network_seconds": cost.network_seconds * slowdown})
@@ -187,18 +187,18 @@ def known_costs(home: Path | None = None, *, slowdown: float = 1.0) -> tuple[Mea
 
 
 def slowdown_now() -> float:
-    """How many times longer a run takes than on an idle machine, by what other programs compute; 1 on Windows."""
+    """Estimate the slowdown caused by other programs, relative to an idle machine; 1 on Windows."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return _slowdown(load, os.cpu_count() or 1)
 
 
 def _slowdown(load: float, cores: int) -> float:
-    # A run has as many threads as there are cores; `load` others share these. One of them is napari itself.
+    # A run uses as many threads as there are cores and shares these with `load` others, one of which is napari itself.
     return 1 + max(0.0, load - 1) / cores
 
 
 def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
-    """Keep what a run took, from the provenance of its result, for the next time; not where that tells too little."""
+    """Store the cost of a run from the provenance of its result; does nothing if that is incomplete."""
     try:
         measured = _of_run(provenance)
         if measured is not None:
@@ -210,7 +210,7 @@ def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
 
 
 def save_costs(path: Path, costs: Sequence[MeasuredCost]) -> None:
-    """Write measured costs; raises `SaveError` if that fails."""
+    """Save measured costs; raises `SaveError` if that fails."""
     write_document(path, _Document(costs=tuple(costs)))
 
 
@@ -242,7 +242,7 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
 
 
 def _takes_bfloat16(method: Method) -> bool:
-    """Whether a run in bfloat16 may be one whose precision nobody chose."""
+    """Whether bfloat16 in a recorded run may have been chosen automatically."""
     check = method.card.precisions.get("bfloat16") if isinstance(method, ModelInfo) else None
     return check is not None and check.agrees
 
@@ -257,9 +257,9 @@ def _own(home: Path | None) -> Path:
 
 
 def read_costs(path: Path) -> tuple[MeasuredCost, ...]:
-    """The measured costs in a file; none where it is not there or of another version."""
+    """Read the measured costs in a file; none if it does not exist or is of another version."""
     document = read_document(path, _Document)
-    return document.costs if document is not None else ()  # only an estimate is lost
+    return document.costs if document is not None else ()  # losing these affects only estimates
 
 
 @lru_cache(maxsize=1)

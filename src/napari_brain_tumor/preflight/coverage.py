@@ -1,4 +1,4 @@
-"""Whether each sequence shows the whole brain that the others show, or ends within it."""
+"""Check whether each sequence covers the whole brain that the others show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Array, Mask
 
 _LEAST_SHARE: Final = 0.02
-"""Of the brain; masks that were drawn sequence by sequence differ by less."""
+"""Smallest share of the brain; masks drawn separately for each sequence differ by less."""
 _LEAST_FILL: Final = 0.005
-"""Of all voxels: where no value is as frequent nothing was filled in."""
+"""Smallest share of all voxels with one value for it to be regarded as fill value."""
 _THIN_MM: Final = 8.0
-"""Between masks there are differences as thin as that."""
+"""Thickness up to which a difference is attributed to different masks."""
 _PLACES: Final = (("lowest", "uppermost"), ("rear", "front"), ("left", "right"))
-"""Of a volume (Z, Y, X) whose axes run to the head, the front and the right."""
+"""Names of the two ends of each axis of a volume (Z, Y, X) whose axes run superior, anterior and right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Where a sequence shows nothing although there is brain.
+    """An area where a sequence was not scanned although there is brain.
 
     Parameters
     ----------
     share : float
-        Of the brain.
+        As a share of the brain.
     place : str
-        Where it is, for people.
+        Description of where it is.
     """
 
     share: float
@@ -38,16 +38,16 @@ class Gap:
 
 
 def gaps_in(samples: Mapping[Role, Array], head: Mask, spacing: tuple[float, float, float]) -> dict[Role, Gap]:
-    """The sequences whose field of view ends within the brain or head.
+    """Find the sequences whose field of view ends within the brain or head.
 
     Parameters
     ----------
     samples : mapping of role to (Z, Y, X) array
-        On one grid, its axes running to the head, the front and the right.
+        On one grid, with axes running superior, anterior and right.
     head : (Z, Y, X) bool array
-        Brain or head in any of them.
+        Brain or head in any of the sequences.
     spacing : (z, y, x)
-        Between the voxels of the samples.
+        Spacing of the samples.
     """
     gaps = {role: _gap(sample, head, spacing) for role, sample in samples.items()} if len(samples) > 1 else {}
     return {role: gap for role, gap in gaps.items() if gap is not None}
@@ -57,7 +57,7 @@ def _gap(sample: Array, head: Mask, spacing: tuple[float, float, float]) -> Gap 
     missing = head & _filled(sample)
     if missing.sum() < _LEAST_SHARE * head.sum():
         return None
-    # Within its slices, that a single thick slice is not taken for a difference of masks.
+    # Opened within slices only, so that a single thick slice is not mistaken for a difference between masks.
     width = max(1, round(_THIN_MM / (2 * max(spacing[1:]))))
     solid = ndimage.binary_opening(missing, np.ones((1, 3, 3), bool), iterations=width)
     solid &= missing
@@ -66,7 +66,7 @@ def _gap(sample: Array, head: Mask, spacing: tuple[float, float, float]) -> Gap 
 
 
 def _filled(sample: Array) -> Mask:
-    """Voxels of the value that a place gets which was not scanned: the most frequent one, where one is frequent."""
+    """Return the voxels with the fill value of unscanned areas: the most frequent value, if it is frequent enough."""
     few = sample[::2, ::2, ::2] if min(sample.shape) > 1 else sample
     values, counts = np.unique(few, return_counts=True)
     if counts.max() < _LEAST_FILL * few.size:
@@ -75,7 +75,7 @@ def _filled(sample: Array) -> Mask:
 
 
 def _reaching_outside(solid: Mask, head: Mask) -> Mask:
-    """The parts that touch the outside of the head or of the volume, which ventricles do not."""
+    """Keep the parts that touch the outside of the head or the volume's border, which ventricles do not."""
     parts, count = ndimage.label(solid)
     if not count:
         return solid

@@ -1,4 +1,4 @@
-"""One function a question: facts in, a row out."""
+"""The preflight questions: one function each, which turns facts into a row."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -23,20 +23,20 @@ from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import NiftiForms, Role, Segmentation, TifSlices
 
 _CLIPPED_SHARE: Final = 0.05
-"""Of the head's voxels at the largest value, from which the image was cut off in what matters."""
+"""Share of the head's voxels at the maximum value from which the image counts as clipped."""
 _FEW_LEVELS: Final = 16
 _SLOW_SECONDS: Final = 180.0
-"""From which a run is worth a warning."""
+"""Run time from which a warning is given."""
 _AXES: Final = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 
 LABELS: Final = "Labels"
-"""The question about labels that are there already; a run does not depend on it."""
+"""The question about existing labels, on which a run does not depend."""
 _CHOOSE_ROLES: Final = Fix("roles", "Choose roles")
 _LOOK_AT_BRAIN: Final = Fix("brain", "Show the brain's outline")
 _BRING_TOGETHER: Final = Fix("resample", "Bring onto one grid", FINEST)
 
 
-# What the reader noticed belongs to the row of its subject; whatever is about neither is about the sequences.
+# Notes of the reader are shown in the row of their subject; notes on neither subject are shown with the sequences.
 def _notes_on(facts: Facts, *subjects: str) -> list[str]:
     return [note for note in facts.scans.notes if any(word in note for word in subjects)]
 
@@ -77,7 +77,7 @@ def grids(facts: Facts) -> Row:
 
 
 def _distinct_grids(facts: Facts) -> list[tuple[tuple[tuple[Role, ...], Grid], str]]:
-    """Each grid in as few words as tell it from the others."""
+    """Describe each grid in as few words as distinguish it from the others."""
     short = [f"{'x'.join(map(str, grid.shape))} voxels of {_size(grid)}" for _, grid in facts.groups]
     texts = short if len(set(short)) == len(short) else [grid.describe() for _, grid in facts.groups]
     return list(zip(facts.groups, texts, strict=True))
@@ -88,7 +88,7 @@ def _size(grid: Grid) -> str:
 
 
 def fit(facts: Facts) -> Row:
-    """Whether the sequences lie on one another."""
+    """Check whether the sequences are aligned."""
     question, judged = "Fit", facts.alignment
     if judged.unjudged:
         return Row(question, "pass", f"Not judged: {judged.unjudged}.")
@@ -115,7 +115,7 @@ def _mirrored_words(mirrored: Mirrored) -> str:
 
 
 def coverage(facts: Facts) -> Row:
-    """Whether each sequence shows the brain that the others show."""
+    """Check whether each sequence covers the brain that the others show."""
     if not facts.gaps:
         return Row("Coverage", "pass", "No sequence cuts off part of the brain that another one shows.")
     sentences = [
@@ -130,7 +130,7 @@ def coverage(facts: Facts) -> Row:
 
 
 def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
-    """Whether the voxel size is known, believable, and one that the model is for."""
+    """Check whether the voxel size is known, plausible and suitable for the model."""
     grid, notes = facts.grid, _notes_on(facts, *_OF_SPACING)
     if grid.unit != "mm":
         unknown = (
@@ -158,7 +158,7 @@ def _of_model(
     notes: Sequence[str],
     summary: str = "",
 ) -> Row:
-    """A row of what was found and noted, with what the model is not for; another model may be the remedy."""
+    """Return a row with findings, notes and what the model is unsuitable for; another model may be suggested."""
     unfit = method.notes_on(traits) if method is not None else []
     words = " ".join(filter(None, (summary, *notes, *unfit)))
     if not unfit and not notes:
@@ -167,7 +167,7 @@ def _of_model(
 
 
 def orientation(facts: Facts) -> Row:
-    """Whether it is known which side is left."""
+    """Check whether left and right are known."""
     grid, layout = facts.grid, facts.scans.layouts.get(facts.reference) if facts.reference is not None else None
     way = ", ".join(_AXES.get(code, "?") for code in grid.axis_codes)
     words = f"The axes run to {way} ({grid.axis_codes})."
@@ -189,7 +189,7 @@ def _tilt(grid: Grid) -> float:
 
 
 def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
-    """Whether the skull was removed, alike in all sequences, and the model takes it."""
+    """Check whether all sequences are skull-stripped or none is, and whether the model is suitable for that."""
     question, heads = "Brain or head", [role for role, whole in facts.whole_head.items() if whole]
     if not facts.whole_head:
         return Row(question, "fail", "No sequence can be checked.")
@@ -204,7 +204,7 @@ def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method])
 
 
 def _extraction(question: str, facts: Facts, notes: list[str]) -> Row:
-    """That the brain will be extracted, and whether what was found may be one."""
+    """Report that the brain will be extracted, and whether the extracted volume is plausible."""
     if facts.brain == "mask":
         words = "Whole head, with the skull: the brain is taken from the given mask."
         return Row(question, "warn" if notes else "pass", " ".join([words, *notes]))
@@ -218,7 +218,7 @@ def _extraction(question: str, facts: Facts, notes: list[str]) -> Row:
 
 
 def intensities(facts: Facts) -> Row:
-    """Whether these are images that a network can look at."""
+    """Check whether the images have intensities that a network can use."""
     if facts.broken:
         return Row("Intensities", "fail", " ".join(facts.broken.values()), _CHOOSE_ROLES)
     wrong = [*_labels_among(facts), *_repeats(facts)]
@@ -260,7 +260,7 @@ def _coarse(facts: Facts) -> list[str]:
 
 
 def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
-    """What the model has to do without, and what that costs."""
+    """Report which sequences the model lacks, and how much accuracy that costs."""
     question = "Model"
     if method is None:
         return Row(question, "fail", "No model is installed. Train one with: brain-tumor train")
@@ -274,7 +274,7 @@ def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Meth
 
 
 def suggested_model(facts: Facts, method: Method | None, others: Sequence[Method]) -> Fix | None:
-    """Another model that takes these sequences and is for such scans; None where there is none."""
+    """Suggest another model that takes these sequences and suits such scans; None if there is none."""
     able = [candidate for candidate in others if not candidate.obstacle(facts.scans.roles) and candidate != method]
     fitting = [candidate for candidate in able if not candidate.notes_on(facts.traits)]
     default = default_model([candidate for candidate in fitting if isinstance(candidate, ModelInfo)])
@@ -283,14 +283,14 @@ def suggested_model(facts: Facts, method: Method | None, others: Sequence[Method
 
 
 def time_and_memory(expected: Expected | None, device: str, devices: Sequence[DeviceMemory]) -> Row:
-    """What a run will take on that device.
+    """Report the expected cost of a run on a device.
 
     Parameters
     ----------
     device : str
-        As it was chosen.
+        As chosen by the user.
     devices : sequence of DeviceMemory
-        The first is the one that `"auto"` takes; empty while they are not known.
+        The first is the one that `"auto"` selects; empty while they are unknown.
     """
     question, known = "Time, memory", {device_memory.name: device_memory for device_memory in devices}
     run_device = _resolved(device, devices)
@@ -324,7 +324,7 @@ def _resolved(device: str, devices: Sequence[DeviceMemory]) -> str:
 
 
 def _memory(expected: Expected, free: int | None, device: str) -> tuple[bool, str]:
-    """Whether it may not suffice, and that in words."""
+    """Return whether memory may be insufficient, and a description."""
     there = f"{_bytes_text(free)} are free" if free is not None else "free memory is not known"
     if expected.memory_mb is None or device != "cpu":
         return False, f"Memory not known; {there}." if free is not None else "Memory not known."
@@ -342,14 +342,14 @@ def _bytes_text(count: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """As people say it: `"2 s"`, `"40 s"`, `"3 min"`."""
+    """Format a duration for display: `"2 s"`, `"40 s"`, `"3 min"`."""
     if seconds >= 90:
         return f"{seconds / 60:.0f} min"
     return f"{max(1, round(seconds, -1 if seconds > 30 else 0)):.0f} s"
 
 
 def labels(segmentation: Segmentation, grid: Grid) -> Row:
-    """Whether a given segmentation says what its integers mean, and lies on the scan."""
+    """Check whether the label schema of an existing segmentation is known, and whether it lies on the scan."""
     question = LABELS
     if not segmentation.grid.same_place(grid):
         words = (
@@ -368,7 +368,7 @@ def labels(segmentation: Segmentation, grid: Grid) -> Row:
 
 
 def refused_labels(error: BrainTumorError) -> Row:
-    """A given segmentation that cannot be understood."""
+    """Return the row of an existing segmentation that cannot be interpreted."""
     return Row(LABELS, "fail", str(error))
 
 

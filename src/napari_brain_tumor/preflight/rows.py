@@ -1,4 +1,4 @@
-"""A row of the pre-flight table, and what would help."""
+"""A row of the preflight table, and a suggested remedy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ _BY_WEIGHT: Final[tuple[Verdict, ...]] = ("pass", "warn", "fail")
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What would help.
+    """A suggested remedy.
 
     Parameters
     ----------
     kind : {"resample", "roles", "model", "device", "brain"}
-        What is to be done, or chosen anew; `"brain"` is to look at the brain's outline.
+        What to do or to choose; `"brain"` is to inspect the outline of the brain.
     label : str
-        For a button.
+        Text for a button.
     value : str
-        What to choose: onto which grid (as for `open_study`), the name of a model or of a device; empty where the user
-        has to know.
+        What to choose: the grid to resample to (as for `open_study`), or the name of a model or device; empty if the
+        user has to decide.
     """
 
     kind: FixKind
@@ -32,16 +32,16 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The answer to one question.
+    """The result of one check.
 
     Parameters
     ----------
     question : str
-        In a word or two.
+        Subject in a word or two.
     verdict : {"pass", "warn", "fail"}
-        A row that fails stops the run, or makes its result meaningless.
+        A row that fails prevents the run, or makes its result meaningless.
     words : str
-        What was found, and where it is not well what to do.
+        The finding and, if there is a problem, what to do.
     """
 
     question: str
@@ -51,5 +51,5 @@ class Row:
 
 
 def worst(rows: Iterable[Row]) -> Verdict:
-    """The gravest verdict among the rows."""
+    """Return the most severe verdict among the rows."""
     return max((row.verdict for row in rows), key=_BY_WEIGHT.index, default="pass")

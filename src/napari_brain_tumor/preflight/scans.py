@@ -1,4 +1,4 @@
-"""Sequences as they were found, whether or not they make a study, and the facts that answer the questions."""
+"""Sequences as found, whether or not they form a valid study, and the facts on which the checks are based."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,25 +22,25 @@ BrainPlan = Literal["auto", "keep", "mask"]
 
 
 _ENOUGH: Final = 80
-"""Voxels along an axis that suffice to find the head and to compare pictures."""
+"""Voxels along an axis that are enough to find the head and compare images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scans:
-    """Sequences by role, each on a grid of its own, which may be one and the same.
+    """Sequences by role, each with its own grid; the grids may be the same.
 
     Parameters
     ----------
     name : str
-        Of the case.
+        Name of the case.
     sequences : mapping of role to (X, Y, Z) array
-        Values as they are: they may be of no use.
+        Unchecked values, which may be unusable.
     notes : tuple of str
-        What the reader noticed.
+        Notes of the reader.
     resampled : tuple of Role
-        Sequences that were brought onto the grid from another one.
+        Sequences that were resampled onto the grid from another one.
     elsewhere : mapping of role to Grid
-        Other sequences that are at hand, on other grids.
+        Other available sequences, on different grids.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Scans:
 
     @classmethod
     def of_opened(cls, opened: Sequences) -> "Scans":
-        """Sequences that were opened and may lie on different grids."""
+        """Create from opened sequences that may lie on different grids."""
         volumes = {role: opened.volumes[role] for role in ROLES if role in opened.volumes}
         return cls(
             opened.name,
@@ -71,20 +71,20 @@ class Scans:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """In the order T1, T1c, T2, FLAIR."""
+        """The roles, in the order T1, T1c, T2, FLAIR."""
         return tuple(role for role in ROLES if role in self.sequences)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrainOutline:
-    """The brain that was found in a whole head.
+    """The brain extracted from a whole head.
 
     Parameters
     ----------
     mask : (X, Y, Z) bool array or None
-        On the grid of the scans; None where none was found.
+        On the grid of the scans; None if no brain was found.
     volume_ml : float or None
-        None where the voxel size is not known.
+        None if the voxel size is unknown.
     """
 
     mask: npt.NDArray[np.bool_] | None
@@ -93,33 +93,33 @@ class BrainOutline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What was found in the sequences, once for all questions.
+    """Facts about the sequences, determined once for all checks.
 
     Parameters
     ----------
     groups : list of (roles, Grid)
-        The different grids, each with the sequences on it.
+        The distinct grids, each with the sequences on it.
     reference : Role or None
-        Whose grid the finest is; None where there is no sequence.
+        The sequence with the finest grid; None if there are no sequences.
     broken : mapping of role to str
         Why a sequence cannot be used.
     whole_head : mapping of role to bool
-        Whether the skull was left in it; of those that can be used.
+        Whether a sequence still contains the skull, for usable sequences.
     samples : mapping of role to (Z, Y, X) array
-        Every few voxels of those on the reference's grid, from foot to head.
+        Subsampled sequences on the reference's grid, from foot to head.
     head : (Z, Y, X) bool array or None
         Brain or head in the samples.
     head_mm : (x, y, z) or None
-        Sides of its box, along the axes of the reference closest to right, front and head; voxels where the files do
-        not tell the spacing.
+        Size of its bounding box, along the axes of the reference closest to right, anterior and superior; in voxels if
+        the files do not state the spacing.
     extent_mm : float or None
-        As `Traits` tells it.
+        As in `Traits`.
     brain : {"auto", "keep", "mask"}
-        What will be done with a whole head: its brain extracted, by the network or by a mask, or nothing.
+        What will be done with a whole head: brain extraction by the network, nothing, or applying a mask.
     outline : BrainOutline or None
-        The brain in a whole head, where it was looked for.
+        The brain in a whole head, if it was extracted.
     alignment : Togetherness
-        Whether the sequences lie on one another.
+        Alignment of the sequences.
     gaps : mapping of role to Gap
         Sequences whose field of view ends within the brain.
     """
@@ -147,12 +147,12 @@ class Facts:
 
     @property
     def traits(self) -> Traits:
-        """As `preprocessing.traits` tells them of a study on the finest grid, once its brain is extracted."""
+        """The traits of a study on the finest grid, after brain extraction; see `preprocessing.traits`."""
         return Traits(thickness_of(self.grid), self.brain == "keep" and any(self.whole_head.values()), self.extent_mm)
 
 
 def facts_of(scans: Scans) -> Facts:
-    """Look at the sequences; two or three seconds for a case of full size, most of them for whether they fit."""
+    """Examine the sequences; takes two or three seconds for a full-size case, mostly to check their alignment."""
     broken = {role: text for role in scans.roles if (text := _problem(scans, role))}
     sound = [role for role in scans.roles if role not in broken]
     reference = reference_role(scans.grids) if scans.grids else None
@@ -180,7 +180,7 @@ def _extent(scans: Scans, reference: Role, roles: Iterable[Role]) -> float | Non
 
 
 def with_outline(facts: Facts, device: str = "auto") -> Facts:
-    """The facts with the brain in a whole head, where its sequences make a study; some seconds."""
+    """Add the brain of a whole head to the facts, if its sequences form a study; takes some seconds."""
     scans = facts.scans
     if facts.broken or len(facts.groups) != 1 or not any(facts.whole_head.values()):
         return facts
@@ -205,7 +205,7 @@ def _on_reference(scans: Scans, role: Role, reference: Role | None) -> bool:
 
 
 def _sample(scans: Scans, role: Role) -> Array:
-    """Every few voxels as (Z, Y, X), from foot to head."""
+    """Subsample a sequence as (Z, Y, X), from foot to head."""
     turned = to_ras(scans.grids[role]).apply(scans.sequences[role])
     x, y, z = (slice(None, None, step) for step in _steps(turned.shape))
     return turned[x, y, z].transpose(2, 1, 0)

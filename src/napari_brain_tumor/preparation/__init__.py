@@ -1,4 +1,4 @@
-"""From the raw series of an examination to a study on one grid, and results back to each series' own grid."""
+"""Prepare raw series of an examination as a study on one grid, and map results back to each series' own grid."""
 
 from napari_brain_tumor.preparation.candidates import Candidate, candidates_of
 from napari_brain_tumor.preparation.choice import Choice, Selection, select

@@ -1,4 +1,4 @@
-"""Every sequence of an examination registered to one of them, and refused where that cannot be trusted."""
+"""Register every sequence of an examination to one of them, and refuse unreliable registrations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +16,20 @@ from napari_brain_tumor.study import Role, Study
 
 _SMALL_DEGREES: Final = 0.3
 _SMALL_MM: Final = 0.3
-"""Motions below both are not worth an interpolation, and no surer than that themselves."""
+"""Motions below both limits are not worth an interpolation, and are within the uncertainty of registration."""
 _GAIN: Final = 0.002
-"""Of mutual information or of the agreement of edges, that a motion has to bring to be preferred to none."""
+"""Smallest gain in mutual information or edge agreement for which a motion is preferred to none."""
 _LOSS: Final = 0.02
-"""Of the agreement of edges with the reference, that a way by another sequence may cost."""
+"""Loss of edge agreement with the reference that is tolerated when going by way of another sequence."""
 _WHOLE_SHARE: Final = 0.8
-"""Of what the tallest scan covers, that a reference has to cover."""
+"""Smallest height of a reference, as a fraction of that of the tallest scan."""
 
 Alone = Mapping[Role, Study]
 """Each sequence as a study on its own grid."""
 
 
 def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, str]:
-    """The sequence that the others are registered to, and why.
+    """Choose the sequence to which the others are registered; returns it and the reason.
 
     Parameters
     ----------
@@ -55,17 +55,17 @@ def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, st
 
 
 def _height_mm(study: Study) -> float:
-    """The shortest side, which is where a slab ends."""
+    """Return the shortest side of the scan; in a slab that is the direction of its slices."""
     return min(n * side for n, side in zip(study.grid.shape, study.grid.spacing_mm, strict=True))
 
 
 def align_job(alone: Alone, reference: Role, seed: int = 0, device: str = "auto") -> Job[dict[Role, Registration]]:
-    """Register every sequence to the reference: a job; returns the registrations of the others, all trusted.
+    """Register every other sequence to the reference, as a job; returns reliable registrations only.
 
     Raises
     ------
     RegistrationError
-        If one cannot be trusted, by way of another sequence neither; the message names it, the reasons and what to do.
+        If a sequence cannot be registered reliably, even by way of another one; the message says why and what to do.
     """
     placed: dict[Role, Registration] = {}
     refused: dict[Role, Registration] = {}
@@ -86,9 +86,9 @@ def align_job(alone: Alone, reference: Role, seed: int = 0, device: str = "auto"
 def _detour_job(
     direct: Registration, placed: Mapping[Role, Registration], studies: Alone, reference: Role, seed: int
 ) -> Job[Registration]:
-    """The way to the reference by a sequence that lies there already, where the direct one cannot be trusted.
+    """Register to the reference by way of a sequence that is already aligned, if the direct registration is unreliable.
 
-    T2 and FLAIR in thick slices resemble T1 or one another more than they resemble a T1c in thick slices.
+    Thick-slice T2 and FLAIR resemble T1 or each other more than they resemble a thick-slice T1c.
     """
     role, fixed = direct.moving_role, studies[reference]
     ways: list[Registration] = []
@@ -96,7 +96,7 @@ def _detour_job(
         job = register_job(studies[role], studies[between], seed=seed)
         link = yield from part_of(job, number / len(placed), (number + 1) / len(placed), f"{role} to {between}")
         ways.append(by_way_of(link, onward, studies[role], fixed))
-    # A way that ends in a worse fit than the one that was refused went wrong somewhere.
+    # A detour that fits worse in the end than the rejected direct registration contains an error.
     good = [way for way in ways if way.trusted and way.after.detail >= direct.after.detail - _LOSS]
     if not good:
         _refuse(direct, studies[role], fixed, list(placed))
@@ -108,7 +108,7 @@ def _link_detail(way: Registration) -> float:
 
 
 def _with_brains_job(alone: Alone, device: str) -> Job[dict[Role, Study]]:
-    """The studies with a brain mask to compare within; all without, where one has none."""
+    """Return the studies with brain masks for the comparison, or all without if one of them has none."""
     masked: dict[Role, Study] = {}
     for number, (role, study) in enumerate(alone.items()):
         yield Progress(number, len(alone), f"Looking for the brain in {role}")
@@ -125,7 +125,7 @@ def _with_brains_job(alone: Alone, device: str) -> Job[dict[Role, Study]]:
 
 
 def _preferred(registration: Registration, moving: Study, fixed: Study) -> Registration:
-    """The motion, or none where the scans fit as well as they lie."""
+    """Return the registration, or no motion if the scans fit as well without it."""
     if registration.kind != "registered":
         return registration
     gained = max(

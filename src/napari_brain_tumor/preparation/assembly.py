@@ -1,4 +1,4 @@
-"""Sequences whose places are known, brought onto one grid, without skull and shading."""
+"""Bring registered sequences onto one grid, extract the brain and correct the bias field."""
 
 import hashlib
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ _MM: Final = 1.0
 
 
 _COVERED: Final = 0.95
-"""Share of the reference's field of view below which a note says how much a sequence covers."""
+"""Share of the reference's field of view below which a note states how much of it a sequence covers."""
 
 
 _WHOLE_NUMBERS_FROM: Final = 400.0
-"""Grey levels from which the values of a scan in whole numbers stay whole numbers."""
+"""Range of grey levels from which scans with integer values are rounded to integers again."""
 
 
 def assembled_job(
@@ -46,9 +46,9 @@ def assembled_job(
     device: str = "auto",
     notes: tuple[str, ...] = (),
 ) -> Job[PreparedStudy]:
-    """Bring sequences onto one grid whose place is known, and extract the brain: a job.
+    """Bring sequences with known registrations onto one grid, and extract the brain, as a job.
 
-    The same volumes, places and settings give the same study, bit by bit on one machine.
+    The same volumes, places and settings give the same study, bit for bit on the same machine.
     """
     home = volumes[reference]
     target = home.grid if settings.grid == "reference" else _grid_of_1_mm(home.grid)
@@ -85,10 +85,10 @@ def assembled_job(
 
 
 def _on(array: Array, own: Grid, target: Grid, scanned: Mask) -> tuple[Array, float]:
-    """Values on the target, whole numbers where the scan has enough of them, and the share that was scanned.
+    """Resample onto the target, rounding if the scan has enough integer levels; returns the scanned share as well.
 
-    Corners of the target where the reference was not scanned stay empty: there a network would see the other sequences
-    without it, and labels could not be brought back.
+    Corners of the target outside the reference's field of view are left empty: a network would otherwise see the other
+    sequences without the reference there, and labels could not be mapped back.
     """
     if own.same_place(target) and scanned.all():
         return array, 1.0
@@ -104,7 +104,7 @@ def _on(array: Array, own: Grid, target: Grid, scanned: Mask) -> tuple[Array, fl
 
 
 def _grid_of_1_mm(grid: Grid) -> Grid:
-    """Voxels of 1 mm along the patient's axes over all that the reference covers."""
+    """Return a grid of 1 mm voxels along the patient's axes that covers the reference."""
     box = orthogonal_grid(grid)
     x, y, z = (max(1, round(n * side / _MM)) for n, side in zip(box.shape, box.spacing, strict=True))
     affine = np.diag([_MM, _MM, _MM, 1.0])
@@ -138,7 +138,7 @@ def _grid_note(target: Grid, settings: PreparationSettings, reference: Role) -> 
 
 
 def given_mask(brain: BrainChoice, home: Volume, target: Grid) -> tuple[BrainChoice, dict[str, Any]]:
-    """A mask of the user's own, brought from the reference's grid onto the target; other choices as they are."""
+    """Resample a user's mask from the reference's grid onto the target; other choices are returned unchanged."""
     if isinstance(brain, str) and brain in ("auto", "keep"):
         return brain, {}
     study = Study({"T1": home.array}, home.grid, name=home.name)

@@ -1,4 +1,4 @@
-"""N4: the slow shading of receiver coils, estimated and taken away (Tustison 2010, 10.1109/TMI.2010.2046908)."""
+"""N4: estimate and remove the smooth shading of receiver coils (Tustison 2010, 10.1109/TMI.2010.2046908)."""
 
 from typing import Any, Final
 
@@ -8,12 +8,12 @@ import SimpleITK as sitk
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
 _FITTED_MM: Final = 4.0
-"""Voxel side on which the field is fitted: it is smooth over centimetres."""
+"""Voxel size at which the field is fitted; it is smooth over centimetres."""
 _ITERATIONS: Final = (40, 30, 20)
 
 
 def without_bias_field(array: Array, mask: Mask, spacing_mm: tuple[float, float, float]) -> Float32Array:
-    """A sequence divided by its bias field.
+    """Divide a sequence by its bias field.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def without_bias_field(array: Array, mask: Mask, spacing_mm: tuple[float, float,
     Returns
     -------
     (X, Y, Z) float32 array
-        With the same mean within the mask.
+        Corrected values, with the same mean within the mask.
     """
     positive = np.asarray(array, np.float32) - np.float32(min(0.0, float(array.min())))
     image = _as_image(positive, spacing_mm)

@@ -1,4 +1,4 @@
-"""What an examination offers: each DICOM series, each image file, each volume, with what it is and its role."""
+"""List what an examination contains: each DICOM series, image file or volume, with its properties and role."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -38,38 +38,38 @@ _PLANES: Final = ("sagittal", "coronal", "axial")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One image of an examination, as its header describes it; no voxel is read for it.
+    """One image of an examination, described by its header without reading voxels.
 
     Parameters
     ----------
     number : str
-        What it is picked by: the number of a DICOM series, or of a file in the order of names.
+        Identifier for picking it: the number of a DICOM series, or of a file in alphabetical order.
     name : str
         The description of the series, or the file's name.
     role : {"T1", "T1c", "T2", "FLAIR"} or None
-        What it is taken for.
+        The role it is recognised as.
     reason : str
-        Why, or why it is taken for nothing.
+        Why it is recognised as that, or not at all.
     read : callable
-        Reads its voxels.
+        Function that reads its voxels.
     shape : (int, int, int) or None
-        Voxels within the slice (columns, rows) and number of slices; None where the header cannot be read.
+        Voxels within the slice (columns, rows) and number of slices; None if the header cannot be read.
     spacing_mm : (float, float, float) or None
-        In the same order; None where it is not known.
+        In the same order; None if unknown.
     plane : str
         `"axial"`, `"coronal"`, `"sagittal"` or `"unknown"`.
     contrast_agent, times : str
-        As DICOM headers tell them.
+        From DICOM headers.
     derived : bool
-        Whether it was calculated from another series.
+        Whether it was computed from another series.
     acquired : str
-        When it was scanned, as far as the header tells.
+        Time of the scan, as far as the header states it.
     examination : str
         UID of the DICOM study; empty for files.
     problem : str
-        Why it cannot be used; empty where nothing speaks against it.
+        Why it cannot be used; empty if it can.
     aliases : tuple of str
-        By which it can be picked too.
+        Other names by which it can be picked.
     """
 
     number: str
@@ -95,17 +95,17 @@ class Candidate:
 
     @property
     def slices(self) -> int:
-        """How many there are."""
+        """Number of slices."""
         return self.shape[2] if self.shape is not None else 0
 
     @property
     def is_3d(self) -> bool:
-        """Whether its voxels are small in every direction, as 3D sequences have them."""
+        """Whether it is a 3D sequence, with small voxels in every direction."""
         return self.spacing_mm is not None and max(self.spacing_mm) <= _FINE_MM and self.slices >= _MANY_SLICES
 
     @property
     def covered_mm(self) -> float | None:
-        """From the first to the last slice, both with their thickness."""
+        """Distance from the first to the last slice, including their thickness."""
         return None if self.spacing_mm is None else self.slices * self.spacing_mm[2]
 
     @property
@@ -115,7 +115,7 @@ class Candidate:
 
     @property
     def size(self) -> str:
-        """Voxels and their size, in words."""
+        """Number of voxels and their size, in words."""
         if self.shape is None:
             return ""
         voxels = "x".join(map(str, self.shape))
@@ -125,21 +125,21 @@ class Candidate:
 
 
 def candidates_of(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None) -> tuple[Candidate, ...]:
-    """Everything that an examination offers, in the order of numbers.
+    """List all images of an examination, in the order of their numbers.
 
     Parameters
     ----------
     path : path-like
-        Of a DICOM study, a BIDS subject or session with one examination, a folder of files, or one file.
+        A DICOM study, a BIDS subject or session with one examination, a folder of files, or one file.
     roles : mapping or sequence, optional
-        As for `open_study`, where names do not tell: then what it names is offered, and nothing else.
+        As for `open_study`, if file names are not informative; only the images named here are then listed.
     spacing_mm : (x, y, z), optional
-        Voxel size of files that do not tell it.
+        Voxel size of files that do not state it.
 
     Raises
     ------
     UnreadableFileError, RoleError, DuplicateRoleError
-        As `open_study`.
+        As for `open_study`.
     """
     place = existing(path)
     if not roles and _is_dicom(place):
@@ -154,7 +154,7 @@ def candidates_of(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | N
 
 
 def _is_dicom(place: Path) -> bool:
-    """As `open_study` decides: files whose names tell their sequence come before DICOM beside them."""
+    """Decide as `open_study` does: files with informative names take precedence over DICOM files next to them."""
     if place.is_file():
         return not is_image(place) and dicom.is_dicom(place)
     folder = anatomy_of(place)
@@ -217,7 +217,7 @@ def _of_file(number: int, path: Path, images: Iterable[Path], spacing_mm: Spacin
 
 
 def _only_image(path: Path, spacing_mm: Spacing | None) -> Volume:
-    """The only image of a file."""
+    """Read the only image of a file."""
     return read_volumes(path, spacing_mm)[0]
 
 
@@ -245,7 +245,7 @@ def _of_image(
 
 
 def _slices_last(grid: Grid) -> tuple[int, tuple[int, int, int], tuple[float, float, float]]:
-    """The world axis across the slices, and shape and spacing with the slices last: they are thickest, or last."""
+    """Return the slices' world axis, and shape and spacing with that axis last: the thickest, or the last one."""
     turn = to_ras(grid)
     spacing = turn.target.spacing
     thickest = int(np.argmax(spacing))

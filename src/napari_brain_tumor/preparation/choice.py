@@ -1,4 +1,4 @@
-"""Which candidate is taken for each role, by stated rules, and why the others are passed over."""
+"""Rules that choose a candidate for each role, and explanations why the others are not used."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from napari_brain_tumor.preparation.candidates import Candidate
 from napari_brain_tumor.study import ROLES, Role
 
 LEAVE_OUT: Final = "-"
-"""Instead of a number: take nothing for this role."""
+"""Used instead of a number to leave out a role."""
 _WHOLE_MM: Final = 100.0
-"""What the slices of a scan of the whole brain cover at least."""
+"""Smallest coverage of the slices of a whole-brain scan."""
 _MORE: Final = 1.1
-"""Ratio of slices or of voxel volumes from which they count as different."""
+"""Ratio of slice numbers or voxel volumes above which they count as different."""
 
 Picks = Mapping[str, str | int] | None
 
@@ -24,7 +24,7 @@ _ALIKE: Final = "nothing tells them apart"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of the rules: the higher `rank` is taken, if it is higher by more than `ratio`; `words` say so of two."""
+    """A selection rule: a candidate wins if its `rank` is higher by more than `ratio`; `words` describes this."""
 
     statement: str
     rank: Callable[[Candidate], float]
@@ -62,21 +62,21 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule("a later repeat before an earlier one", _later, lambda best, other: "repeated later"),
 )
-"""In the order in which they decide between two candidates of a role; where none does, the first number is taken."""
+"""Rules in order of precedence; if none of them decides between candidates, the one with the first number is used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """A candidate and what becomes of it.
+    """A candidate and the decision about it.
 
     Parameters
     ----------
     used_as : Role or None
-        None where it is passed over.
+        None if it is not used.
     rivals : tuple of str
-        Numbers of the candidates that could have had its role too, where it was not picked by hand.
+        Numbers of other candidates for the same role, unless it was picked by hand.
     tied : bool
-        Whether there is one among them that no rule prefers it to.
+        Whether no rule prefers it to one of these.
     """
 
     candidate: Candidate
@@ -88,7 +88,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """What becomes of every candidate of an examination, in their order."""
+    """The decisions about all candidates of an examination, in their order."""
 
     choices: tuple[Choice, ...]
 
@@ -100,12 +100,12 @@ class Selection:
 
     @property
     def tied(self) -> bool:
-        """Whether some role was given to one of several candidates that no rule tells apart."""
+        """Whether for some role no rule could decide between several candidates."""
         return any(choice.tied for choice in self.choices)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which candidate is used for a role that others could have had too, and why."""
+        """For roles with several candidates: which one is used and why."""
         return tuple(
             f"{choice.candidate.number}, {choice.candidate.name!r}, is used as {choice.used_as}: {choice.why}. "
             f"To use another one: --series {choice.used_as}=NUMBER."
@@ -114,7 +114,7 @@ class Selection:
         )
 
     def rows(self) -> tuple[dict[str, str], ...]:
-        """The table as words, for records, shells and windows."""
+        """The table as text, for records, the command line and windows."""
         return tuple(
             {
                 "number": choice.candidate.number,
@@ -132,21 +132,21 @@ class Selection:
 
 
 def select(candidates: Sequence[Candidate], picks: Picks = None) -> Selection:
-    """Decide what each candidate is used as.
+    """Decide which role each candidate is used for, if any.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        Of one examination.
+        The candidates of one examination.
     picks : mapping of role to number or name, optional
-        For these roles the given candidates are taken instead of the best by the rules; `"-"` takes none.
+        Candidates to use for these roles instead of those chosen by the rules; `"-"` leaves out a role.
 
     Raises
     ------
     RoleError
-        If nothing has a role, or a pick fits no candidate, or cannot be used.
+        If no candidate has a role, or a pick matches no candidate or one that cannot be used.
     DuplicateRoleError
-        If a pick fits several, or the candidates are of several examinations.
+        If a pick matches several candidates, or the candidates are from several examinations.
     """
     picked = _picked_roles(candidates, picks or {})
     picked_ids = {id(candidate) for candidate in picked.values() if candidate is not None}
@@ -169,7 +169,7 @@ def select(candidates: Sequence[Candidate], picks: Picks = None) -> Selection:
 
 
 def listing(candidates: Iterable[Candidate]) -> str:
-    """One line for each candidate."""
+    """Return one line of text for each candidate."""
     described = ((c.title, c.plane, c.size, c.acquired, c.role or c.reason) for c in candidates)
     return "\n".join("  " + " · ".join(filter(None, words)) for words in described)
 
@@ -214,7 +214,7 @@ def _plain(text: str) -> str:
 def _of_one_examination(
     free: Sequence[Candidate], chosen_series: Sequence[Candidate], candidates: Sequence[Candidate]
 ) -> list[Candidate]:
-    """Those of the examination that was picked from; raises where that is not settled."""
+    """Return the candidates of the examination that was picked from; raises if that is ambiguous."""
     picked = {candidate.examination for candidate in chosen_series}
     if picked:
         return [candidate for candidate in free if candidate.examination in picked]
@@ -230,23 +230,23 @@ def _of_one_examination(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ranking:
-    """Candidates of one role by the rules: the best, and of each other the rule by which it drops out, if one does."""
+    """Candidates of one role ranked by the rules: the best, and for each other the rule that excludes it, if any."""
 
     best: Candidate
     rivals: tuple[tuple[Candidate, Rule | None], ...] = ()
 
     @property
     def tied(self) -> tuple[Candidate, ...]:
-        """Those that no rule drops."""
+        """Candidates that no rule excludes."""
         return tuple(rival for rival, rule in self.rivals if rule is None)
 
     def rule_against(self, candidate: Candidate) -> Rule | None:
-        """The rule by which a rival drops out."""
+        """Return the rule that excludes a rival."""
         return next(rule for rival, rule in self.rivals if rival is candidate)
 
 
 def _ranked(fitting: Sequence[Candidate]) -> _Ranking:
-    """Rule after rule, those drop out that are clearly worse than the best of those that are left."""
+    """Apply the rules in turn; each excludes candidates that are clearly worse than the best of the remaining ones."""
     left = list(fitting)
     dropped: dict[int, Rule] = {}
     for rule in RULES:

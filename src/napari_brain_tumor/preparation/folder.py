@@ -1,4 +1,4 @@
-"""A prepared study as a folder: sequences, transforms, brain mask, checkerboards, and the record of all choices."""
+"""A prepared study as a folder: sequences, transforms, brain mask, checkerboards and a record of all choices."""
 
 import json
 import os
@@ -32,17 +32,17 @@ _MASK: Final = "brain/brain_mask.nii.gz"
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder is a prepared study of ours."""
+    """Whether a folder is a prepared study written by this package."""
     return _document(folder) is not None
 
 
 def require_free(folder: Path, *, overwrite: bool) -> None:
-    """Settle before anything is computed that a study can be written there.
+    """Check before computing that a prepared study can be saved in a folder.
 
     Raises
     ------
     SaveError
-        If the folder holds something that is no prepared study, or one that may not be replaced.
+        If the folder contains something other than a prepared study, or one that may not be replaced.
     """
     place = named_path(folder)
     if place.is_file():
@@ -57,16 +57,16 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
 
 
 def save_prepared(prepared: PreparedStudy, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a prepared study as a folder, whole or not at all, each file read back and compared.
+    """Save a prepared study as a folder, completely or not at all; each file is read back and compared.
 
-    The folder holds `T1.nii.gz` and so on, `brain/brain_mask.nii.gz`, `transforms/FLAIR_to_T1c.tfm` (ITK's format: as
-    other programs take it to bring FLAIR onto T1c), `transforms/transforms.json`, `pictures/FLAIR_on_T1c.png` and
-    `preparation.json`. It opens as a study of its own, and with `open_prepared`.
+    The folder contains `T1.nii.gz` and so on, `brain/brain_mask.nii.gz`, `transforms/FLAIR_to_T1c.tfm` (ITK's format,
+    usable by other programs to bring FLAIR onto T1c), `transforms/transforms.json`, `pictures/FLAIR_on_T1c.png` and
+    `preparation.json`. It can be opened as an ordinary study, or with `open_prepared`.
 
     Raises
     ------
     SaveError
-        If it cannot be written, or the folder holds something else.
+        If it cannot be written, or the folder contains something else.
     """
     folder = named_path(path)
     require_free(folder, overwrite=overwrite)
@@ -88,12 +88,12 @@ def save_prepared(prepared: PreparedStudy, path: str | PathLike[str], *, overwri
 
 
 def open_prepared(path: str | PathLike[str]) -> PreparedStudy:
-    """Open the folder of a prepared study; its sequences are those of the files.
+    """Open the folder of a prepared study, with the sequences read from its files.
 
     Raises
     ------
     UnreadableFileError
-        If it is none, or its record is damaged.
+        If it is not a prepared study, or its record is damaged.
     """
     folder = named_path(path)
     document = _document(folder)
@@ -123,7 +123,7 @@ def _with_full_path(scan: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def itk_text(transform: RigidTransform) -> str:
-    """A rigid transform in ITK's text format, in its world that runs to the left and back (LPS)."""
+    """Return a rigid transform in ITK's text format, in ITK's LPS world coordinates."""
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])
     matrix = flip @ transform.matrix @ flip
     numbers = " ".join(repr(float(value)) for value in (*matrix[:3, :3].ravel(), *matrix[:3, 3]))
@@ -143,7 +143,7 @@ def _document(folder: Path) -> dict[str, Any] | None:
 
 
 def _own_files(folder: Path) -> list[Path]:
-    """What an earlier study of ours has in a folder, and nothing else."""
+    """List the files that an earlier prepared study has in a folder, and no others."""
     pairs = [(a, b) for a in ROLES for b in ROLES if a != b]
     return [
         *(folder / f"{role}.nii.gz" for role in ROLES),
@@ -166,7 +166,7 @@ def _sequence_parts(prepared: PreparedStudy, folder: Path) -> dict[str, Part]:
 
 
 def _storable(values: Any) -> Any:
-    """NIfTI has these types; others become float32."""
+    """Convert values to float32 if NIfTI does not support their type."""
     known = (np.uint8, np.int16, np.int32, np.float32, np.uint16, np.int8, np.uint32)
     return values if values.dtype.type in known else values.astype(np.float32)
 

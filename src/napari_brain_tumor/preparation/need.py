@@ -1,4 +1,4 @@
-"""Whether the sequences of an examination have to be prepared before they can be segmented together."""
+"""Check whether the sequences of an examination must be prepared before they can be segmented together."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from napari_brain_tumor.study import Role
 
 
 def why_prepare_grids(grids: Mapping[Role, Grid]) -> str:
-    """Why sequences on those grids have to be prepared, in a sentence; empty where they lie on one grid.
+    """Explain in a sentence why sequences on these grids must be prepared; empty if they share a grid.
 
-    No voxel is looked at: quick enough to be asked whenever files are dropped. Sequences of unknown voxel size cannot
-    be prepared, and give no reason.
+    No voxels are read, so this is fast enough for files dropped onto the window. Sequences of unknown voxel size cannot
+    be prepared, and no reason is given for them.
     """
     if any(grid.unit != "mm" for grid in grids.values()):
         return ""
@@ -21,14 +21,14 @@ def why_prepare_grids(grids: Mapping[Role, Grid]) -> str:
 
 
 def why_prepare(volumes: Mapping[Role, Volume]) -> str:
-    """Why they have to be, in a sentence; empty where they lie on one grid and on one another.
+    """Explain in a sentence why sequences must be prepared; empty if they share a grid and are aligned.
 
-    Where they lie on one grid, their voxels are compared, which takes a second or two for scans of full size.
+    If they share a grid, their voxels are compared, which takes a second or two for full-size scans.
 
     Parameters
     ----------
     volumes : mapping of role to Volume
-        As `open_sequences` gives them. Those of unknown voxel size cannot be prepared.
+        Volumes as returned by `open_sequences`. Those of unknown voxel size cannot be prepared.
     """
     grids = {role: volume.grid for role, volume in volumes.items()}
     reason = why_prepare_grids(grids)

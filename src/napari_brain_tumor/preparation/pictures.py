@@ -1,4 +1,4 @@
-"""A checkerboard of two scans: edges that run on from field to field show that they fit."""
+"""Checkerboards of two scans: edges that continue across fields show that the scans are aligned."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -18,20 +18,20 @@ _GAP: Final = 4
 def checkerboard_picture(
     moving: tuple[Array, Grid], fixed: tuple[Array, Grid], transform: RigidTransform, centre: Sequence[float]
 ) -> Labels:
-    """Axial, coronal and sagittal slices through a point, two rows: as scanned, and registered.
+    """Draw axial, coronal and sagittal slices through a point in two rows: as scanned, and registered.
 
     Parameters
     ----------
     moving, fixed : (array, Grid)
     transform : RigidTransform
-        From the fixed world to the moving one.
+        Maps the fixed world to the moving one.
     centre : (x, y, z)
-        World point in the fixed world.
+        World coordinates of the point in the fixed scan.
 
     Returns
     -------
     (rows, columns) uint8 array
-        1 mm a pixel, seen as radiologists do: the patient's right on the left.
+        1 mm per pixel, in the radiological convention: the patient's right is on the left.
     """
     above, below = unit_range(moving[0]), unit_range(fixed[0])
     planes = _planes(fixed[1], centre)
@@ -47,7 +47,7 @@ def checkerboard_picture(
 
 
 def _planes(grid: Grid, centre: Sequence[float]) -> list[Grid]:
-    """Three slices of 1 mm through a point: axial, coronal, sagittal."""
+    """Return three slice grids of 1 mm through a point: axial, coronal, sagittal."""
     box = orthogonal_grid(grid)
     shape = [max(1, round(n * side / _SIDE_MM)) for n, side in zip(box.shape, box.spacing, strict=True)]
     corner = box.world((0, 0, 0)) + (_SIDE_MM - np.asarray(box.spacing)) / 2
@@ -62,7 +62,7 @@ def _planes(grid: Grid, centre: Sequence[float]) -> list[Grid]:
 
 
 def _in_turns(above: Array, below: Array) -> Float32Array:
-    """Fields of both, with the head up and the patient's right on the left."""
+    """Alternate fields of both, with superior up and the patient's right on the left."""
     first, second = (np.squeeze(array).T[::-1, ::-1] for array in (above, below))
     fields = [np.arange(n) * _SIDE_MM // _FIELD_MM for n in first.shape]
     odd = np.add.outer(*fields) % 2 == 1

@@ -1,4 +1,4 @@
-"""From raw series to a study: chosen, registered, brought onto one grid, brain extracted."""
+"""Prepare a study from raw series: select, register, bring onto one grid and extract the brain."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -48,9 +48,9 @@ def prepare(
     output: AnyPath | None = None,
     overwrite: bool = False,
 ) -> Job[PreparedStudy]:
-    """Make a study of the raw series of an examination.
+    """Prepare a study from the raw series of an examination.
 
-    The best series of each role is chosen, each is registered to the reference, all are brought onto one grid, and
+    The best series for each role is selected and registered to the reference. All are then brought onto one grid, and
     the brain is extracted.
 
     Parameters
@@ -58,43 +58,43 @@ def prepare(
     path : path-like
         A DICOM study, a BIDS subject or session with one examination, or a folder of files.
     series : mapping of role to number or name, optional
-        Taken for these roles instead of the best by the rules (`preparation.choice.RULES`); `"-"` leaves a role out.
+        Series to use for these roles instead of those chosen by `preparation.choice.RULES`; `"-"` leaves out a role.
     roles, spacing_mm : optional
-        As for `open_study`, where files do not tell.
+        As for `open_study`, if the files do not state them.
     reference : {"T1", "T1c", "T2", "FLAIR"}, optional
-        The sequence that the others are registered to; T1c, else the one with the smallest voxels.
+        Sequence to which the others are registered; by default T1c, else the one with the smallest voxels.
     grid : {"1mm", "reference"}
-        Voxels of 1 mm along the patient's axes, or the reference's own grid.
+        1 mm voxels along the patient's axes, or the reference's own grid.
     bias_correction : bool
-        Take away the shading of the coils with N4.
+        Whether to correct coil shading with N4.
     brain : {"auto", "keep"}, path or (X, Y, Z) array
-        Extract the brain of whole heads; keep them; or take a mask of yours, on the reference's own grid.
+        Extract the brain of whole heads, keep everything, or use your own mask on the reference's grid.
     device : str
         As for `segment`.
     seed : int
-        Of the samples that registration looks at.
+        Random seed of the sampling in registration.
     output : path-like, optional
-        Folder in which everything is kept (`PreparedStudy`, pictures, transforms).
+        Folder in which to save everything (`PreparedStudy`, pictures, transforms).
     overwrite : bool
-        Whether an earlier prepared study there is replaced.
+        Whether to replace an existing prepared study there.
 
     Returns
     -------
     PreparedStudy
-        `study` to segment, `transforms`, and `restore` for the way back to each series' own grid.
+        `study` to segment, `transforms`, and `restore` to map labels back to each series' own grid.
 
     Raises
     ------
     UnreadableFileError, RoleError, DuplicateRoleError
-        If there is nothing to prepare, or it is not settled which series are meant.
+        If there is nothing to prepare, or the choice of series is ambiguous.
     RegistrationError
-        If a sequence cannot be brought onto the reference in a way that can be trusted: perhaps of another patient.
+        If a sequence cannot be registered reliably to the reference; it may be from another patient.
     SpacingUnknownError
-        If the files do not tell the voxel size.
+        If the files do not state the voxel size.
     BrainMaskError
-        If the mask that was given cannot be used.
+        If the given mask cannot be used.
     SaveError
-        If the folder cannot be written, or holds something else.
+        If the folder cannot be written, or contains something else.
 
     Examples
     --------
@@ -125,23 +125,23 @@ def prepare(
 
 
 prepare_job = prepare.job
-"""`prepare` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`prepare` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparationReport:
-    """What was done, without the study itself, which lies in a folder.
+    """Summary of a preparation, without the study itself, which is saved in a folder.
 
     Parameters
     ----------
     motions : tuple of (role, degrees, millimetres, overlap, agreement of edges)
-        Of the sequences that were registered.
+        For each registered sequence.
     pictures : mapping of role to (H, W) uint8 array
-        The checkerboards.
+        Checkerboards.
     name : str
-        Of the case.
+        Name of the case.
     table : tuple of mapping
-        Every series of the examination in words.
+        All series of the examination, as text.
     """
 
     folder: Path
@@ -153,12 +153,12 @@ class PreparationReport:
     table: Sequence[Mapping[str, str]] = ()
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Every series of the examination, as a `pandas.DataFrame`: what it was used as, why, and how it was moved."""
+        """Return all series as a `pandas.DataFrame`: what each was used as, why, and how it was moved."""
         return series_table(self.table, self.motions).to_dataframe()
 
 
 def prepare_folder_job(path: AnyPath, output: AnyPath, options: Mapping[str, Any]) -> Job[PreparationReport]:
-    """`prepare_job` for a window or a batch: the study is left in the folder, and what was done is returned.
+    """Run `prepare_job` for a window or batch: the study is saved in a folder, and a report is returned.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def prepare_folder_job(path: AnyPath, output: AnyPath, options: Mapping[str, Any
 
 
 def brain_word(brain: Any) -> Literal["auto", "keep", "mask"]:
-    """What a choice of the brain is called in settings."""
+    """Return the name of a brain choice in the settings."""
     if isinstance(brain, str) and brain in ("auto", "keep"):
         return "keep" if brain == "keep" else "auto"
     return "mask"
@@ -193,23 +193,23 @@ def prepare_volumes_job(
     device: str = "auto",
     table: tuple[dict[str, str], ...] = (),
 ) -> Job[PreparedStudy]:
-    """Prepare what was read already; a job.
+    """Prepare volumes that have already been read, as a job.
 
     Parameters
     ----------
     name : str
-        Of the case.
+        Name of the case.
     brain : {"auto", "keep"}, path or array
         As for `prepare`.
     table : tuple of mapping
-        Every series in words, for the record.
+        All series as text, for the record.
     """
     began = time.monotonic()
     alone = {role: _alone(role, volume, name) for role, volume in volumes.items()}
     for study in alone.values():
-        _ = study.grid.spacing_mm  # registration is in millimetres
+        _ = study.grid.spacing_mm  # raises if unknown: registration needs millimetres
     reference, why = choose_reference(alone, settings.reference)
-    given_mask(brain, volumes[reference], volumes[reference].grid)  # refused before anything is registered
+    given_mask(brain, volumes[reference], volumes[reference].grid)  # rejects an unusable mask before registration
     registrations = yield from part_of(align_job(alone, reference, settings.seed, device), 0, 0.7)
     places = {
         role: SequencePlace(

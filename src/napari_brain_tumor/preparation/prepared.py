@@ -1,4 +1,4 @@
-"""An examination that was prepared: a study on one grid, and how labels get back to where each series was scanned."""
+"""A prepared examination: a study on one grid, and the mapping of labels back to the grid of each series."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     import pandas
 
 Motion = tuple[Role, float, float, float, float]
-"""How a sequence lies to the reference: role, degrees, millimetres, overlap of the heads, agreement of edges."""
+"""Motion of a sequence relative to the reference: role, degrees, millimetres, head overlap, edge agreement."""
 _MOTION_COLUMNS: Final = ("turned_degrees", "moved_mm", "overlap", "edge_agreement")
 
 _FINEST_PARTS: Final = 8
-"""Parts of a voxel along one axis that are looked at, at most."""
+"""Largest number of parts into which a voxel is divided along one axis."""
 _HALF: Final = 0.5 - 1e-4
-"""From which share of a voxel a region takes it; half is taken in spite of rounding."""
+"""Share of a voxel from which it is assigned to a region; slightly below one half to allow for rounding."""
 _MARGIN_VOXELS: Final = 3
 
 
 def series_table(series: Sequence[Mapping[str, str]], motions: Sequence[Motion]) -> Table:
-    """Every series of an examination in words, with numbers where it was registered.
+    """Return a table of all series of the examination as text, with numbers for those that were registered.
 
     Parameters
     ----------
     series : sequence of mapping
-        As `Selection.rows` gives them.
+        Rows as returned by `Selection.rows`.
     """
     moved: dict[str, dict[str, float]] = {
         role: dict(zip(_MOTION_COLUMNS, numbers, strict=True)) for role, *numbers in motions
@@ -47,20 +47,20 @@ def series_table(series: Sequence[Mapping[str, str]], motions: Sequence[Motion])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequencePlace:
-    """Where a sequence was scanned, and how that lies to the reference.
+    """Grid of a sequence, and its registration to the reference.
 
     Parameters
     ----------
     name : str
-        Of the series or file.
+        Name of the series or file.
     grid : Grid
-        Its own.
+        The sequence's own grid.
     layout : NiftiForms, TifSlices or None
-        What is needed to save labels as the source was.
+        Format details needed to save labels like the source.
     transform : RigidTransform
-        From the reference's world to that of the series.
+        Maps the reference's world to that of the series.
     registration : mapping
-        How it was found, as `Registration.as_dict` tells it; empty for the reference.
+        Details as returned by `Registration.as_dict`; empty for the reference.
     """
 
     role: Role
@@ -72,37 +72,37 @@ class SequencePlace:
 
     @property
     def in_reference(self) -> Grid:
-        """Its grid, as it lies in the reference's world."""
+        """The sequence's grid in the reference's world coordinates."""
         return Grid(self.grid.shape, self.transform.inverse.matrix @ self.grid.affine, self.grid.unit)
 
     @property
     def angle_degrees(self) -> float:
-        """By how much the head was turned between the reference and it."""
+        """Rotation of the head between the reference and the sequence."""
         return self.transform.angle_degrees
 
     @property
     def distance_mm(self) -> float:
-        """By how much the middle of the scan moves to lie on the reference."""
+        """Distance by which the centre of the scan is moved by registration."""
         middle = self.in_reference.world((np.asarray(self.grid.shape) - 1) / 2)
         return self.transform.shift_mm(middle)
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredCheck:
-    """What came of bringing labels onto another grid.
+    """Results of checking labels that were mapped onto another grid.
 
     Parameters
     ----------
     volume_ml : float
-        Of the whole tumour on that grid.
+        Whole-tumour volume on that grid.
     prepared_ml : float
-        As it was segmented, in what that grid covers.
+        Whole-tumour volume as segmented, within that grid's field of view.
     outside_ml : float
-        Of the tumour where that series was not scanned.
+        Volume of the tumour outside the field of view of that series.
     round_trip_dice : float
-        Between the labels as segmented and those that come back from that grid; 1 for no tumour.
+        Dice between the original labels and those mapped back from that grid; 1 if there is no tumour.
     centre_mm : float
-        Between the tumour's centres there and as segmented, both in one world.
+        Distance between the centres of the tumour as mapped and as segmented, in the same world.
     """
 
     onto: Role
@@ -115,21 +115,21 @@ class RestoredCheck:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedStudy:
-    """A study made of raw series.
+    """A study prepared from raw series.
 
     Parameters
     ----------
     study : Study
-        All sequences on one grid, in the reference's world, brain alone where it was extracted.
+        All sequences on one grid in the reference's world, limited to the brain if it was extracted.
     reference : Role
     places : mapping of role to SequencePlace
-        Where each sequence was scanned.
+        Grid and registration of each sequence.
     table : tuple of mapping
-        Every series of the examination in words, what it was used as, and why.
+        All series of the examination as text, with what each was used as and why.
     record : mapping
-        Everything that is needed to prepare it again, as JSON can express it.
+        Everything that is needed to prepare it again, as JSON-serialisable values.
     pictures : mapping of role to (H, W) uint8 array
-        A checkerboard of each sequence and the reference: above as scanned, below registered.
+        A checkerboard of each sequence with the reference: as scanned above, registered below.
     """
 
     study: Study
@@ -141,12 +141,12 @@ class PreparedStudy:
 
     @property
     def transforms(self) -> dict[Role, RigidTransform]:
-        """From the reference's world to that of each series, RAS+ mm."""
+        """Transforms from the reference's world to that of each series, RAS+ mm."""
         return {role: place.transform for role, place in self.places.items()}
 
     @property
     def motions(self) -> tuple[Motion, ...]:
-        """How the sequences that were registered lie to the reference."""
+        """Motions of the registered sequences relative to the reference."""
         registered = [(role, place, place.registration.get("after")) for role, place in self.places.items()]
         return tuple(
             (role, place.angle_degrees, place.distance_mm, after["overlap"], after["detail"])
@@ -155,36 +155,36 @@ class PreparedStudy:
         )
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Every series of the examination, as a `pandas.DataFrame`: what it was used as, why, and how it was moved."""
+        """Return all series as a `pandas.DataFrame`: what each was used as, why, and how it was moved."""
         return series_table(self.table, self.motions).to_dataframe()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done and what the user should know."""
+        """Notes for the user on what was done."""
         return self.study.notes
 
     def restore(self, segmentation: Segmentation, onto: str | None = None) -> Segmentation:
-        """Labels of the prepared study, on the grid on which a series was scanned.
+        """Map labels of the prepared study to the grid on which a series was scanned.
 
         Parameters
         ----------
         segmentation : Segmentation
-            Of `study`.
+            Segmentation of `study`.
         onto : str, optional
-            The role of the series; the reference where none is given.
+            Role of the series; the reference if not given.
 
         Returns
         -------
         Segmentation
-            A voxel belongs to a region if at least half of it does. `provenance["restored"]` tells what a check of
-            the way there and back gave.
+            A voxel is assigned to a region if at least half of it is covered. `provenance["restored"]` contains the
+            results of a round-trip check.
 
         Raises
         ------
         RoleError
             If there is no such series.
         RegistrationError
-            If the labels do not lie on the prepared study, or the check fails.
+            If the labels are not on the grid of the prepared study, or the check fails.
         """
         role = self.reference if onto is None else role_named(onto)
         if role not in self.places:
@@ -203,13 +203,13 @@ class PreparedStudy:
         return replace(restored, provenance={**restored.provenance, "restored": check})
 
     def _dicom_source(self, role: Role) -> dict[str, str] | None:
-        """Where the series was read from and its key, by which a DICOM result finds the images that it refers to."""
+        """Return the source and key of a series, needed to find the images that a DICOM result refers to."""
         scan = self.record.get("inputs", {}).get(role, {})
         return {key: str(scan[key]) for key in ("path", "series")} if {"path", "series"} <= set(scan) else None
 
 
 def restore_labels(segmentation: Segmentation, place: SequencePlace) -> Segmentation:
-    """Labels on the grid of a series; see `PreparedStudy.restore`."""
+    """Map labels to the grid of a series; see `PreparedStudy.restore`."""
     source, target = segmentation.grid, place.in_reference
     regions = [region for region in REGIONS if region in segmentation.known_regions]
     data = _labels_on(segmentation.data, regions, source, target)
@@ -254,7 +254,7 @@ def _labels_on(data: Labels, regions: Sequence[Region], source: Grid, target: Gr
 
 
 def _box_on(inner: Box, source: Grid, target: Grid) -> Box | None:
-    """The block of the target that holds a block of the source; None where that lies outside."""
+    """Return the block of the target that covers a block of the source; None if that lies outside."""
     ends = np.array(np.meshgrid(*zip(np.subtract(inner.start, 0.5), np.subtract(inner.stop, 0.5), strict=True)))
     voxels = target.voxels(source.world(ends.reshape(3, -1).T))
     start = np.clip(np.floor(voxels.min(axis=0)) - 1, 0, target.shape).astype(int)
@@ -265,7 +265,7 @@ def _box_on(inner: Box, source: Grid, target: Grid) -> Box | None:
 
 
 def _coverage(mask: Mask, source: Grid, target: Grid) -> Array:
-    """Which share of each target voxel a region covers: the mean over parts that are as small as source voxels."""
+    """Return the fraction of each target voxel covered by a region, averaged over parts as small as source voxels."""
     finest = min(source.spacing)
     parts = [min(_FINEST_PARTS, max(1, round(side / finest))) for side in target.spacing]
     x, y, z = target.shape
@@ -277,7 +277,7 @@ def _coverage(mask: Mask, source: Grid, target: Grid) -> Array:
 
 
 def _checked(segmentation: Segmentation, data: Labels, target: Grid, role: Role) -> RestoredCheck:
-    """The way back, compared with where the labels came from; raises where they lie elsewhere."""
+    """Map labels back and compare them with the original; raises if their positions differ."""
     source, tumour = segmentation.grid, segmentation.data > 0
     if not tumour.any():
         return RestoredCheck(role, 0.0, 0.0, 0.0, 1.0, 0.0)

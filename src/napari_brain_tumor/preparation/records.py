@@ -1,4 +1,4 @@
-"""The document of a preparation: what was used, how it lies, and everything that is needed to do it again."""
+"""The JSON record of a preparation: what was used, its registration, and everything needed to repeat it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def _rows(matrix: Any) -> Matrix:
 
 
 class _Record(BaseModel, extra="ignore", frozen=True):
-    """What later versions add is not needed to read what is here."""
+    """Base class; fields added by later versions are ignored."""
 
 
 class FormsRecord(_Record):
@@ -47,13 +47,13 @@ class FormsRecord(_Record):
 
     @property
     def layout(self) -> NiftiForms:
-        """The layout itself."""
+        """The layout as an object."""
         qform = None if self.qform is None else np.array(self.qform)
         return NiftiForms(np.array(self.sform), self.sform_code, qform, self.qform_code)
 
 
 class PlaceRecord(_Record):
-    """Where a sequence was scanned, and how that lies to the reference."""
+    """Grid of a sequence, and its registration to the reference."""
 
     name: str = ""
     grid: GridRecord
@@ -72,14 +72,14 @@ class PlaceRecord(_Record):
         )
 
     def place(self, role: Role) -> SequencePlace:
-        """The place itself."""
+        """Return the place as an object."""
         layout = None if self.forms is None else self.forms.layout
         transform = RigidTransform(np.array(self.fixed_to_moving_world_mm))
         return SequencePlace(role, self.name, self.grid.grid, layout, transform, self.registration)
 
 
 class BrainFile(_Record):
-    """The brain mask of a prepared study, or that of the user that it was made with."""
+    """The brain mask of a prepared study, or the user's mask with which it was prepared."""
 
     path: Path | None = None
     sha256: str | None = None
@@ -95,7 +95,7 @@ class FileRecord(_Record):
 
 
 class PreparationRecord(_Record):
-    """What of a preparation is needed to do it again, or to bring labels back to a series."""
+    """The part of a preparation's record that is needed to repeat it or to map labels back to a series."""
 
     case: str
     reference: Role
@@ -104,15 +104,15 @@ class PreparationRecord(_Record):
     places: dict[Role, PlaceRecord]
     brain: BrainFile | None = None
     arrays_sha256: dict[Role, str] = Field(default_factory=dict)
-    """Of the values of each prepared sequence."""
+    """Hash of the values of each prepared sequence."""
     files: dict[Role, FileRecord] = Field(default_factory=dict)
-    """Of a prepared study that was saved."""
+    """Files of a saved prepared study."""
     brain_mask: FileRecord | None = None
     from_files: bool = False
-    """Whether it was the saved sequences that were segmented, not the raw series."""
+    """Whether the saved sequences were segmented rather than the raw series."""
 
 
 def document_of(record: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """The JSON of a prepared study's folder."""
+    """Return the JSON document of a prepared study's folder."""
     head = {"program": PROGRAM, "format": FORMAT, "version": __version__, "notice": NOTICE, "task": TASK}
     return head | {"created": datetime.now(UTC).isoformat(timespec="seconds")} | dict(record) | more

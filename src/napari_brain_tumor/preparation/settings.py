@@ -1,4 +1,4 @@
-"""How an examination is prepared: what a user can choose, and what a record keeps."""
+"""Settings for preparing an examination, as chosen by the user and stored in records."""
 
 from typing import Literal
 
@@ -10,15 +10,15 @@ OutputGrid = Literal["1mm", "reference"]
 
 
 class PreparationSettings(BaseModel, extra="forbid", frozen=True):
-    """The choices of `prepare`, apart from which series are used and a brain mask of the user's own."""
+    """The options of `prepare`, except for the choice of series and a user's own brain mask."""
 
     reference: Role | None = None
-    """The sequence that the others are registered to; None: T1c, else the finest."""
+    """Sequence to which the others are registered; None: T1c, else the one with the smallest voxels."""
     grid: OutputGrid = "1mm"
-    """Voxels of 1 mm along the patient's axes, or the reference's own grid."""
+    """1 mm voxels along the patient's axes, or the reference's own grid."""
     bias_correction: bool = False
-    """Whether N4 takes away the slow shading of the coils."""
+    """Whether coil shading is corrected with N4."""
     brain: Literal["auto", "keep", "mask"] = "auto"
-    """What is done with whole heads: the brain extracted, all kept, or a mask of the user's own taken."""
+    """Treatment of whole heads: extract the brain, keep everything, or use the user's own mask."""
     seed: int = 0
-    """Of the samples that registration looks at."""
+    """Random seed of the sampling in registration."""

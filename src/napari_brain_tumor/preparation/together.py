@@ -1,4 +1,4 @@
-"""Whether the sequences of an examination lie on one another: a short, coarse search for a better place."""
+"""Check whether the sequences of an examination are aligned, by a short, coarse search for a better position."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from napari_brain_tumor.types import Array
 _LEAST_MM: Final = 3.0
 _LEAST_DEGREES: Final = 3.0
 _LEAST_EXTENT_MM: Final = 40.0
-"""Of a scan that can be turned in space: a few slices look alike wherever they lie."""
+"""Smallest extent of a scan that can be judged; a few slices look alike in any position."""
 _AGREES: Final = 0.45
-"""Agreement of edges from which a sequence is not suspected to be mirrored. Measured in voxels of 3 mm: 24 pairs of
-sequences of four gliomas reach .42 to .96; with head and feet or front and back exchanged, .03 to .18."""
+"""Agreement of edges from which a sequence is assumed not to be mirrored. Measured in 3 mm voxels: 24 pairs of
+sequences of four gliomas reach .42 to .96; with superior-inferior or anterior-posterior flipped, .03 to .18."""
 _MIRROR_GAIN: Final = 0.15
 _SIDES: Final = ("left and right", "front and back", "head and feet")
 _FIRST: Final[tuple[Role, ...]] = ("T1", "T1c", "FLAIR", "T2")
-"""The one that the others are compared with at first: where the anatomy is seen best."""
+"""Preferred sequence for the comparison with the others: the one that shows the anatomy best."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A sequence that does not lie on another one.
+    """A sequence that is not aligned with another one.
 
     Parameters
     ----------
     degrees : float
-        By which it is turned.
+        Rotation relative to the other sequence.
     shift_mm : float
-        By which the middle of the scan lies elsewhere.
+        Displacement of the centre of the scan.
     """
 
     role: Role
@@ -48,12 +48,12 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """A sequence that lies on another one only once it is mirrored or turned round.
+    """A sequence that is aligned with another one only after being flipped.
 
     Parameters
     ----------
     sides : tuple of str
-        What is exchanged: of "left and right", "front and back", "head and feet".
+        Swapped sides: "left and right", "front and back", "head and feet".
     """
 
     role: Role
@@ -63,16 +63,16 @@ class Mirrored:
 
 @dataclass(frozen=True, slots=True)
 class Togetherness:
-    """How the sequences lie on one another.
+    """Alignment of the sequences with each other.
 
     Parameters
     ----------
     misfits : tuple of Misfit
-        None where they fit.
+        Empty if they are aligned.
     unjudged : str
-        Why that could not be judged; empty where it was.
+        Why alignment could not be judged; empty if it was.
     mirrored : tuple of Mirrored
-        Sequences whose header, or whose file, exchanges sides.
+        Sequences whose header or data swaps sides.
     """
 
     misfits: tuple[Misfit, ...] = ()
@@ -81,7 +81,7 @@ class Togetherness:
 
 
 def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) -> Togetherness:
-    """Compare every sequence with the others; a second or two for a case of full size.
+    """Compare every sequence with the others; takes a second or two for a full-size case.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
         if best < _AGREES and (sides := _exchanged_sides(small[role], small[first], best + _MIRROR_GAIN)):
             mirrored.append(Mirrored(role, first, sides))
     if len(mirrored) == len(roles) - 1 > 1 and len({entry.sides for entry in mirrored}) == 1:
-        mirrored = [Mirrored(first, roles[1], mirrored[0].sides)]  # it is the odd one out
+        mirrored = [Mirrored(first, roles[1], mirrored[0].sides)]  # the first one differs from all others
     return Togetherness(_misfits(roles, motions, small[first][1]), mirrored=tuple(mirrored))
 
 
 def _exchanged_sides(moving: tuple[Array, Grid], fixed: tuple[Array, Grid], least: float) -> tuple[str, ...]:
-    """Which sides have to be exchanged for the edges to agree at least so much; none where that does not help."""
+    """Return the sides to swap for the edges to agree by at least `least`; none if swapping does not help."""
     (array, grid) = moving
     if np.ptp(array) == 0 or np.ptp(fixed[0]) == 0:
         return ()
@@ -130,12 +130,12 @@ def _exchanged_sides(moving: tuple[Array, Grid], fixed: tuple[Array, Grid], leas
 
 
 def _middle(array: Array, grid: Grid) -> Array:
-    """Where the middle of the head lies, in the world."""
+    """Return the world coordinates of the centre of the head."""
     return grid.world(np.argwhere(array > array.mean()).mean(axis=0))
 
 
 def _misfits(roles: Sequence[Role], motions: Mapping[Role, RigidTransform], grid: Grid) -> tuple[Misfit, ...]:
-    """Against the sequence that most of the others lie on: where the first was moved, the others were not."""
+    """Compare with the sequence that most others agree with: if only the first was moved, the others were not."""
     centre = grid.world((np.asarray(grid.shape) - 1) / 2)
     apart = {pair: misfit for pair in combinations(roles, 2) if (misfit := _misfit(*pair, motions, centre)) is not None}
     anchor = min(roles, key=lambda role: sum(role in pair for pair in apart))

@@ -1,1 +1,1 @@
-"""From intensities to network input and back."""
+"""Preprocessing of scans for networks, and mapping of results back to the scan's grid."""

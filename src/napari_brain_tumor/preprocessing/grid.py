@@ -1,4 +1,4 @@
-"""The grid that a network looks at: axial slices of a RAS grid, at the network's spacing, within the head's box."""
+"""The network's working grid: axial slices in RAS orientation, at the network's spacing."""
 
 from dataclasses import dataclass
 
@@ -9,42 +9,42 @@ from napari_brain_tumor.geometry import Box, Grid, Reorientation, resample, to_r
 from napari_brain_tumor.types import Array
 
 _SPACING_TOLERANCE = 0.15
-"""Relative difference to the network's spacing that is left alone: training varied the scale by more."""
+"""Relative deviation from the network's spacing that is tolerated; augmentation in training varied the scale more."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingGrid:
-    """How voxels get from a study's grid to `(Z, Y, X)` slices of the network, and back.
+    """Conversion between a study's grid and the network's `(Z, Y, X)` slices.
 
-    `to_work` and `labels_to_source` are each other's inverse: where spacing is left alone, exactly.
+    `to_work` and `labels_to_source` are inverse to each other, exactly so if the spacing is unchanged.
     """
 
     reorientation: Reorientation
     grid: Grid
-    """The RAS grid that the slices are cut from, as `(X, Y, Z)`."""
+    """RAS grid of the slices, with axes in the order `(X, Y, Z)`."""
 
     @property
     def resampled(self) -> bool:
-        """Whether the spacing of the study had to be changed."""
+        """Whether the spacing of the study has to be changed."""
         return self.grid.shape != self.reorientation.target.shape
 
     def to_work(self, array: Array) -> Array:
-        """`(Z, Y, X)` working array of an `(X, Y, Z)` source array; linear interpolation where resampled."""
+        """Convert an `(X, Y, Z)` source array to a `(Z, Y, X)` working array, interpolating linearly if resampled."""
         turned = self.reorientation.apply(array)
         if self.resampled:
-            # The outermost centres lie up to half a voxel beyond those of the source: 0 there would be false tissue.
+            # The outermost centres can lie up to half a voxel outside the source: filling with 0 would be wrong.
             turned = resample(turned, self.reorientation.target, self.grid, fill=None)
         return turned.transpose(2, 1, 0)
 
     def labels_to_work(self, labels: Array) -> Array:
-        """`(Z, Y, X)` working labels of `(X, Y, Z)` source labels; the nearest label where resampled."""
+        """Convert `(X, Y, Z)` source labels to `(Z, Y, X)` working labels, by nearest neighbour if resampled."""
         turned = self.reorientation.apply(labels)
         if self.resampled:
             turned = resample(turned, self.reorientation.target, self.grid, nearest=True)
         return turned.transpose(2, 1, 0)
 
     def labels_to_source(self, labels: Array, box: Box) -> Array:
-        """`(X, Y, Z)` source labels of working labels that cover `box` of the `(Z, Y, X)` working array."""
+        """Convert working labels that cover `box` of the `(Z, Y, X)` working array to `(X, Y, Z)` source labels."""
         x_first, block = labels.transpose(2, 1, 0), Box(box.start[::-1], box.stop[::-1])
         result = np.zeros(self.reorientation.source.shape, dtype=labels.dtype)
         turned = self.reorientation.apply(result)
@@ -57,39 +57,39 @@ class WorkingGrid:
 
 
 def _put_nearest(result: Array, values: Array, matrix: npt.NDArray[np.float64]) -> None:
-    """Fill a larger or smaller array in place with the nearest values; voxels beyond them stay as they are.
+    """Fill an array of different size in place with the nearest values; voxels outside their extent are unchanged.
 
     Parameters
     ----------
     result, values : (X, Y, Z) array
     matrix : (4, 4) array
-        From voxels of `result` to those of `values`; along the axes alone.
+        Maps voxels of `result` to voxels of `values`; without rotation or shear.
     """
     inside, nearest = [], []
     for axis, (side, own) in enumerate(zip(result.shape, values.shape, strict=True)):
         index = np.floor(matrix[axis, axis] * np.arange(side) + matrix[axis, 3] + 0.5).astype(np.intp)
-        # Both grids run the same way, so that what lies inside is one piece.
+        # Both grids run in the same direction, so the part inside is contiguous.
         first, last = np.searchsorted(index, [0, own])
         inside.append(slice(int(first), int(last)))
         nearest.append(index[first:last])
     part = result[tuple(inside)]
-    for plane, x in enumerate(nearest[0]):  # no second array of the size of the scan
+    for plane, x in enumerate(nearest[0]):  # plane by plane, to avoid a second array the size of the scan
         part[plane] = values[x][np.ix_(nearest[1], nearest[2])]
 
 
 def working_grid(grid: Grid, plane_spacing_mm: float, slice_spacing_mm: float | None = None) -> WorkingGrid:
-    """The working grid of a study: RAS, with the spacing that the network wants.
+    """Return the working grid of a study: RAS, with the spacing that the network needs.
 
-    A study of unknown spacing is left at its own sampling.
+    If the study's spacing is unknown, its sampling is not changed.
 
     Parameters
     ----------
     grid : Grid
-        Of the study.
+        Grid of the study.
     plane_spacing_mm : float
-        Spacing of the network's slices along x and y.
+        In-plane spacing of the network's slices, along x and y.
     slice_spacing_mm : float, optional
-        Distance between its slices; without it they are left where they are.
+        Distance between slices; if not given, the slices are not resampled.
     """
     reorientation = to_ras(grid)
     ras = reorientation.target

@@ -1,4 +1,4 @@
-"""Which voxels are head or brain, and intensities standardised within them."""
+"""Find the voxels of the head or brain, and standardise the intensities within them."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,37 +12,38 @@ from napari_brain_tumor.types import Array, Mask
 Scaling = Literal["zscore", "unit"]
 
 _STATISTICS_SAMPLE = 400_000
-"""Voxels that percentiles are taken from; more change them by less than a grey level."""
+"""Number of voxels from which percentiles are estimated; more would change them by less than a grey level."""
 
 
 _OUTSIDE_SHARE = 0.15
-"""Least share of voxels outside the head or brain."""
+"""Smallest share of voxels outside the head or brain."""
 
 _AIR = 0.1
-"""Brightness up to which a voxel is air, as a share of bright tissue."""
+"""Brightness up to which a voxel is considered air, as a fraction of bright tissue."""
 
 
 def is_skull_stripped(volume: Array) -> bool:
-    """Whether the outside of the brain was set to one value.
+    """Whether everything outside the brain was set to one value.
 
-    A masked image has a large share of voxels at one value, mostly its minimum, and hardly any just above it; the air
-    around a head that was not masked is noise, which fills the values just above the minimum.
+    In a masked image, many voxels have the same value, usually the minimum, and hardly any are just above it.
+    In an unmasked head, the noise of the surrounding air fills the values just above the minimum.
     """
     return background_value(volume) is not None
 
 
 def foreground_mask(volumes: Sequence[Array]) -> Mask:
-    """Voxels of the brain where the skull was removed, of the head where it was not.
+    """Return a mask of the brain if the skull was removed, otherwise of the head.
 
     Parameters
     ----------
     volumes : sequence of (Z, Y, X) array
-        The sequences of one study, Z from foot to head.
+        The sequences of one study, with Z from foot to head.
 
     Returns
     -------
     (Z, Y, X) bool array
-        Without holes within any slice; one connected body for a head. Everything where no body can be told from air.
+        Mask without holes in any slice, and for a head a single connected body. All True if no body stands out from
+        the air.
     """
     backgrounds = [background_value(volume) for volume in volumes]
     if all(value is not None for value in backgrounds):
@@ -61,9 +62,9 @@ def foreground_mask(volumes: Sequence[Array]) -> Mask:
 
 
 def background_value(volume: Array) -> Any:
-    """The value that the outside of the brain was set to, or None where the outside is air.
+    """Return the value that voxels outside the brain were set to, or None if the outside is air.
 
-    It is the minimum, or, in an image that was standardised within the brain, the value in the corners.
+    It is the minimum or, in an image standardised within the brain, the value in the corners.
     """
     sample = _sample(volume)
     floor = sample.min()
@@ -81,7 +82,7 @@ def background_value(volume: Array) -> Any:
 
 
 def _air_and_tissue(volume: Array) -> tuple[float, float]:
-    """Intensities of air and of bright tissue: air is 0 unless the image has negative values or an offset."""
+    """Estimate the intensities of air and of bright tissue; air is 0 unless there are negative values or an offset."""
     sample = _sample(volume)
     low, bright = (float(value) for value in np.percentile(sample, (1, 99)))
     has_offset = low > _AIR * bright and float(np.mean(sample < low + _AIR * (bright - low))) > _OUTSIDE_SHARE
@@ -91,18 +92,18 @@ def _air_and_tissue(volume: Array) -> tuple[float, float]:
 def standardise(
     volume: Array, mask: Mask, clip_percentiles: tuple[float, float], scaling: Scaling = "zscore"
 ) -> npt.NDArray[np.float32]:
-    """Clip to percentiles of the masked voxels, subtract their mean, divide by their deviation; outside is 0.
+    """Clip to percentiles of the masked voxels, then standardise by their mean and deviation; voxels outside become 0.
 
     Parameters
     ----------
     volume : (Z, Y, X) array
         Intensities of one sequence.
     mask : (Z, Y, X) bool array
-        Voxels that the statistics are taken from; all voxels if it is empty.
+        Voxels from which the statistics are computed; all voxels if it is empty.
     clip_percentiles : tuple of float
         Lower and upper percentile.
     scaling : {"zscore", "unit"}
-        With `"unit"` the percentiles become 0 and 1 instead.
+        With `"unit"`, the percentiles are mapped to 0 and 1 instead.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def standardise(
 
 
 def _clipped(values: Array, low: float, high: float) -> npt.NDArray[np.float32]:
-    """Values between two limits; in float32 from the start, which costs a third of clipping integers to fractions."""
+    """Clip values in float32 throughout, which takes a third of the time of clipping integers with float limits."""
     clipped = values.astype(np.float32)
     return np.clip(clipped, np.float32(low), np.float32(high), out=clipped)
 
@@ -131,12 +132,12 @@ def _sample(values: Array) -> Array:
     step = max(1, values.size // _STATISTICS_SAMPLE)
     if step == 1 or values.flags.c_contiguous:
         return values.reshape(-1)[::step]
-    # The same voxels in the same order; reshaping would copy a scan as it is read, in Fortran order, as a whole.
+    # Picks the same voxels as ravel()[::step], but does not copy the whole array if it is in Fortran order.
     return np.asarray(values[np.unravel_index(np.arange(0, values.size, step), values.shape)])
 
 
 def largest_component(mask: Mask, touching: Mask | None = None) -> Mask:
-    """The largest part of a mask, whose voxels touch by their faces or as `touching` says; empty where the mask is."""
+    """Return the largest connected part of a mask, by faces or by `touching`; empty if the mask is."""
     labelled, count = ndimage.label(mask, touching)
     if count <= 1:
         return mask

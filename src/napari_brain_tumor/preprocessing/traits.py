@@ -1,4 +1,4 @@
-"""What a study is like, as far as it decides which model suits it."""
+"""Properties of a study that determine which model suits it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from napari_brain_tumor.preprocessing.intensity import background_value
 from napari_brain_tumor.study import Study
 
 _WHOLE_MM = 80.0
-"""No side of a grown-up's brain is shorter."""
+"""No side of an adult brain is shorter than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a study is like.
+    """Properties of a study that determine which model suits it.
 
     Parameters
     ----------
     thickness_mm : float or None
-        Largest distance between neighbouring voxels, which is that of the slices; None where it is not known.
+        Largest distance between neighbouring voxels, usually the slice spacing; None if unknown.
     whole_head : bool
-        Whether the skull was left in any of the sequences.
+        Whether any of the sequences still contains the skull.
     extent_mm : float or None
-        Shortest side of the box around what was scanned of the brain or head; None where it is not known.
+        Shortest side of the bounding box of the scanned brain or head; None if unknown.
     """
 
     thickness_mm: float | None
@@ -35,7 +35,7 @@ class Traits:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the whole brain was scanned, as far as is known."""
+        """Whether the whole brain was scanned; True if the extent is unknown."""
         return self.extent_mm is None or self.extent_mm >= _WHOLE_MM
 
 
@@ -46,7 +46,7 @@ def traits_of(study: Study) -> Traits:
 
 
 def traits_of_volumes(grid: Grid, volumes: Iterable[npt.NDArray[Any]]) -> Traits:
-    """The traits of volumes `(X, Y, Z)` that lie on one grid."""
+    """Return the traits of volumes `(X, Y, Z)` on a common grid."""
     with_outside = [(volume, background_value(volume)) for volume in volumes]
     whole_head = any(outside is None for _, outside in with_outside)
     if whole_head or grid.unit != "mm":
@@ -63,12 +63,12 @@ def _extent_within(grid: Grid, brain: npt.NDArray[np.bool_]) -> float | None:
 
 
 def extent_of(grid: Grid, shape: tuple[int, ...] | None = None) -> float | None:
-    """Shortest side of so many voxels `(X, Y, Z)`, of the whole grid if not given; None where it is not known."""
+    """Return the shortest side in mm of a block of `shape` voxels, or of the whole grid; None if unknown."""
     if grid.unit != "mm":
         return None
     return min(n * spacing for n, spacing in zip(shape or grid.shape, grid.spacing, strict=True))
 
 
 def thickness_of(grid: Grid) -> float | None:
-    """Largest distance between neighbouring voxels in millimetres; None where it is not known."""
+    """Return the largest distance between neighbouring voxels in millimetres; None if unknown."""
     return max(grid.spacing) if grid.unit == "mm" else None

@@ -1,4 +1,4 @@
-"""A box in the world: where alone a user wants labels."""
+"""A box in world coordinates to which labelling is restricted."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -11,19 +11,19 @@ from napari_brain_tumor.errors import BoxError
 from napari_brain_tumor.geometry import Box, Grid
 
 WorldBox = tuple[float, float, float, float, float, float]
-"""World coordinates (x0, x1, y0, y1, z0, z1): RAS+ millimetres, or voxels where the files do not state the spacing.
+"""World coordinates (x0, x1, y0, y1, z0, z1): RAS+ millimetres, or voxels if the files do not state the spacing.
 
-A voxel lies in it if its centre does; the ends belong to it.
+A voxel is inside if its centre is; the limits are inclusive.
 """
 
 
 def check_box(box: Sequence[float], grid: Grid) -> WorldBox:
-    """The box with its ends in order.
+    """Return the box with its limits in ascending order.
 
     Raises
     ------
     BoxError
-        If it is not six finite numbers, or no voxel of the grid lies in it.
+        If it is not six finite numbers, or contains no voxel of the grid.
     """
     ends = np.asarray(box, dtype=np.float64)
     if ends.shape != (6,) or not np.isfinite(ends).all():
@@ -35,9 +35,9 @@ def check_box(box: Sequence[float], grid: Grid) -> WorldBox:
 
 
 def voxels_of_box(grid: Grid, box: WorldBox) -> Box | None:
-    """The smallest block of a grid's voxels that holds all that may lie in a box; None where there is none."""
+    """Return the smallest block of voxels that covers the part of a box on the grid; None if there is none."""
     corners = grid.voxels(np.array(list(product(*np.reshape(box, (3, 2))))))
-    # A centre may lie on a face of the box: rounding must not lose it.
+    # A voxel centre may lie exactly on a face of the box and must not be lost by rounding.
     low = np.maximum(np.ceil(corners.min(axis=0) - 1e-6), 0).astype(int)
     high = np.minimum(np.floor(corners.max(axis=0) + 1e-6) + 1, grid.shape).astype(int)
     if (low >= high).any():
@@ -46,7 +46,7 @@ def voxels_of_box(grid: Grid, box: WorldBox) -> Box | None:
 
 
 def inside_box(grid: Grid, box: WorldBox) -> npt.NDArray[np.bool_]:
-    """Which voxels `(X, Y, Z)` of a grid lie in a box."""
+    """Return a mask `(X, Y, Z)` of the voxels of a grid that lie in a box."""
     inside = np.zeros(grid.shape, dtype=bool)
     block = voxels_of_box(grid, box)
     if block is not None:

@@ -1,4 +1,4 @@
-"""Compute a recorded result again and tell whether it came out the same."""
+"""Recompute a recorded result and report whether it is reproduced."""
 
 from napari_brain_tumor.records.agreement import Agreement
 from napari_brain_tumor.records.report import Replay

@@ -1,4 +1,4 @@
-"""Whether two results are the same: to the voxel, within what another processor may change, or not."""
+"""Compare two results: identical, equal within numerical precision, or different."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ from napari_brain_tumor.types import Labels
 Verdict = Literal["identical", "within precision", "different"]
 
 TOLERANCES: Final[Mapping[str, float]] = {"float32": 0.001, "float16": 0.001, "bfloat16": 0.005}
-"""Share of the tumour's voxels that may change with processor, number of threads and versions, by precision: what
-`segment` promises of its precisions."""
+"""Share of the tumour's voxels that may change between processors, thread counts and versions, for each precision,
+as documented for `segment`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far labels agree.
+    """Agreement between two label arrays.
 
     Parameters
     ----------
     voxels, tumour, differing : int
-        Voxels of the grid; those that are tumour in either result; those whose label differs.
+        Number of voxels in the grid, voxels labelled as tumour in either result, and voxels whose labels differ.
     tolerance : float
-        Share of the tumour's voxels that may differ.
+        Share of the tumour's voxels that is allowed to differ.
     dice : mapping of str to float
-        Of every class by name; 1 where it is in neither.
+        Dice of each class by name; 1 if the class is absent from both.
     """
 
     voxels: int
@@ -38,12 +38,12 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Differing voxels over those of the tumour; 0 where both are without tumour."""
+        """Differing voxels divided by tumour voxels; 0 if neither result contains tumour."""
         return self.differing / self.tumour if self.tumour else 0.0
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it came out the same."""
+        """Whether the two results are identical, equal within precision, or different."""
         if not self.differing:
             return "identical"
         return "within precision" if self.share <= self.tolerance else "different"
@@ -56,12 +56,12 @@ def agreement_of(
 
     Parameters
     ----------
-    recorded, found : (X, Y, Z) uint8 arrays
-        Our classes on one grid.
+    recorded, recomputed : (X, Y, Z) uint8 arrays
+        Label arrays with the package's class numbers, on the same grid.
     class_names : mapping of int to str
-        Of the classes that are compared.
+        Names of the classes to compare.
     tolerance : float
-        Share of the tumour's voxels that may differ.
+        Share of the tumour's voxels that is allowed to differ.
 
     Raises
     ------
@@ -79,6 +79,6 @@ def agreement_of(
 
 
 def tolerance_of(settings: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """The larger tolerance of the precisions of two runs; methods without weights have none: 0."""
+    """Return the larger tolerance of the two runs' precisions; 0 for methods without weights."""
     precisions = [str(entry["precision"]) for entry in (settings, other) if "precision" in entry]
     return max((TOLERANCES.get(entry, TOLERANCES["float32"]) for entry in precisions), default=0.0)

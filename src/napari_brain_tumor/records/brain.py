@@ -1,4 +1,4 @@
-"""The brain that a recorded segmentation was made within, found or taken again."""
+"""The brain mask of a recorded segmentation: how to obtain the same one again."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,14 +11,14 @@ from napari_brain_tumor.study import Segmentation
 
 
 def brain_choice(recorded: SegmentRecord, places: Places) -> Literal["auto", "keep"] | Path:
-    """What `segment` is told of the brain so that it does as it did then.
+    """Return the `brain` option with which `segment` treats the skull as it did in the recorded run.
 
-    Records that say nothing of it are of scans without a skull, or older than brain extraction: all was kept.
+    Records without a brain mask are of skull-stripped scans or predate brain extraction: everything was kept.
 
     Raises
     ------
     RecordError
-        If the network or the mask of then is not there.
+        If the recorded brain network or mask is not available.
     """
     brain = recorded.brain
     if brain is None:
@@ -35,7 +35,7 @@ def brain_choice(recorded: SegmentRecord, places: Places) -> Literal["auto", "ke
 
 
 def changed_brain(recorded: SegmentRecord, segmentation: Segmentation) -> list[str]:
-    """That the brain is not the very same now, in a sentence; nothing if it is."""
+    """Return a note if the brain mask is not identical to the recorded one, otherwise an empty list."""
     if recorded.brain is None:
         return []
     now = segmentation.provenance.get("brain", {}).get("mask_sha256")

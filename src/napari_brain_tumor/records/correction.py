@@ -1,4 +1,4 @@
-"""Do a recorded correction again: its prompts, on what it began with."""
+"""Repeat a recorded correction: apply its prompts to the segmentation it started from."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from napari_brain_tumor.study import Segmentation, Study
 
 
 def uses_probabilities(recorded: SegmentRecord | CorrectionRecord) -> bool:
-    """Whether the model's probabilities are needed for the prompts: also where it is not told."""
+    """Whether the prompts need the model's probabilities; assumed if the record does not say."""
     return bool(recorded.refined) and (recorded.refinement is None or recorded.refinement.probabilities)
 
 
@@ -28,14 +28,14 @@ def corrected_job(
     maps: RegionProbabilities | None,
     notes: list[str],
 ) -> Job[Segmentation]:
-    """The recorded prompts on what they were made on.
+    """Apply the recorded prompts to the segmentation they were made on.
 
     Parameters
     ----------
     initial : Segmentation or None
-        What was corrected, as it came out now.
+        The recomputed segmentation that was corrected.
     notes : list of str
-        Is told what may explain a difference.
+        Notes on possible reasons for a difference are appended to it.
     """
     recorded = None if provenance.refinement is None else provenance.refinement.from_labels_sha256
     if initial is not None and recorded not in (None, labels_sha256(initial.data)):
@@ -56,18 +56,18 @@ def corrected_job(
 
 
 def spacing_for(path: Path, grid: Grid) -> tuple[float, float, float] | None:
-    """What a label file has to be told to be opened on a grid: its voxel size where it does not tell it itself."""
+    """Return the voxel size to pass when opening a label file that does not contain one, otherwise None."""
     tells_none = path.is_dir() or TIFF.fits(path)
     return grid.spacing if grid.unit == "mm" and tells_none else None
 
 
 def find_start(provenance: CorrectionRecord, study: Study, places: Places) -> Segmentation:
-    """The file that was corrected, if it still holds the same labels.
+    """Open the segmentation that was corrected, if it still contains the same labels.
 
     Raises
     ------
     RecordError
-        If it is missing or was changed.
+        If it is missing or has changed.
     """
     assert provenance.start is not None
     path = provenance.start.path

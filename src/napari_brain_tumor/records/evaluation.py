@@ -18,14 +18,14 @@ from napari_brain_tumor.records.segmentation import changed_versions, find_recor
 
 
 def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: str | None = None) -> Job[Replay]:
-    """Score the cases of an evaluation again with the same methods: a job; returns the `Replay`.
+    """Score the cases of a recorded evaluation again with the same methods, as a job that returns the `Replay`.
 
     Raises
     ------
     RecordError
-        If a scan, a truth, a segmentation or a model is not what it was.
+        If a scan, a reference segmentation, a prediction or a model has changed.
     UnreadableFileError
-        If the table of scores is not beside the record.
+        If the table of scores is not next to the record.
     """
     yield Progress(0, 1, "checking scans and models")
     recorded = read_scores(record.table)
@@ -101,7 +101,7 @@ def _case(recorded: EvaluatedCase, places: Places) -> Case:
 
 
 def _check_predictions(method: EvaluatedMethod, folder: Path, record: EvaluationRecord) -> None:
-    """Raise `RecordError` where a segmentation of another tool is not what it was."""
+    """Raise `RecordError` if a segmentation made by another tool has changed."""
     for case in record.cases:
         result = case.methods.get(method.name)
         if result is None or result.path is None or result.sha256 is None:

@@ -1,4 +1,4 @@
-"""Find the files of a record again and prove that they are what they were, by SHA-256."""
+"""Find the files of a record again and verify by SHA-256 that they are unchanged."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,14 +14,14 @@ from napari_brain_tumor.study import Role, Source
 
 @dataclass(frozen=True)
 class Places:
-    """Where files may lie now, apart from where they were: beside the record, or anywhere in a folder that is named.
+    """Where to look for files that have moved: next to the record, or anywhere in a given folder.
 
     Parameters
     ----------
     beside : Path
-        Folder of the record.
+        Folder that contains the record.
     data : Path or None
-        Is searched with all folders in it: by name first, then by what the files hold.
+        Folder searched recursively, first by file name and then by content.
     """
 
     beside: Path
@@ -29,19 +29,19 @@ class Places:
     _known: dict[Path, str] = field(default_factory=dict, repr=False)
 
     def sha256(self, path: Path) -> str:
-        """Of a file, computed once."""
+        """SHA-256 of a file, computed only once."""
         if path not in self._known:
             self._known[path] = file_sha256(path)
         return self._known[path]
 
     def candidates(self, path: Path) -> Iterator[Path]:
-        """Where something of that name may be, the likeliest first; each is there."""
+        """Yield existing paths at which a file of that name may be found, most likely first."""
         near = [self.beside / path, path, self.beside / path.name]
         same_name = (candidate for candidate in self._within if candidate.name == path.name)
         yield from (candidate for candidate in dict.fromkeys((*near, *same_name)) if _can_hold(candidate))
 
     def alike(self, path: Path) -> Iterator[Path]:
-        """What may hold the same under another name: files of the same kind; folders, where it is one."""
+        """Yield paths that may hold the same data under another name: files of the same type, or folders."""
         kind = path.name[len(short_name(path)) :].lower()
         return (
             candidate
@@ -50,12 +50,12 @@ class Places:
         )
 
     def labels(self, path: Path, sha256: str | None, what: str) -> Path:
-        """The label file or folder of masks with that hash; where none was recorded, what has the name.
+        """Find the label file or folder of masks with the given hash; without a hash, the first one of that name.
 
         Raises
         ------
         RecordError
-            If it is missing or was changed.
+            If it is missing or has changed.
         """
         there = list(self.candidates(path))
         if sha256 is None and there:
@@ -76,17 +76,17 @@ class Places:
 
 
 def _can_hold(place: Path) -> bool:
-    """Whether it is a file or a folder; a pipe or a device has no end that a hash could be made of."""
+    """Whether the path is a file or a folder; a pipe or device cannot be hashed, as it has no end."""
     return place.is_file() or place.is_dir()
 
 
 def find_sources(inputs: Mapping[Role, InputRecord], places: Places, case: str) -> dict[Role, Source]:
-    """Where the sequences of a record lie now, each proven by its hash where it has one.
+    """Find the current locations of the sequences in a record and verify those that have a hash.
 
     Raises
     ------
     RecordError
-        If the record names no files, or a file is missing or was changed; the message tells which.
+        If the record names no files, or a file (named in the message) is missing or has changed.
     """
     if not inputs:
         raise RecordError(
@@ -125,13 +125,13 @@ def _hash(recorded: InputRecord, place: Path, places: Places) -> str:
 
 
 def _hash_of_format_1(place: Path, places: Places) -> str:
-    """Of the single file, or of all files in the folder, whatever they are."""
+    """Return the hash used by format 1: of the single file, or of all files in the folder, of any kind."""
     files = [place] if place.is_file() else [p for p in sorted(place.rglob("*")) if p.is_file()]
     return combined_sha256([places.sha256(file) for file in files])
 
 
 def _differing(source: Source, files: Mapping[str, str], places: Places) -> str:
-    """Which files of a folder are not what they were, in words."""
+    """Describe which files of a folder have changed."""
     now = {file.name: places.sha256(file) for file in source_files(source)}
     groups = {
         "missing": sorted(set(files) - set(now)),

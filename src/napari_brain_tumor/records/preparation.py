@@ -1,4 +1,4 @@
-"""Compute a recorded preparation again: for labels that were made of it, or to compare it with the record."""
+"""Repeat a recorded preparation, to recompute labels made from it or to compare it with the record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,19 +21,19 @@ from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.study import Role, Source, Study
 
 _TOLERATED_MM: Final = 0.5
-"""By which a registration may end elsewhere on another processor or with another number of threads."""
+"""Distance by which registrations may differ between processors or numbers of threads."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparationDifferences:
-    """How a preparation that was computed again differs from the record.
+    """Differences between a recomputed preparation and the record.
 
     Parameters
     ----------
     moved_mm : mapping of role to float
-        The farthest that a corner of the study lies elsewhere.
+        Largest displacement of a corner of the study, for each sequence.
     same_values : bool
-        Whether every voxel of every sequence is that of the record.
+        Whether every voxel of every sequence has the recorded value.
     """
 
     moved_mm: Mapping[Role, float]
@@ -41,24 +41,24 @@ class PreparationDifferences:
 
     @property
     def verdict(self) -> Literal["identical", "within precision", "different"]:
-        """Whether it came out the same."""
+        """Whether the preparations are identical, equal within precision, or different."""
         if self.same_values:
             return "identical"
         return "within precision" if max(self.moved_mm.values()) <= _TOLERATED_MM else "different"
 
     def lines(self) -> list[str]:
-        """In words."""
+        """Describe the differences in words."""
         far = ", ".join(f"{role} {distance:.2f} mm" for role, distance in self.moved_mm.items())
         return [f"Corners of the study lie at most this far from where they were: {far}."]
 
 
 def replay_preparation_job(record: PreparedRecord, places: Places, *, device: str | None = None) -> Job[Replay]:
-    """Prepare an examination again, registration and all: a job; returns the `Replay`.
+    """Prepare a recorded examination again, including registration, as a job that returns the `Replay`.
 
     Raises
     ------
     RecordError
-        If a series is not what it was.
+        If a series has changed.
     """
     sources = find_sources(record.inputs, places, record.case)
     volumes = open_source_volumes(sources)
@@ -77,12 +77,12 @@ def replay_preparation_job(record: PreparedRecord, places: Places, *, device: st
 def prepared_again_job(
     record: PreparationRecord, sources: Mapping[Role, Source], places: Places, device: str
 ) -> Job[Study]:
-    """The study that labels were made of, from the recorded transforms: a job.
+    """Rebuild the study that was segmented from the recorded transforms, as a job.
 
     Raises
     ------
     RecordError
-        If its brain mask is not there.
+        If its brain mask is not available.
     """
     if record.from_files:
         study = open_sources(sources, record.case)

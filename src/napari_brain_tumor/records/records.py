@@ -1,4 +1,4 @@
-"""What was written beside a result, as far as it is needed to compute the result again."""
+"""The records saved next to results, limited to what is needed to recompute the results."""
 
 from os import PathLike
 from pathlib import Path
@@ -23,22 +23,22 @@ SCORES_FILE: Final = "scores.json"
 
 
 class _Record(BaseModel, extra="ignore", frozen=True):
-    """What later versions add is not needed to read what is here."""
+    """Base class; fields added by later versions are ignored."""
 
 
 class InputRecord(_Record):
-    """A sequence that was read: its file or folder, and its hash where it had one."""
+    """An input sequence: its file or folder, and its hash if one was recorded."""
 
     path: Path
     sha256: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
-    """Of a folder: the hash of every file by name, once for all sequences that share them."""
+    """For a folder: the hash of every file by name, listed once for all sequences that share the files."""
     channel: int | None = None
     series: str | None = None
 
     @property
     def source(self) -> Source:
-        """Where it was read from."""
+        """The place from which it was read."""
         return Source(self.path, self.channel, self.series)
 
 
@@ -48,30 +48,30 @@ class ModelRecord(_Record):
     name: str
     weights_sha256: str | None = None
     folder: Path | None = None
-    """Where it was, if it does not come with the package."""
+    """Folder of the model, if it is not supplied with the package."""
 
 
 class RefinementRecord(_Record):
-    """What a correction by prompts began with."""
+    """The starting point of a correction by prompts."""
 
     from_labels_sha256: str | None = None
     probabilities: bool = False
-    """Whether those of the model were used."""
+    """Whether the model's probabilities were used."""
     rule: int = 1
-    """By which prompts changed labels, `interactive.prompts.RULE`."""
+    """Version of the rule by which prompts changed labels, see `interactive.prompts.RULE`."""
 
 
 class BrainRecord(_Record):
-    """How the brain was told from the rest of the head."""
+    """How the brain was separated from the rest of the head."""
 
     source: Literal["network", "mask", "study"]
     mask_sha256: str
     weights_sha256: str | None = None
-    """Of the network that found it."""
+    """Hash of the weights of the network that found it."""
     path: Path | None = None
     """The file of the user's own mask."""
     sha256: str | None = None
-    """Of that file."""
+    """Hash of that file."""
 
 
 class StartRecord(_Record):
@@ -82,31 +82,31 @@ class StartRecord(_Record):
 
 
 class _MadeRecord(_Record):
-    """What is told alike of every segmentation."""
+    """Fields common to all recorded segmentations."""
 
     case: str
     inputs: dict[Role, InputRecord]
     grid: GridRecord
     resampled: tuple[Role, ...] = ()
-    """Sequences that were brought onto the grid."""
+    """Sequences that were resampled onto the grid."""
     versions: dict[str, str] = Field(default_factory=dict)
     labels_sha256: str | None = None
-    """Of the classes as they were computed, prompts included."""
+    """Hash of the classes as computed, including changes by prompts."""
     edited_by_hand: bool = False
     refined: tuple[Step, ...] = ()
-    """Prompts that corrected it."""
+    """Prompts by which the segmentation was corrected."""
     refinement: RefinementRecord | None = None
-    """Where it is not told, as the window does not, both ways are tried."""
+    """If it is missing, as in records written by the window, the prompts are tried with and without probabilities."""
 
 
 class RestoredRecord(_Record):
-    """Onto the grid of which series labels of a prepared study were brought."""
+    """The series whose grid the labels of a prepared study were mapped back to."""
 
     onto: Role
 
 
 class SegmentRecord(_MadeRecord):
-    """The provenance of a segmentation that a model or method made, and that prompts may have corrected."""
+    """Provenance of a segmentation made by a model or method and possibly corrected by prompts."""
 
     task: Literal["segment"] = "segment"
     model: ModelRecord
@@ -115,12 +115,12 @@ class SegmentRecord(_MadeRecord):
     threads: int | None = None
     brain: BrainRecord | None = None
     preparation: PreparationRecord | None = None
-    """How the study was made of raw series."""
+    """How the study was prepared from raw series."""
     restored: RestoredRecord | None = None
 
 
 class CorrectionRecord(_MadeRecord):
-    """The provenance of a segmentation that prompts made, from nothing or from a file."""
+    """Provenance of a segmentation made by prompts, starting from scratch or from a file."""
 
     task: Literal["refine"]
     start: StartRecord | None = None
@@ -136,14 +136,14 @@ NameBeside = Annotated[str, AfterValidator(_beside)]
 
 
 class SidecarRecord(_Record):
-    """The document beside a saved segmentation."""
+    """The document saved next to a segmentation."""
 
     path: Path
     """The document itself."""
     file: NameBeside
     label_schema: str = Field(alias="schema")
     labels_sha256: str | None = None
-    """Of the integers as they were saved."""
+    """Hash of the label numbers as saved."""
     provenance: Annotated[SegmentRecord | CorrectionRecord, Field(discriminator="task")]
 
     @property
@@ -160,7 +160,7 @@ class TruthRecord(_Record):
 
 
 class EvaluatedResult(_Record):
-    """What is known of one prediction of an evaluation."""
+    """Path and hash of one prediction in an evaluation."""
 
     path: Path | None = None
     sha256: str | None = None
@@ -179,7 +179,7 @@ class EvaluatedCase(_Record):
 
 
 class EvaluatedMethod(_Record):
-    """A model, or a folder of segmentations, under the name that it had in the evaluation."""
+    """A model or a folder of segmentations, under the name used in the evaluation."""
 
     name: str
     model: str | None = None
@@ -188,12 +188,12 @@ class EvaluatedMethod(_Record):
 
 
 def _roles(value: Any) -> Any:
-    """JSON knows lists where Python had tuples."""
+    """Convert a list to a tuple: JSON has no tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
 class EvaluationSettings(_Record, extra="allow", frozen=True):
-    """What was done alike with every case; the options of `segment` stand beside the others."""
+    """Settings shared by all cases; the options of `segment` are stored alongside them."""
 
     label_schema: str | None = Field(default=None, alias="schema")
     predictions_schema: str | None = None
@@ -201,7 +201,7 @@ class EvaluationSettings(_Record, extra="allow", frozen=True):
     spacing_mm: tuple[float, float, float] | None = None
     device: str = "auto"
     brain: str = "keep"
-    """Of whole heads; records from before brain extraction do not say it."""
+    """How whole heads were treated; missing from records that predate brain extraction."""
 
     @property
     def request(self) -> SegmentRequest:
@@ -217,7 +217,7 @@ class PreparedRecord(PreparationRecord):
 
 
 class EvaluationRecord(_Record):
-    """The document of an evaluation; its scores lie beside it."""
+    """The document of an evaluation; its scores are saved next to it."""
 
     path: Path
     scores: NameBeside
@@ -232,20 +232,21 @@ class EvaluationRecord(_Record):
 
 
 def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord | PreparedRecord:
-    """What was written about a result.
+    """Read the record of a result.
 
     Parameters
     ----------
     path : path-like
-        The JSON beside a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation, or its
-        folder; the folder of a prepared study.
+        The JSON file next to a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation, or
+        its folder; or the folder of a prepared study.
 
     Raises
     ------
     UnreadableFileError
         If there is no such file.
     RecordError
-        If it is not ours, of a later version, or does not tell how the result was computed.
+        If it was not written by this program, was written by a later version, or does not describe how the result
+        was computed.
     """
     place = _document_of(existing(path))
     content = _content(place)

@@ -1,4 +1,4 @@
-"""What came of computing a recorded result again."""
+"""The outcome of recomputing a recorded result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replay:
-    """A result that was computed again, beside what was recorded.
+    """A recomputed result compared with the recorded one.
 
     Parameters
     ----------
     kind : {"segment", "evaluate", "prepare"}
     record : Path
-        The JSON that was followed.
+        The JSON record that was followed.
     same_labels : bool or None
-        Whether every label is that of the record, by its hash; None where it has none.
+        Whether all labels match the record, judged by their hash; None if it has no hash.
     agreement : Agreement or None
-        With the saved file; None where it is not there or holds something else than was computed.
+        Agreement with the saved file; None if it is missing or no longer contains what was computed.
     scores : ScoreDifferences or None
-        Of an evaluation.
+        Differences between the scores, for an evaluation.
     preparation : PreparationDifferences or None
-        Of a prepared study.
+        Differences between the preparations, for a prepared study.
     notes : tuple of str
-        What explains the outcome.
+        Remarks that may explain the outcome.
     used : mapping of str to Path
         Where each scan was found.
     model, device : str
-        What it was computed with.
+        The model and device used for the recomputation.
     segmentation : Segmentation or None
-        The new one.
+        The recomputed segmentation.
     schema : str
-        In which the recorded one was saved.
+        Label schema in which the recorded segmentation was saved.
     """
 
     kind: Literal["segment", "evaluate", "prepare"]
@@ -57,7 +57,7 @@ class Replay:
 
     @property
     def verdict(self) -> Verdict | Literal["not compared"]:
-        """Whether it came out the same; "not compared" where nothing is left of the recorded labels."""
+        """Whether the result was reproduced; "not compared" if nothing is left of the recorded labels."""
         if self.scores is not None:
             return self.scores.verdict
         if self.preparation is not None:
@@ -70,16 +70,16 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether it came out the same, exactly or within what another processor may change."""
+        """Whether the result was reproduced exactly or within the precision expected on another processor."""
         return self.verdict in ("identical", "within precision")
 
     def describe(self) -> str:
-        """The outcome in words, the verdict first."""
+        """Describe the outcome in words, starting with the verdict."""
         lines = [self._headline(), *self._details(), *self.notes]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
-        """The outcome as JSON can express it."""
+        """Return the outcome as a JSON-serialisable dictionary."""
         document: dict[str, Any] = {
             "record": str(self.record),
             "task": self.kind,

@@ -1,4 +1,4 @@
-"""Any record, computed again."""
+"""Recompute any recorded result."""
 
 from os import PathLike
 from pathlib import Path
@@ -26,33 +26,34 @@ def rerun(
     model: AnyPath | None = None,
     device: str | None = None,
 ) -> Job[Replay]:
-    """Compute a result again from its record, and tell whether it came out the same.
+    """Compute a result again from its record and report whether it is reproduced.
 
-    Scans are proven by their SHA-256, the model by that of its weights; it may be installed under another name.
+    The scans are verified by SHA-256, and so are the model's weights; the model may have been renamed.
 
     Parameters
     ----------
     path : path-like
-        The JSON beside a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation; the folder
-        of a prepared study.
+        The JSON file next to a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation; or
+        the folder of a prepared study.
     output : path-like, optional
-        Where to save the new segmentation, in the label numbers of the recorded one. Without it nothing is written.
+        Where to save the new segmentation, with the label numbers of the recorded one. If not given, nothing is saved.
     data : path-like, optional
-        Folder in which scans are looked for that are not where they were, by name and by hash.
+        Folder in which to search, by name and by hash, for scans that have moved.
     model : path-like, optional
-        Folder of the model if it is not in the list of models.
+        Folder of the model, if it is not in the list of models.
     device : str, optional
-        Instead of that of the record.
+        Device to use instead of the recorded one.
 
     Returns
     -------
     Replay
-        `same` tells whether it came out the same, `describe()` says it in words, `segmentation` is the new result.
+        `same` is True if the result was reproduced, `describe()` explains it in words, and `segmentation` is the new
+        result.
 
     Raises
     ------
     RecordError
-        If the record does not suffice, or scans, truth or model are not what they were.
+        If the record is incomplete, or a scan, a reference segmentation or the model has changed.
     UnreadableFileError
         If there is no such file.
     SaveError
@@ -81,11 +82,11 @@ def rerun(
 
 
 rerun_job = rerun.job
-"""`rerun` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`rerun` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def _checked_output(record: SidecarRecord, target: Path) -> Path:
-    """The target; raises `SaveError` where the new result would replace what it is to be compared with."""
+    """Return the target; raises `SaveError` if the new result would overwrite the recorded one."""
     if target.resolve() in (record.result.resolve(), record.path.resolve()):
         raise SaveError(f"{target} is the recorded result and is not replaced. Choose another name for the new one.")
     return target

@@ -1,4 +1,4 @@
-"""How far the scores of two evaluations agree, row by row."""
+"""Compare the scores of two evaluations, row by row."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -8,27 +8,27 @@ from napari_brain_tumor.metrics.compare import CaseScores
 from napari_brain_tumor.records.agreement import Verdict
 
 DICE_TOLERANCE: Final = 0.005
-"""Change of a Dice that another processor may bring: about what half a percent of a region's voxels makes."""
+"""Change in Dice that is tolerated between processors: about the effect of half a percent of a region's voxels."""
 
 Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreDifferences:
-    """What differs between two tables of scores.
+    """Differences between two tables of scores.
 
     Parameters
     ----------
     rows : int
-        Compared lines: each a case, method and region.
+        Number of compared rows, each for one case, method and region.
     missing, new : tuple of str
-        Lines that are in one table alone.
+        Rows that are in only one of the tables.
     differing : int
-        Lines of which any score differs; seconds are no scores.
+        Number of rows in which any score differs; run times are not compared.
     largest_dice : float
-        Largest change of a Dice.
+        Largest change in Dice.
     where : str
-        The line of it.
+        The row with the largest change in Dice.
     """
 
     rows: int
@@ -40,7 +40,7 @@ class ScoreDifferences:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the scores came out the same."""
+        """Whether the scores are identical, equal within precision, or different."""
         if self.missing or self.new:
             return "different"
         if not self.differing:
@@ -48,7 +48,7 @@ class ScoreDifferences:
         return "within precision" if self.largest_dice <= DICE_TOLERANCE else "different"
 
     def lines(self) -> list[str]:
-        """The differences in words."""
+        """Describe the differences in words."""
         lines = [f"{self.differing} of {self.rows} lines differ (case, method and region)."]
         if self.differing:
             where = f", {self.where}" if self.where else ""
@@ -59,7 +59,7 @@ class ScoreDifferences:
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON can express it."""
+        """Return the differences as a JSON-serialisable dictionary."""
         return asdict(self) | {"tolerated_dice": DICE_TOLERANCE}
 
 

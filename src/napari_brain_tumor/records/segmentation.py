@@ -37,27 +37,27 @@ _OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
     "min_lesion_share": lambda model: model.card.min_lesion_share,
     "temperatures": lambda model: {region: model.card.temperature(region) for region in model.regions},
 }
-"""Settings that came from the model's card where `segment` does not take them."""
+"""Settings that are not options of `segment` but come from the model card."""
 
 
 def replay_segmentation_job(
     record: SidecarRecord, places: Places, *, model: str | PathLike[str] | None = None, device: str | None = None
 ) -> Job[Replay]:
-    """Compute a segmentation again as it was recorded: a job; returns the `Replay`.
+    """Compute a recorded segmentation again, as a job that returns the `Replay`.
 
     Parameters
     ----------
     places : Places
-        Where its files are looked for.
+        Where to look for its files.
     model : str or path, optional
-        Where the model is if it is not in the list; its weights have to be those of the record.
+        The model, if it is not in the list of models; its weights must match the record.
     device : str, optional
-        Instead of the recorded one.
+        Device to use instead of the recorded one.
 
     Raises
     ------
     RecordError
-        If a scan or the model is not what it was, or the record has a setting that this version does not know.
+        If a scan or the model has changed, or the record has a setting that this version does not know.
     """
     yield Progress(0, 1, "checking the scans")
     recorded = record.provenance
@@ -90,7 +90,7 @@ def replay_segmentation_job(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Begun:
-    """A segmentation before prompts corrected it; none where a correction began from nothing."""
+    """A segmentation before correction by prompts; `segmentation` is None if the correction started from scratch."""
 
     study: Study
     segmentation: Segmentation | None
@@ -106,7 +106,7 @@ def _segmented(
     notes: list[str],
     places: Places,
 ) -> Job[_Begun]:
-    """What the model or method gives."""
+    """Run the recorded model or method again."""
     yield Progress(0, 1, "checking the model")
     method = find_recorded_model(_with_folder(recorded.model, places.beside), model)
     used_device = _device(recorded, device, method, notes)
@@ -128,25 +128,25 @@ def _segmented(
 
 
 def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
-    """The same with its folder found from that of the record, as far as it is told relative to it."""
+    """Return the record with the model's folder resolved relative to the folder of the record."""
     return recorded if recorded.folder is None else recorded.model_copy(update={"folder": beside / recorded.folder})
 
 
 def _opened(recorded: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
-    """The file that was corrected, or nothing."""
+    """Open the segmentation that was corrected, if there was one."""
     study = _study(recorded, sources)
     return _Begun(study, None if recorded.start is None else find_start(recorded, study, places))
 
 
 def find_recorded_model(recorded: ModelRecord, given: str | PathLike[str] | None = None) -> ModelInfo | Baseline:
-    """The installed model whose weights are those of the record, whatever it is called now; or the method of that name.
+    """Return the installed model with the recorded weights, whatever its name, or the recorded method without weights.
 
     Raises
     ------
     RecordError
-        If the weights are not there, or those of another version are.
+        If only other weights, or none, are available.
     ModelNotFoundError, CheckpointError
-        If a model was given that is not there or damaged.
+        If the given model does not exist or is damaged.
     """
     if recorded.weights_sha256 is None:
         return find_model(recorded.name if given is None else given)
@@ -158,7 +158,7 @@ def find_recorded_model(recorded: ModelRecord, given: str | PathLike[str] | None
 
 
 def _present(folder: Path | None) -> list[ModelInfo | Baseline]:
-    """What is installed, and what lies in the folder where the model was then."""
+    """Return the installed models, and the one in the recorded folder if it still exists."""
     listed = list_models()
     with suppress(BrainTumorError):
         if folder is not None and folder.is_dir():
@@ -180,7 +180,7 @@ def _no_model(recorded: ModelRecord, present: Sequence[ModelInfo | Baseline]) ->
 
 
 def _device(recorded: SegmentRecord, given: str | None, method: ModelInfo | Baseline, notes: list[str]) -> str:
-    """The device to compute on: the given one, that of the record, or the best one where that is not here."""
+    """Choose the device: the given one, else the recorded one, or the best available if that does not exist here."""
     if isinstance(method, Baseline):
         return "cpu"
     try:
@@ -194,7 +194,7 @@ def _device(recorded: SegmentRecord, given: str | None, method: ModelInfo | Base
 
 
 def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> SegmentRequest:
-    """What was asked for; settings that are the card's are checked against it."""
+    """Return the recorded request, after checking settings from the model card against the present card."""
     known = {*SegmentRequest.model_fields, "skips_thin_slices"}
     others = {key: value for key, value in recorded.settings.items() if key not in known}
     for key in _OF_THE_CARD:
@@ -210,7 +210,7 @@ def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str,
 
 
 def _rules(recorded: SegmentRecord) -> Rules:
-    """What of today's rules held when the record was made."""
+    """Return which of today's processing rules were in effect when the record was made."""
     skips = bool(recorded.settings.get("skips_thin_slices", False))
     return Rules(
         skips_thin_slices=skips,
@@ -221,7 +221,7 @@ def _rules(recorded: SegmentRecord) -> Rules:
 
 def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
     now = _OF_THE_CARD[key](model)
-    # Where everything was to be kept, or a sequence was not given, the card's share was not used.
+    # A recorded 0 means that the card's value was not used: small parts were kept, or a sequence was missing.
     unused = key in {"min_lesion_share", "min_sure_enhancing", "min_sure_tumor"} and not recorded
     if now != recorded and not unused:
         raise RecordError(
@@ -231,7 +231,7 @@ def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
 
 
 def _precision(recorded: str, device: str, notes: list[str]) -> str:
-    """How `segment` is asked for the recorded precision, or the usual one where the device does not have it."""
+    """Return the `precision` option for the recorded precision, or "auto" if the device does not support it."""
     if recorded == "bfloat16":
         try:
             check_bfloat16(torch.device(device))
@@ -259,7 +259,7 @@ def _study(recorded: SegmentRecord | CorrectionRecord, sources: Mapping[Role, So
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """Compute with as many threads as then: sums depend on how they are split."""
+    """Compute with the recorded number of threads, because sums depend on how they are split."""
     before = torch.get_num_threads()
     try:
         if count is not None:
@@ -277,19 +277,19 @@ def _tolerance(recorded: SegmentRecord | CorrectionRecord, result: Segmentation)
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """What is left of the recorded labels: their hash as computed or as saved, and the file if it is as it was."""
+    """What is left of the recorded labels: their hashes as computed and as saved, and the file if it is readable."""
 
     computed: str | None
     saved: str | None
     file: Segmentation | None
     touched: bool
-    """Whether the file holds something else than the model gave."""
+    """Whether the file contains something other than the computed labels."""
 
 
 def _compared(
     record: SidecarRecord, result: Segmentation, tolerance: float
 ) -> tuple[Agreement | None, bool | None, list[str]]:
-    """Agreement with the file if there is one, whether the labels are exactly those of the record, and what to know."""
+    """Return the agreement with the saved file, whether the labels match the record exactly, and explanatory notes."""
     schema = schema_named(record.label_schema)
     notes: list[str] = []
     recorded = _recorded(record, schema, notes)
@@ -304,7 +304,7 @@ def _compared(
         if exact is False:
             notes.append("Their hash shows that they are not exactly the same, but not how far they differ.")
         return None, exact, notes
-    as_saved = schema.decode(schema.encode(result.data))  # what is left of the classes in that schema
+    as_saved = schema.decode(schema.encode(result.data))  # classes as they survive saving in that label schema
     if not recorded.file.grid.same_place(result.grid):
         raise RecordError(
             f"{record.result} lies on {recorded.file.grid.describe()}; the new result on {result.grid.describe()}. "
@@ -341,7 +341,7 @@ def _saved_file(record: SidecarRecord, notes: list[str]) -> Segmentation | None:
 
 
 def changed_versions(recorded: Mapping[str, str]) -> list[str]:
-    """Which versions are not those of the record, in a sentence; none if all are."""
+    """Return a sentence listing the package versions that differ from the record, or an empty list."""
     now = versions()
     differing = [
         f"{name} {recorded[name]} then, {now[name]} now"
@@ -352,7 +352,7 @@ def changed_versions(recorded: Mapping[str, str]) -> list[str]:
 
 
 def _changes(recorded: SegmentRecord | CorrectionRecord, result: Segmentation) -> list[str]:
-    """What is not as it was when the record was written, and may explain a difference."""
+    """Return changes since the record was written that may explain a difference."""
     if not isinstance(recorded, SegmentRecord):
         return changed_versions(recorded.versions)
     device = str(result.provenance["device"])

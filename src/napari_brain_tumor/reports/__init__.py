@@ -1,4 +1,4 @@
-"""A page about one segmentation, or about several examinations of a patient, in one HTML file."""
+"""Reports on a segmentation, or on several examinations of a patient, as a single HTML file."""
 
 from napari_brain_tumor.reports.page import report, report_job
 

@@ -1,4 +1,4 @@
-"""A figure for a paper or a talk: three planes through the tumour at one scale, outlines, volumes, a scale bar."""
+"""A figure for a paper or talk: three planes through the tumour to scale, with outlines, volumes and a scale bar."""
 
 import math
 import os
@@ -38,11 +38,11 @@ FIGURE_SUFFIXES: Final = (".png", ".svg", ".pdf")
 CONVENTION: Final = "Radiological convention: the patient's right (R) is on the left."
 _SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T2", "T1")
 _INCHES: Final = 3.0
-"""Width of the widest of the three planes."""
+"""Width in inches of the widest of the three planes."""
 _GAP, _ABOVE, _BELOW = 0.12, 0.42, 0.95
-"""Inches between the planes, above them for the title, below them for the legend."""
+"""Space in inches between the planes, above them for the title, and below them for the legend."""
 BAR_SHARE: Final = 0.3
-"""The scale bar is at most that part of the narrowest plane."""
+"""Maximum length of the scale bar as a fraction of the narrowest plane."""
 _FROM_EDGE: Final = 0.04
 _FILL: Final = 0.2
 _INK: Final = "white"
@@ -50,7 +50,7 @@ _INK: Final = "white"
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a plane stands in the figure, in inches from its lower left corner."""
+    """Position of a plane in the figure, in inches from the lower left corner."""
 
     plane: Plane
     left: float
@@ -69,25 +69,25 @@ def save_figure(
     dpi: int = 200,
     overwrite: bool = False,
 ) -> Path:
-    """Write a figure of a tumour: axial, coronal and sagittal with outlines, legend, volumes and a scale bar.
+    """Save a figure of a tumour: axial, coronal and sagittal with outlines, legend, volumes and a scale bar.
 
     Parameters
     ----------
     study : Study
         The scans.
     segmentation : Segmentation
-        On the same grid as the study.
+        A segmentation on the study's grid.
     path : path-like
-        Ends with .png, .svg or .pdf.
+        File to write, ending in .png, .svg or .pdf.
     role : {"T1", "T1c", "T2", "FLAIR"}, optional
-        Which scan is shown; T1c, else FLAIR, T2 or T1, where none is given.
+        Scan to show; if not given, T1c, else FLAIR, T2 or T1.
     at : three floats, optional
-        World point (x, y, z) in RAS+ millimetres that the planes go through; those with most tumour core, or else most
-        tumour, where none is given.
+        World coordinates (x, y, z) in RAS+ millimetres of the point through which the planes pass; if not given, the
+        planes with the largest area of tumour core or, without a core, of whole tumour.
     dpi : int
-        Pixels per inch of a PNG.
+        Resolution of a PNG in pixels per inch.
     overwrite : bool
-        Whether an earlier file may be replaced.
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def save_figure(
     Raises
     ------
     GridMismatchError
-        If study and segmentation lie on different grids.
+        If the study and the segmentation lie on different grids.
     RoleError
         If the study has no such scan.
     OptionError
@@ -113,7 +113,7 @@ def save_figure(
     if target.suffix.lower() not in FIGURE_SUFFIXES:
         raise SaveError(f"A figure cannot be written as {target.name}. End its name with {', '.join(FIGURE_SUFFIXES)}.")
     figure = draw_figure(study, segmentation, role=role, at=at)
-    # Without a date two runs give the same bytes.
+    # Without a date, repeated runs give identical files.
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix.lower(), {})
     kind = target.suffix.lower()[1:]
 
@@ -127,7 +127,7 @@ def save_figure(
 def draw_figure(
     study: Study, segmentation: Segmentation, *, role: Role | None = None, at: Sequence[float] | None = None
 ) -> "Figure":
-    """The figure itself, to be changed with matplotlib; parameters and errors as of `save_figure`."""
+    """Draw the figure, to be modified with matplotlib; parameters and errors as for `save_figure`."""
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
     shown, view = shown_in(study, segmentation, role)
@@ -149,7 +149,7 @@ def draw_figure(
 
 
 def shown_in(study: Study, segmentation: Segmentation, role: Role | None) -> tuple[Role, View]:
-    """The scan that is shown, and it with the labels, upright and around the head alone."""
+    """Return the role of the scan to show, and a view of it with the labels, upright and cropped to the head."""
     require_one_grid(study, segmentation, "A figure")
     shown = role or next(role for role in _SHOWN if role in study.roles)
     if shown not in study.roles:
@@ -158,7 +158,7 @@ def shown_in(study: Study, segmentation: Segmentation, role: Role | None) -> tup
 
 
 def scale_bar_length(most: float) -> float:
-    """The longest of 1, 2, 5, 10, 20, 50, ... that is not longer than that."""
+    """Return the largest of 1, 2, 5, 10, 20, 50, ... that does not exceed `most`."""
     power = 10.0 ** math.floor(math.log10(most))
     return max(step * power for step in (1, 2, 5) if step * power <= most)
 
@@ -179,7 +179,7 @@ def _voxel(grid: Grid, at: Sequence[float]) -> tuple[int, int, int]:
 
 
 def _places(grid: Grid) -> tuple[list[_Place], tuple[float, float]]:
-    """Planes beside each other, all at one scale, and the size of the figure, in inches."""
+    """Arrange the planes side by side on a common scale; returns their positions and the figure's size in inches."""
     sizes = [extent(grid, plane)[1::2] for plane in PLANES]
     scale = _INCHES / max(width for width, _ in sizes)
     tallest = scale * max(height for _, height in sizes)
@@ -198,7 +198,7 @@ def _draw_plane(
     index = where[plane.axis]
     draw_slice(axes, cut(view.images[role], plane, index), plane, borders, window)
     draw_classes(axes, cut(view.labels[LABELS], plane, index), borders, _FILL)
-    axes.set_aspect("auto")  # the axes have the proportions of the picture; nothing must be moved to keep them
+    axes.set_aspect("auto")  # the axes already have the picture's proportions; matplotlib must not move them
     for letter, y, align in ((plane.top, 0.98, "top"), (plane.bottom, 0.02, "bottom")):
         axes.text(0.5, y, letter, transform=axes.transAxes, ha="center", va=align, color="#bbbbbb", fontsize=8)
     position = float(view.grid.world(np.asarray(where, dtype=float)[None])[0][plane.axis])
@@ -207,7 +207,7 @@ def _draw_plane(
 
 
 def _draw_bar(axes: "Axes", length: float, grid: Grid, place: _Place) -> None:
-    """A line that is as long as it says, in the units of the axes; it can be found by its name."""
+    """Draw a scale bar of the stated length in axes units; it can be found by its gid."""
     width, height = extent(grid, place.plane)[1::2]
     right, y = width * (1 - _FROM_EDGE), height * _FROM_EDGE
     axes.plot(

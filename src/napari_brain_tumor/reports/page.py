@@ -1,4 +1,4 @@
-"""The HTML page: gathered, filled into the template, and written whole or not at all."""
+"""The HTML report: its content is gathered, filled into a template, and written in one step."""
 
 import os
 import platform
@@ -40,7 +40,7 @@ _PACKAGES: Final = ("napari-brain-tumor", "numpy", "scipy", "nibabel", "SimpleIT
 
 @dataclass(frozen=True, slots=True)
 class _Board:
-    """Checkerboards of one visit, and why it was not used if so."""
+    """Checkerboards of one visit, and the reason if its registration was not used."""
 
     title: str
     problem: str
@@ -58,24 +58,24 @@ def report(
     settings: MeasureSettings | None = None,
     with_paths: bool = False,
 ) -> Job[Path]:
-    """Write a self-contained HTML report of a segmentation, and of earlier and later visits where they are given.
+    """Save a self-contained HTML report of a segmentation, optionally with earlier and later visits.
 
     Parameters
     ----------
     study : Study
         The scans.
     segmentation : Segmentation
-        On the same grid.
+        A segmentation on the study's grid.
     path : path-like
-        The file to write, ending in `.html`; one that is there is replaced once the new one is whole.
+        File to write, ending in `.html`; an existing file is replaced only when the new one is complete.
     name : str, optional
-        Of the case, as it shall stand in the report; the study's own where none is given.
+        Name of the case in the report; if not given, the study's own name.
     found : FollowUp, optional
-        The visits of the patient (`follow_up`), this one among them.
+        Follow-up of the patient (`follow_up`) that includes this examination.
     settings : MeasureSettings, optional
         How to measure.
     with_paths : bool
-        Whether names and folders of files are told. They often hold names of patients and of machines.
+        Whether to include file and folder names, which often contain names of patients and computers.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def report(
     Raises
     ------
     GridMismatchError
-        If study and segmentation lie on different grids.
+        If the study and the segmentation lie on different grids.
     SaveError
         If the file cannot be written.
 
@@ -130,7 +130,7 @@ def report(
 
 
 report_job = report.job
-"""`report` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`report` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def _follow_up(follow_up: FollowUp | None, *, with_paths: bool) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _follow_up(follow_up: FollowUp | None, *, with_paths: bool) -> dict[str, Any
 
 
 def _without_file_names(table: Table, follow_up: FollowUp, *, with_paths: bool) -> Table:
-    """The table without the names of files, which tell where a date comes from."""
+    """Remove file names from the sources of dates in a table."""
     if with_paths:
         return table
     rows = table.rows
@@ -173,7 +173,7 @@ def _without_file_names(table: Table, follow_up: FollowUp, *, with_paths: bool) 
 
 
 def _record(segmentation: Segmentation) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The provenance of the labels, and their sidecar where they were opened from a file of ours."""
+    """Return the provenance of the labels, and their sidecar if they were opened from a file saved by this package."""
     provenance = segmentation.provenance
     if "task" in provenance or "path" not in provenance or "record_disagrees" in provenance:
         return provenance, {}
@@ -210,7 +210,7 @@ def _inputs(study: Study, segmentation: Segmentation, *, with_paths: bool) -> Ta
 def _remarks(
     study: Study, segmentation: Segmentation, examination: Examination, *, with_paths: bool
 ) -> tuple[str, ...]:
-    """Whatever one should know before the numbers are believed."""
+    """Return all notes that are relevant to the reliability of the numbers."""
     distinct = dict.fromkeys(
         (*study.notes, *segmentation.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study))
     )
@@ -238,7 +238,7 @@ def _of_scans(study: Study) -> Iterator[str]:
 
 
 def _names(study: Study | None, segmentation: Segmentation) -> dict[str, str]:
-    """What tells of files, and what is said instead, the longest first."""
+    """Return names that identify files and their replacements, longest names first."""
     words: dict[str, str] = {}
     for role, source in (study.sources if study is not None else {}).items():
         words |= {str(source.path): f"the file of {role}", source.path.name: f"the file of {role}"}

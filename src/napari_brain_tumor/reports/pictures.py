@@ -1,4 +1,4 @@
-"""The report's pictures: slices with outlines and diameters, checkerboards, curves; each has words in its stead."""
+"""Pictures of the report, each with alternative text: slices with outlines and diameters, checkerboards, curves."""
 
 import base64
 import io
@@ -48,14 +48,14 @@ _SHORT_COLOR: Final = "#56B4E9"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture within the page.
+    """A picture embedded in the page.
 
     Parameters
     ----------
     data : str
-        A `data:` address with the whole picture.
+        A `data:` URL that contains the whole picture.
     alternative : str
-        Words for those who do not see it.
+        Alternative text.
     """
 
     data: str
@@ -64,12 +64,12 @@ class Picture:
 
 
 def picture_of(figure: "Figure", alternative: str, caption: str) -> Picture:
-    """A figure as a picture within a page."""
+    """Convert a figure to an embedded picture."""
     return Picture(_png(figure), alternative, caption)
 
 
 def slice_pictures(study: Study, segmentation: Segmentation) -> Iterator[Picture]:
-    """The largest slices of the tumour in three planes, on the one or two sequences that show most of it."""
+    """Yield the largest tumour slices in three planes, on the one or two sequences that show most of it."""
     roles = [role for role in _SHOWN if role in study.roles][:_MOST_SEQUENCES]
     view = view_of(study, segmentation, roles)
     where = planes_through(view.labels[LABELS])
@@ -86,7 +86,7 @@ def slice_pictures(study: Study, segmentation: Segmentation) -> Iterator[Picture
 
 
 def diameter_pictures(study: Study, segmentation: Segmentation, examination: Examination) -> Iterator[Picture]:
-    """The slice on which each lesion was measured, with both diameters; the largest lesions first."""
+    """Yield the slice on which each lesion was measured, with both diameters; largest lesions first."""
     measured = [lesion for lesion in examination.lesions if lesion.diameters is not None]
     if not measured:
         return
@@ -98,7 +98,7 @@ def diameter_pictures(study: Study, segmentation: Segmentation, examination: Exa
 
 
 def board_pictures(result: VisitResult, baseline: VisitResult) -> Iterator[Picture]:
-    """Checkerboards of a visit and the baseline, axial and sagittal."""
+    """Yield checkerboards of a visit and the baseline, axial and sagittal."""
     moving, fixed, registration = result.visit.study, baseline.visit.study, result.registration
     if moving is None or fixed is None or registration is None:
         return
@@ -116,7 +116,7 @@ def board_pictures(result: VisitResult, baseline: VisitResult) -> Iterator[Pictu
 
 
 def curves(follow_up: FollowUp) -> Picture:
-    """Volumes and products over the visits, as curves."""
+    """Draw volumes and products over the visits as curves."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.6), layout="constrained", facecolor="white")
@@ -173,12 +173,12 @@ def _slice_figure(
 
 
 def _draw_line(axes: "Axes", line: Line, grid: Grid, plane: Plane, color: str) -> None:
-    """A line of the world in the plane in which it lies, with a dark rim so that it shows on any grey."""
+    """Draw a world line in the plane that contains it, with a dark border so that it stands out on any grey."""
     from matplotlib.patheffects import Normal, Stroke
 
     ends = grid.voxels((line.start, line.stop))
     across, up = (a for a in range(3) if a != plane.axis)
-    x = (grid.shape[across] - 0.5 - ends[:, across]) * grid.spacing[across]  # the picture's left is the axis's end
+    x = (grid.shape[across] - 0.5 - ends[:, across]) * grid.spacing[across]  # displayed right to left
     y = (ends[:, up] + 0.5) * grid.spacing[up]
     rim = [Stroke(linewidth=2.6, foreground="black"), Normal()]
     axes.plot(x, y, color=color, linewidth=1.3, solid_capstyle="butt", path_effects=rim)
@@ -191,6 +191,6 @@ def _png(figure: "Figure") -> str:
 
 
 def legend(segmentation: Segmentation) -> Mapping[str, str]:
-    """Colours of the classes by their names."""
+    """Return the colours of the classes present, by name."""
     present = np.unique(segmentation.data)
     return {name: CLASS_COLORS[value] for value, name in segmentation.class_names.items() if value in present}

@@ -1,4 +1,4 @@
-"""Templates filled in: pages in one file, whose look and parts are those of the report."""
+"""Self-contained pages rendered from templates, in the style of the report."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,16 +11,16 @@ _PACKAGE: Final = "napari_brain_tumor.reports"
 
 
 def rendered(template: str, content: Mapping[str, Any], package: str = _PACKAGE) -> str:
-    """A page from a template; all text in it is escaped.
+    """Render a page from a template; all inserted text is escaped.
 
     Parameters
     ----------
     template : str
-        Its file in the folder `templates` of the package; it may use those of this one.
+        File name in the package's `templates` folder; it may use the templates of this package.
     content : mapping
-        Every name that the template uses.
+        Values for all names used in the template.
     package : str
-        Whose template it is.
+        Package that contains the template.
     """
     return _environment(package).get_template(template).render(content)
 

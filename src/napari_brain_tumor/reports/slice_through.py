@@ -1,4 +1,4 @@
-"""A film through a tumour: every slice of a plane with outlines, letters and a scale bar, as MP4 or animated GIF."""
+"""A film through a tumour: all slices of a plane with outlines, letters and a scale bar, as MP4 or animated GIF."""
 
 import math
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILM_SUFFIXES: Final = (".gif", ".mp4")
 _LONGER_SIDE: Final = 480
-"""Pixels of the picture; the strip below it comes on top."""
+"""Length in pixels of the picture's longer side, not including the strip below it."""
 _STRIP: Final = 28
 _MARGIN: Final = 6
 _INK: Final = (255, 255, 255)
@@ -48,23 +48,23 @@ def save_slice_through(
     frames_per_second: float = 12.0,
     overwrite: bool = False,
 ) -> Job[Path]:
-    """Write a film through the head, slice by slice: from foot to head, from back to front, or from left to right.
+    """Save a film through the head, slice by slice: from foot to head, from back to front, or from left to right.
 
     Parameters
     ----------
     study : Study
         The scans.
     segmentation : Segmentation
-        On the same grid as the study.
+        A segmentation on the study's grid.
     path : path-like
-        Ends with .gif or .mp4; MP4 needs the extra `video`.
+        File to write, ending in .gif or .mp4; MP4 needs the extra `video`.
     plane : {"axial", "coronal", "sagittal"}
     role : {"T1", "T1c", "T2", "FLAIR"}, optional
-        Which scan is shown; T1c, else FLAIR, T2 or T1, where none is given.
+        Scan to show; if not given, T1c, else FLAIR, T2 or T1.
     frames_per_second : float
-        Slices a second, from 1 to 50.
+        Slices per second, from 1 to 50.
     overwrite : bool
-        Whether an earlier file may be replaced.
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def save_slice_through(
     Raises
     ------
     GridMismatchError
-        If study and segmentation lie on different grids.
+        If the study and the segmentation lie on different grids.
     RoleError
         If the study has no such scan.
     OptionError
@@ -108,7 +108,7 @@ def save_slice_through(
 
 
 save_slice_through_job = save_slice_through.job
-"""`save_slice_through` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`save_slice_through` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def _plane(name: str) -> Plane:
@@ -130,12 +130,12 @@ def _ffmpeg() -> Any:
 
 
 def _frames(view: View, role: Role, plane: Plane) -> Iterator[RGB]:
-    """One picture `(rows, columns, 3)` a slice, all of one size, both sides even."""
+    """Yield one picture `(rows, columns, 3)` for each slice, all of the same size, with even side lengths."""
     from PIL import Image, ImageDraw, ImageFont
 
     width_mm, height_mm = extent(view.grid, plane)[1::2]
     scale = _LONGER_SIDE / max(width_mm, height_mm)
-    # Even, as films must be. Both directions have the same pixels per millimetre, to half a pixel.
+    # Video needs even sizes. Both directions have the same number of pixels per millimetre, to within half a pixel.
     size = _even(width_mm * scale), _even(height_mm * scale)
     low, high = grey_window(view.images[role])
     font = ImageFont.load_default(12)
@@ -162,7 +162,7 @@ def _even(pixels: float) -> int:
 
 
 def _outline(picture: "Image", labels: Array, size: tuple[int, int]) -> None:
-    """Outlines of the classes, a pixel and a half wide, drawn on what is seen, so that they are as fine everywhere."""
+    """Draw outlines of the classes 1.5 pixels wide, at display resolution so that their width is uniform."""
     from PIL import Image
 
     large = np.asarray(Image.fromarray(labels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
@@ -192,7 +192,7 @@ def _write_letters(draw: Any, plane: Plane, size: tuple[int, int], font: Any) ->
 
 
 def _draw_bar(draw: Any, size: tuple[int, int], scale: float, unit: str, font: Any) -> None:
-    """The scale bar in the strip below the picture, and that it is not for clinical use."""
+    """Draw the scale bar and the notice against clinical use in the strip below the picture."""
     width, height = size
     length = scale_bar_length(BAR_SHARE * width / scale)
     pixels = round(length * scale)
@@ -209,7 +209,7 @@ def _draw_bar(draw: Any, size: tuple[int, int], scale: float, unit: str, font: A
 def _write_gif(frames: list[RGB], path: Path, frames_per_second: float) -> None:
     from PIL import Image
 
-    # GIF counts in hundredths of a second; viewers slow down what is quicker than two of them.
+    # GIF frame times are in hundredths of a second; viewers slow down frames shorter than two of them.
     milliseconds = 10 * max(2, math.floor(100 / frames_per_second + 0.5))
     palette = _palette()
     pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -219,7 +219,7 @@ def _write_gif(frames: list[RGB], path: Path, frames_per_second: float) -> None:
 
 
 def _palette() -> "Image":
-    """The colours of a GIF, the same in each of its pictures: those of the classes exactly, and greys."""
+    """Return a palette shared by all pictures of a GIF: the exact class colours, and greys."""
     from PIL import Image
 
     colors = [_rgb(color) for color in CLASS_COLORS.values()]

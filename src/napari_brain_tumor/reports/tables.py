@@ -1,4 +1,4 @@
-"""What the report tells, as tables of plain text."""
+"""The contents of the report as tables of plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 
 
 def volume_table(examination: Examination) -> Table:
-    """Classes, then regions with what they join."""
+    """Return the sizes of the classes, and of the regions with the classes they combine."""
     table = examination.volumes
     names = [*(row.name for row in table.classes), *(f"{row.name} ({row.key})" for row in table.regions)]
     sized = [*table.classes, *table.regions]
@@ -35,7 +35,7 @@ def volume_table(examination: Examination) -> Table:
 
 
 def lesion_table(examination: Examination) -> Table:
-    """Every lesion with its size, place, diameters and whether it is measurable."""
+    """Return every lesion with its size, position, diameters and measurability."""
     numbers = [number.title for number in LESION_NUMBERS.values()]
     columns = (
         "Lesion",
@@ -75,7 +75,7 @@ def _left_out(examination: Examination) -> Iterator[str]:
 
 
 def rim_rows(examination: Examination) -> Iterator[tuple[str, str]]:
-    """Thickness of the enhancing rim, and the midline."""
+    """Yield the thickness of the enhancing rim, and the midline."""
     rim = examination.rim
     if rim is None:
         yield "Enhancing rim", "none around a core, or not assessable"
@@ -87,7 +87,7 @@ def rim_rows(examination: Examination) -> Iterator[tuple[str, str]]:
 
 
 def series_table(follow_up: FollowUp) -> Table:
-    """Sizes of each visit, with their change since baseline and nadir."""
+    """Return the sizes at each visit, with their change since baseline and nadir."""
     columns = ("Size", *(_headed(result.visit) for result in follow_up.visits))
     rows = [
         (
@@ -118,7 +118,7 @@ def series_table(follow_up: FollowUp) -> Table:
 
 
 def _headed(visit: Visit) -> str:
-    """Name and date one below the other."""
+    """Return name and date on two lines."""
     return visit.name if visit.day is None else f"{visit.name}\n{visit.day.isoformat()}"
 
 
@@ -127,7 +127,7 @@ def _against(what: str, share: float | None) -> str:
 
 
 def response_table(follow_up: FollowUp) -> Table:
-    """Category of each visit, by area and by volume side by side."""
+    """Return the response category of each visit, by area and by volume side by side."""
     rows = tuple(
         (_headed(result.visit), *(_response(follow_up.responses[measure][at]) for measure in ("area", "volume")))
         for at, result in enumerate(follow_up.visits)
@@ -150,14 +150,14 @@ def _response(response: Response) -> str:
 
 
 def track_table(follow_up: FollowUp) -> Table:
-    """Each enhancing lesion over time."""
+    """Return each enhancing lesion over time."""
     columns = ("Lesion", *(_headed(result.visit) for result in follow_up.visits))
     note = "Lesions that merge or split are followed as one; sizes are sums, on each visit's own grid."
     return Table.of_cells(columns, track_rows(follow_up), title="Enhancing lesions over time", note=note)
 
 
 def registration_table(follow_up: FollowUp) -> Table:
-    """How each visit was brought onto the baseline."""
+    """Return how each visit was registered to the baseline."""
     rows: list[tuple[str, ...]] = []
     centre = follow_up.visits[follow_up.baseline].examination.grid
     middle = centre.world([(n - 1) / 2 for n in centre.shape])
@@ -172,7 +172,7 @@ def registration_table(follow_up: FollowUp) -> Table:
 
 
 def facts_table(follow_up: FollowUp) -> Table:
-    """What was told of each visit; nothing where nobody said."""
+    """Return the clinical facts entered for each visit; empty cells are unknown."""
     columns = ("Visit", "Date from", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
     rows = tuple(
         (
@@ -199,7 +199,7 @@ def _facts(facts: VisitFacts) -> tuple[str, ...]:
 
 
 def made_rows(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Model and settings of a segmentation, as its record tells them."""
+    """Yield the model and settings of a segmentation from its record."""
     model = provenance.get("model")
     if isinstance(model, Mapping):
         yield "Model", " ".join(str(model[key]) for key in ("name", "version") if model.get(key))

@@ -1,4 +1,4 @@
-"""One case from end to end: what the window, a script and the shell all call."""
+"""Segmentation of one case from start to finish, as called by the plugin's window, Python and the command line."""
 
 from napari_brain_tumor.workflow.network import Outcome, Rules
 from napari_brain_tumor.workflow.provenance import versions

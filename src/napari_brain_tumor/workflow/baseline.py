@@ -14,7 +14,7 @@ from napari_brain_tumor.workflow.voxels import allowed_voxels, smallest_part, sm
 
 
 def baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: SegmentRequest) -> Job[Segmentation]:
-    """Segment the study, whose roles suffice, as a job."""
+    """Segment a study with a method without weights, as a job; the study must have the sequences it needs."""
     study = extracted.study
     box = None if request.box is None else check_box(request.box, study.grid)
     clock = Clock()

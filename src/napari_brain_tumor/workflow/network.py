@@ -38,21 +38,22 @@ from napari_brain_tumor.workflow.voxels import allowed_voxels, smallest_part, sm
 logger = logging.getLogger(__name__)
 
 _THIN_MM: Final = 1.25
-"""Distance between slices up to which neighbours show nearly the same."""
+"""Slice spacing up to which neighbouring slices show nearly the same anatomy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What this version does that earlier ones did not; a record from before is repeated without it.
+    """Processing rules that earlier versions lacked; a result recorded without a rule is reproduced without it.
 
     Parameters
     ----------
     skips_thin_slices : bool
-        Whether of thin slices every second one is computed whole, and of the others only what is suspect.
+        Whether, in stacks of thin slices, only every second slice is fully predicted and, of the slices in
+        between, only suspicious areas.
     decides_enhancing : bool
-        Whether a tumour may be taken not to enhance at all, by the card's `min_sure_enhancing`.
+        Whether a tumour may be judged not to enhance at all, according to the model card's `min_sure_enhancing`.
     decides_tumor : bool
-        Whether there may be taken to be no tumour, by the card's `min_sure_tumor`.
+        Whether a scan may be judged to show no tumour, according to the model card's `min_sure_tumor`.
     """
 
     skips_thin_slices: bool = True
@@ -65,16 +66,16 @@ CURRENT_RULES: Final = Rules()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """A segmentation with what it was made from.
+    """A segmentation together with the data it was derived from.
 
     Parameters
     ----------
     segmentation : Segmentation
-        On the study's own grid.
+        The labels on the study's own grid.
     maps : RegionProbabilities
-        What the labels were made of.
+        Probability maps and the rules by which labels are derived from them.
     prepared : Prepared
-        The study as the network saw it.
+        The preprocessed study, as the network received it.
     """
 
     segmentation: Segmentation
@@ -83,14 +84,14 @@ class Outcome:
 
     @property
     def probabilities(self) -> npt.NDArray[np.float16]:
-        """Of the model's regions, `(R, Z, Y, X)` in the box of `prepared`."""
+        """Probabilities of the model's regions, `(R, Z, Y, X)`, in the box of `prepared`."""
         return self.maps.values
 
 
 def network_job(
     extracted: ExtractedBrain, info: ModelInfo, request: SegmentRequest, rules: Rules = CURRENT_RULES
 ) -> Job[Outcome]:
-    """Segment the study, whose roles suffice, as a job."""
+    """Segment a study with a trained network, as a job; the study must have the sequences it needs."""
     study = extracted.study
     thresholds = check_thresholds(request.thresholds, {r: info.card.threshold(r) for r in info.regions})
     box = None if request.box is None else check_box(request.box, study.grid)
@@ -119,7 +120,7 @@ def network_job(
     data = maps.labels()
     clock.lap("finish")
     yield Progress(0.98, 1, "recording how it was made")
-    # The threads, because sums depend on how they are split.
+    # Recorded because floating-point sums depend on how the work is split between threads.
     record = {"model": _model_record(info), "device": str(engine.device), "threads": torch.get_num_threads()}
     settings = _network_settings(request, info, maps, engine) | {"skips_thin_slices": thin}
     traits = traits_of(study)
@@ -147,9 +148,9 @@ def network_job(
 def _size_rules(
     info: ModelInfo, request: SegmentRequest, study: Study, thresholds: Mapping[Region, float], rules: Rules
 ) -> SizeRules:
-    """The card's rules, as far as they hold for what was asked."""
+    """Return the card's size rules, leaving out those that do not apply to this request."""
     card, smallest = info.card, smallest_part(info, request)
-    # The shares were found with T1c, and with FLAIR; a threshold or box of one's own says that there is something.
+    # The shares were calibrated with T1c and FLAIR present; a user's own threshold or box implies that there is tumour.
     own = {region for region in info.regions if thresholds[region] != card.threshold(region)}
     enhancing = rules.decides_enhancing and "T1c" in study.sequences and "ET" not in own
     tumor = rules.decides_tumor and "FLAIR" in study.sequences
@@ -164,7 +165,7 @@ def _size_rules(
 
 
 def _uncertainty_note(maps: RegionProbabilities) -> str:
-    """What is said where there is taken to be no tumour, or one that does not enhance; empty where neither is so."""
+    """Describe a decision that there is no tumour or no enhancement; empty if there was no such decision."""
     if maps.without_tumor:
         return _unsure(maps, "WT", "No tumour is labelled", "be tumour", maps.rules.min_sure_tumor)
     if maps.without_enhancing:
@@ -186,7 +187,7 @@ def _unsure(maps: RegionProbabilities, region: Region, what: str, doing: str, le
 def _network_settings(
     request: SegmentRequest, info: ModelInfo, maps: RegionProbabilities, engine: Engine
 ) -> dict[str, Any]:
-    """What was asked for, with the values that were used where the request left them to the card or the device."""
+    """Return the requested settings, with the card's or device's values where the request left them open."""
     return request.recorded() | {
         **asdict(maps.rules),
         "thresholds": dict(maps.thresholds),

@@ -1,4 +1,4 @@
-"""How a segmentation was made: inputs, settings, versions and seconds, which are recorded with it."""
+"""Provenance of a segmentation: its inputs, settings, software versions and timings."""
 
 import platform
 import time
@@ -22,14 +22,14 @@ NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinica
 
 
 class Clock:
-    """Seconds of one step after another, for provenance."""
+    """Measure the duration of consecutive steps in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.monotonic()
 
     def lap(self, step: str) -> None:
-        """The step that ends now."""
+        """Record the time since the previous step under this step's name."""
         now = time.monotonic()
         self.seconds[step] = round(now - self._last, 3)
         self._last = now
@@ -47,7 +47,7 @@ def recorded_segmentation(
     seconds: Mapping[str, float],
     notes: Sequence[str],
 ) -> Segmentation:
-    """The result with its provenance; `record` says with which model and on which device it was computed."""
+    """Return the segmentation with its provenance; `record` describes the model and the device."""
     study = extracted.study
     doubts = doubts_about(study, data, in_box=box is not None)
     return Segmentation(
@@ -86,7 +86,7 @@ def recorded_segmentation(
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, Python and what the numbers depend on, for provenance."""
+    """Return the versions of this package, Python and the libraries that affect the numerical results."""
     installed = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "torch", "numpy", "nibabel", "SimpleITK", "tifffile"):
         try:

@@ -1,4 +1,4 @@
-"""What is asked for, carried out by a network or by a method without weights."""
+"""Carry out a segmentation request with a network or with a method without weights."""
 
 from dataclasses import replace
 from os import PathLike
@@ -31,7 +31,7 @@ def segment(
     Parameters
     ----------
     study : Study
-        With any of the roles that the model takes.
+        A study with sequences that the model accepts.
     model : str or path, optional
         Name of an installed model or of a method without weights (`list_models()`), or a checkpoint folder; if not
         given, the default that suits the study.
@@ -47,29 +47,29 @@ def segment(
     Raises
     ------
     ModelNotFoundError, CheckpointError
-        If there is no such model or its files are not right.
+        If there is no such model, or its files are invalid.
     MissingRolesError
-        If the model was not trained for the sequences of the study.
+        If the model was not trained for the sequences that the study has.
     DeviceError
-        If the device is not present, or has no bfloat16 where that was asked for.
+        If the device is not available, or does not support bfloat16 although it was requested.
     OutOfMemoryError
-        If memory runs out at the smallest settings.
+        If memory runs out even with the smallest settings.
     SeedError
-        If a seed lies outside the brain, or the model takes none.
+        If a seed lies outside the brain, or the model does not accept seeds.
     ProbabilityError
-        If a threshold is not between 0 and 1 or not of a region of the model, or the method has no probabilities.
+        If a threshold is not between 0 and 1, its region is not one of the model's, or the method has no probabilities.
     BoxError
-        If the box is not six numbers, or holds nothing of the brain.
+        If the box is not six numbers, or contains no part of the brain.
     BrainMaskError
-        If the brain mask that was given is not on the study's grid, is empty or covers everything.
+        If the given brain mask is not on the study's grid, is empty or covers everything.
     OptionError
-        If there is no such option, or it cannot take that value.
+        If there is no such option, or its value is invalid.
 
     Notes
     -----
-    Within a box voxels get the labels that a run over the whole gives them, as far as parts that are too small are
-    judged within the box: the network sees the same surroundings as then, whole slices in 2D and whole windows in 3D,
-    but no slice or window that does not reach into the box.
+    Voxels within a box get the same labels as in a run on the whole scan, except that small parts are judged by their
+    size within the box. The network sees the same surroundings (whole slices in 2D, whole windows in 3D), but slices
+    and windows that do not reach into the box are skipped.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def segment(
 
 
 segment_job = segment.job
-"""`segment` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`segment` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 @action
@@ -92,17 +92,17 @@ segment_job = segment.job
 def segment_with_probabilities(
     study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
 ) -> Job[tuple[Segmentation, RegionProbabilities]]:
-    """`segment` with a trained model, and the probabilities behind the labels.
+    """Segment the tumour of a study with a trained model, and return the probabilities behind the labels.
 
-    Takes the parameters of `segment` but seeds, and raises what it raises; `ProbabilityError` for a method without
-    weights.
+    Takes the parameters of `segment` except seeds, and raises the same errors, plus `ProbabilityError` for a method
+    without weights.
 
     Returns
     -------
     Segmentation, RegionProbabilities
         `probabilities["WT"]` is a float16 array on the study's own grid, 0 outside the brain or head and outside the
-        box; `probabilities.uncertainty()` its entropy in bits; `probabilities.with_thresholds({"ET": 0.3}).labels()`
-        are the labels that other thresholds give, without running again.
+        box. `probabilities.uncertainty()` is its entropy in bits. `probabilities.with_thresholds({"ET": 0.3}).labels()`
+        gives the labels for other thresholds without running the model again.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def segment_with_probabilities(
 
 
 segment_with_probabilities_job = segment_with_probabilities.job
-"""`segment_with_probabilities` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`segment_with_probabilities` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def outcome_job(study: Study, request: SegmentRequest) -> Job[Outcome]:
@@ -143,9 +143,9 @@ def outcome_job(study: Study, request: SegmentRequest) -> Job[Outcome]:
 def requested_segmentation_job(
     study: Study, request: SegmentRequest, rules: Rules = CURRENT_RULES
 ) -> Job[tuple[Segmentation, RegionProbabilities | None]]:
-    """What the request asks for, as a job: the segmentation, and the probabilities of a model that has any."""
+    """Carry out a request as a job; returns the segmentation, and the probabilities if the model predicts any."""
     if request.model is not None:
-        _check_fits(find_model(request.model), request)  # before the brain is looked for
+        _check_fits(find_model(request.model), request)  # fail early, before the brain is extracted
     extracted = yield from _extracted(study, request)
     info = find_model(request.model, traits_of(extracted.study))
     _check_fits(info, request)

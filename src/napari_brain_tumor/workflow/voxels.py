@@ -1,4 +1,4 @@
-"""Which voxels may get labels, how small a part of them may be, and how their outlines are smoothed."""
+"""Which voxels may be labelled, how small a labelled part may be, and how outlines are smoothed."""
 
 from typing import Any
 
@@ -16,24 +16,24 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 
 
 def smallest_part(info: ModelInfo | Baseline, request: SegmentRequest) -> float:
-    """Size in mm3 below which parts are removed."""
+    """Return the size in mm3 below which parts are removed."""
     return info.min_lesion_mm3 if request.min_lesion_mm3 is None else request.min_lesion_mm3
 
 
 def allowed_voxels(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bool_], Box | None]:
-    """Voxels `(Z, Y, X)` of the prepared block that may get labels, and the block of them where a box was given.
+    """Return the voxels `(Z, Y, X)` that may be labelled, and their bounding box if `box` is given.
 
     Raises
     ------
     BoxError
-        If nothing of the brain or head lies in the box.
+        If the box contains no part of the brain or head.
     """
     if box is None:
         return prepared.mask, None
     x_first = Box(prepared.box.start[::-1], prepared.box.stop[::-1])
     inside = inside_box(prepared.work.grid.cropped(x_first), box).T
     if prepared.work.resampled:
-        # The scan's voxels at its border may be nearest to the next ones of the network.
+        # On a resampled grid, scan voxels at the edge of the box may be nearest to network voxels just outside it.
         inside = ndimage.binary_dilation(inside, np.ones((3, 3, 3), dtype=bool))
     mask = prepared.mask & inside
     within = bounding_box(mask)
@@ -48,9 +48,9 @@ def allowed_voxels(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArra
 def smoothed(
     values: npt.NDArray[Any], inside: npt.NDArray[np.bool_], prepared: Prepared, width_mm: float
 ) -> npt.NDArray[np.float32]:
-    """Values `(Z, Y, X)` after a Gaussian of that standard deviation in mm (voxels where their size is not known).
+    """Smooth values `(Z, Y, X)` with a Gaussian of standard deviation `width_mm` (in voxels if their size is unknown).
 
-    Only what lies within counts, so that an outline along the brain's border stays where it is.
+    Only voxels in `inside` contribute, so an outline along the edge of the brain stays where it is.
     """
     grid = prepared.work.grid
     sigma = [width_mm / step for step in reversed(grid.spacing)] if grid.unit == "mm" else width_mm
