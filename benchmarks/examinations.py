@@ -254,14 +254,16 @@ def page(document: dict[str, Any]) -> str:
         "# Simulated examinations",
         "",
         "Written by `python benchmarks/examinations.py DATA --out docs/examinations.json --count N`. Every number is",
-        "in [examinations.json](examinations.json); [Preparing raw examinations](preparation.md) says what is done.",
+        "in [examinations.json](examinations.json); [Preparing raw examinations](preparation.md) describes the method.",
         "",
-        "Each is a validation glioma in a synthetic head, which is rotated by 2 to 12 degrees and shifted by up to 10",
-        "mm along each axis between the sequences; FLAIR and T2 are axial slices of 5 mm, T1 sagittal ones, T1c has 1",
-        "mm in every second examination, else 5. They were written as files and went through `prepare` and `segment`",
-        f"with the default model: {means['examinations']} of {PLANNED}; {means['refused']} were refused.",
-        "The limits of the registration were set on the first three. The sixth and the eighth were refused at first;",
-        "the way by another sequence was built with these two in sight. From the tenth on each was run once, later.",
+        "Each examination is a validation glioma in a synthetic head, rotated by 2 to 12 degrees and shifted by up to",
+        "10 mm along each axis between sequences. FLAIR and T2 have axial 5 mm slices, T1 sagittal ones; T1c has 1 mm",
+        "slices in every second examination, otherwise 5 mm. The examinations were written as files and processed with",
+        f"`prepare` and `segment` with the default model: {means['examinations']} of {PLANNED}; {means['refused']} "
+        "were refused.",
+        "The registration limits were set on the first three. The sixth and the eighth were refused at first;",
+        "registration by way of another sequence was developed with these two in view. From the tenth on, each was run",
+        "once, afterwards.",
         "",
         "| Dice | whole tumour | tumour core | enhancing |",
         "|---|---|---|---|",
@@ -269,9 +271,9 @@ def page(document: dict[str, Any]) -> str:
     lines += [f"| {words} | {' | '.join(f'{means[k][r]:.3f}' for r in REGIONS)} |" for k, words in _WAYS.items()]
     lines += [
         "",
-        f"Preparing made the whole tumour better than the header alone in {wins} of "
+        f"Preparation improved whole-tumour Dice over resampling by header in {wins} of "
         f"{means['examinations'] - means['refused']}.",
-        "Truth on thick slices is the label of a voxel's middle.",
+        "On thick slices, the truth is the label at the voxel's centre.",
         "",
         "| sequence onto T1c | mean error within the brain, median | worst examination |",
         "|---|---|---|",
@@ -281,7 +283,7 @@ def page(document: dict[str, Any]) -> str:
         lines.append(f"| {role} | {error['median']:.2f} mm | {error['worst']:.2f} mm |")
     lines += [
         "",
-        f"Preparing, segmenting and bringing labels back took {means['processor']['median']:.0f} s of processor time "
+        f"Preparing, segmenting and returning the labels took {means['processor']['median']:.0f} s of processor time "
         f"(worst {means['processor']['worst']:.0f} s).",
         "",
         "| | case | T1c | untouched | by header | on T1c | on FLAIR | FLAIR's error |",
