@@ -2,12 +2,12 @@
 
     python benchmarks/interaction --data DATA [--out runs/interaction] [--prompts 20] [--only ...] [--table]
 
-From nothing, from the shipped default model's result, and from what is worse, the next prompt goes to the middle of the
-largest error (`benchmarks/prompting/simulated_user.py`). Beside our sessions the same outlines are turned into
-labels by shape interpolation alone. Dice of WT, TC and ET after every prompt and the seconds that each took are kept
-in OUT, a file for every case and way; a run that was stopped goes on. `--table` writes tables and curves of what is
-there into docs/interaction.md, docs/interaction.json and docs/images. With another checkout's `src` on PYTHONPATH and
-`--as "the version before"`, its sessions are kept under that name.
+From no labels, from the result of the default model that is shipped, and from worse results, each prompt goes to the
+middle of the largest error (`benchmarks/prompting/simulated_user.py`). For comparison with our sessions, the same
+outlines are also turned into labels by shape interpolation alone. Dice of WT, TC and ET after each prompt and the
+seconds per prompt are stored in OUT, one file per case and way; an interrupted run is continued. `--table` writes
+tables and curves of the stored results to docs/interaction.md, docs/interaction.json and docs/images. With another
+checkout's `src` on PYTHONPATH and `--as "the version before"`, that version's sessions are stored under this name.
 """
 
 import argparse
@@ -39,7 +39,7 @@ WALKER = "random walker"
 
 @dataclass(frozen=True)
 class Way:
-    """How a case is corrected: with what rule, from what start, by which habit, with how many prompts at most."""
+    """How a case is corrected: method, start, kind of prompt, and largest number of prompts."""
 
     method: str
     start: str
@@ -61,7 +61,7 @@ WAYS = (
 
 
 def correct(way: Way, case: "Case", cache: Path, count: int, *, same: bool = True) -> dict[str, Any]:
-    """Dice after every prompt, the seconds of each, and the Dice of shape interpolation with the same outlines."""
+    """Return Dice after every prompt, the seconds per prompt, and Dice of shape interpolation of the same outlines."""
     segmentation, maps = case.begin(way.start, cache)
     corrected = _corrector(way, case.study, segmentation, maps)
     shapes = _shapes(way, case.study, segmentation) if same else None
@@ -99,7 +99,7 @@ def _shapes(way: Way, study: Study, segmentation: Segmentation | None) -> Any:
 
 
 class Case:
-    """A case cut to the brain, so that the simulated user looks at no air."""
+    """A case cropped to the brain, so that the simulated user never looks at air."""
 
     def __init__(self, data: Path, dataset: str, case: str) -> None:
         whole, truth, self.regions = opened(data, dataset, case)
@@ -110,7 +110,7 @@ class Case:
         self.study, self.truth = Study(cut, whole.grid.cropped(box), whole.name), truth[self.at].copy()
 
     def begin(self, start: str, cache: Path) -> tuple[Segmentation | None, Any]:
-        """Labels and probabilities that a correction begins with."""
+        """Return the labels and probabilities that a correction starts from."""
         segmentation, maps = begin(start, self._whole, self._truth, self.regions, cache)
         if segmentation is None:
             return None, None
@@ -118,7 +118,7 @@ class Case:
         return cut, None if maps is None else Maps({region: maps[region][self.at] for region in maps.regions})
 
     def scores(self, labels: Labels) -> list[float]:
-        """Dice of every region; 1 where neither has it."""
+        """Return the Dice of every region; 1 if the region is absent from both."""
         found = []
         for region in self.regions:
             mine, true = region_mask(labels, region), region_mask(self.truth, region)

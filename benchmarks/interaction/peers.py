@@ -1,4 +1,4 @@
-"""The same prompts turned into labels by known methods: shape interpolation, and scikit-image's random walker."""
+"""Apply the same prompts with established methods: shape interpolation, and scikit-image's random walker."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.types import Array
 
 FAR_MM = 20.0
-"""A walker needs seeds of both kinds: what is further away than this, and does not follow, stays as it is."""
+"""The walker needs seeds of both kinds: voxels further away than this that do not follow yet are kept unchanged."""
 
 
 class _Peer:
-    """Labels that another method's prompts change, within the block that our rule would change."""
+    """Labels that another method changes in response to prompts, within the same block as our method."""
 
     def __init__(self, study: Study, segmentation: Segmentation | None) -> None:
         self.study = study
@@ -32,7 +32,7 @@ class _Peer:
         self.said = np.zeros(study.grid.shape, np.uint8)
 
     def settle(self, masks: dict[Region, Array], prompt: Prompt, touched: Touched, box: Box) -> Array:
-        """The classes of a block's masks, with what the prompt says."""
+        """Return the classes of a block's masks, with the prompt's own voxels set."""
         at = box.slices
         said = self.said[at]
         for region, beyond in ours._beyond(touched, prompt, box, said.shape):
@@ -42,10 +42,10 @@ class _Peer:
 
 
 class Shapes(_Peer):
-    """Shape-based interpolation between the outlined slices (Raya and Udupa 1990), and nothing else.
+    """Shape-based interpolation between outlined slices (Raya and Udupa 1990), without anything else.
 
-    Beyond them, and on other slices, the labels stay as they were when the correction began. Of outlines of a region in
-    several planes those in the plane with the most of them are interpolated; the others are put on top.
+    Beyond these slices, labels stay as they were at the start of the correction. If a region was outlined in several
+    planes, the outlines in the plane with the most of them are interpolated; the others are added afterwards.
     """
 
     def __init__(self, study: Study, segmentation: Segmentation | None) -> None:
@@ -66,7 +66,7 @@ class Shapes(_Peer):
 
 
 class Walker(_Peer):
-    """Grady's random walker (2006, 10.1109/TPAMI.2006.233) on every second voxel: all of them take ten seconds."""
+    """Grady's random walker (2006, 10.1109/TPAMI.2006.233) on every second voxel; on all, it takes ten seconds."""
 
     def __init__(self, study: Study, segmentation: Segmentation | None) -> None:
         super().__init__(study, segmentation)
@@ -95,7 +95,7 @@ class Walker(_Peer):
 
 
 def walk(block: Block, asked: Asked, follows: Array, alike: Array, otherwise: Array) -> Array:
-    """What follows the prompt by a random walk."""
+    """Return the voxels that follow the prompt according to a random walk."""
     marks = np.zeros(follows.shape, bool)
     marks[tuple(asked.seeds.T)] = True
     far = ndimage.distance_transform_edt(~marks, sampling=block.spacing) > FAR_MM

@@ -1,4 +1,4 @@
-"""The cases of the benchmark and what their corrections begin with, each computed once and kept."""
+"""The starting labels of the benchmark's corrections, each computed once and stored."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SHIFT_MM: Final = 5.0
 
 
 class Maps:
-    """Probabilities from a file, in the form in which a correction reads them."""
+    """Probability maps from a file, with the interface that corrections expect."""
 
     def __init__(self, arrays: dict[Region, Any]) -> None:
         self._arrays = arrays
@@ -31,20 +31,20 @@ class Maps:
 def begin(
     start: str, study: Study, truth: Labels, regions: tuple[Region, ...], cache: Path
 ) -> tuple[Segmentation | None, Any]:
-    """Labels and probabilities that a correction begins with; None for what is not there."""
+    """Return the labels and probabilities that a correction starts from; None for either that does not exist."""
     if start == "nothing":
         return None, None
     if start == "shifted":
         labels, maps = _shifted(truth, study.grid.spacing), None
     else:
         labels, maps = _computed(start, study, cache)
-    if regions == ("WT",):  # the truth is one class: so is what is corrected
+    if regions == ("WT",):  # the truth has a single class, so the labels get one as well
         labels = (labels > 0).astype(np.uint8)
     return Segmentation(labels, study.grid, known_regions=regions), maps
 
 
 def _shifted(truth: Labels, spacing: tuple[float, float, float]) -> Labels:
-    """The truth, 5 mm to the side along the axis with the finest voxels of the first two."""
+    """Return the truth shifted by 5 mm along the first axis."""
     moved = np.zeros_like(truth)
     step = max(1, round(SHIFT_MM / spacing[0]))
     moved[step:] = truth[:-step]

@@ -1,1 +1,1 @@
-"""Sessions of a simulated user, which measure what prompts are worth, and the networks that are fitted to them."""
+"""Sessions of a simulated user, which measure the benefit of prompts, and the networks trained on these sessions."""

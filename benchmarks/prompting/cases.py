@@ -1,4 +1,4 @@
-"""The cases that sessions correct: who they are, and each opened and cut to its brain."""
+"""The cases that are corrected in sessions: their list, and each case opened and cropped to its brain."""
 
 import csv
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from napari_brain_tumor.types import Labels, Mask
 
 
 def cases(data: Path, split: str = "val") -> Iterator[tuple[str, str]]:
-    """Data set and name of every case of a split."""
+    """Yield the data set and name of each case on one side of the split."""
     with (data / "subjects.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             if row["split"] == split:
@@ -21,7 +21,7 @@ def cases(data: Path, split: str = "val") -> Iterator[tuple[str, str]]:
 
 
 def opened(data: Path, dataset: str, case: str) -> tuple[Study, Labels, tuple[Region, ...]]:
-    """The study, its truth, and the regions that the truth knows."""
+    """Open a case: the study, its truth, and the regions that the truth distinguishes."""
     if dataset == "glioma3d":
         study = open_study(data / dataset / "imagesTr" / f"{case}.nii.gz")
         truth = open_segmentation(data / dataset / "labelsTr" / f"{case}.nii.gz", "MSD")
@@ -31,6 +31,6 @@ def opened(data: Path, dataset: str, case: str) -> tuple[Study, Labels, tuple[Re
 
 
 def brain_box(study: Study, truth: Labels) -> tuple[Mask, Box]:
-    """The brain or head, and the box around it and the truth, so that a simulated user looks at no air."""
+    """Return the brain or head, and the box around it and the truth, so that simulated users never look at air."""
     brain = foreground_mask([volume.T for volume in study.sequences.values()]).T
     return brain, bounding_box(brain | (truth > 0)) or Box.whole(study.grid.shape)

@@ -1,4 +1,4 @@
-"""The network that carries an outline to the slices beside it, for training; `interactive.outline_network` runs it."""
+"""The network that carries an outline to neighbouring slices, for training; `interactive.outline_network` runs it."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ FOLD: Final = 2
 
 
 class _Block(nn.Module):
-    """Two convolutions, group norm before each ReLU, with a shortcut."""
+    """Two convolutions with group norm before each ReLU, and a shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class _Block(nn.Module):
 
 
 class OutlineNetwork(nn.Module):
-    """Logits of a region in the block around an outline.
+    """Predict the logits of a region in the block around an outline.
 
     Parameters
     ----------
     width : int
-        Features at the first of three levels; twice and four times as many at the others.
+        Number of features at the first of three levels; the others have twice and four times as many.
     """
 
     def __init__(self, width: int = 24) -> None:
@@ -47,7 +47,7 @@ class OutlineNetwork(nn.Module):
         self.head = nn.Conv3d(width + folded, FOLD**3, 1)
 
     def forward(self, volume: Tensor, facts: Tensor) -> Tensor:
-        """Logits `(B, D, H, W)` of channels `(B, C, D, H, W)` and facts `(B, F)`; sides are multiples of 8."""
+        """Return logits `(B, D, H, W)` for channels `(B, C, D, H, W)` and facts `(B, F)`; sides are multiples of 8."""
         folded = _fold(volume)
         features = torch.relu(self.stem(folded) + self.facts(facts)[:, :, None, None, None])
         skips: list[Tensor] = []

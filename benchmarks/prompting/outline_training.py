@@ -1,4 +1,4 @@
-"""Sessions of a simulated user with outlines, and the network that learns from them what follows beside a slice."""
+"""Train the network that carries outlines to neighbouring slices, in sessions of a simulated user."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -29,39 +29,39 @@ from prompting.simulated_user import next_prompt
 from prompting.verdict import Start
 
 FEWER: Final = 0.25
-"""Share of sessions in which sequences are missing."""
+"""Share of sessions with missing sequences."""
 OUTLINES: Final = 0.85
-"""Share of prompts around a whole region; the others go around an error."""
+"""Share of prompts that outline a whole region; the others outline an error."""
 SHARES: Final = 0.6
-"""Share of prompts to the error with the largest share of its region, and not with the most voxels."""
+"""Share of prompts for the error that is largest relative to its region; the others are for the one of most voxels."""
 REACHES: Final = (56, 64, 72, 80)
-"""Voxels a side of the blocks, those of a session all alike."""
+"""Edge lengths of blocks in voxels; constant within a session."""
 LEAST_AROUND: Final = 16
-"""Voxels of a block that a prompt leaves over, where it is as large as the block."""
+"""Smallest margin in voxels, of both sides together, by which a block exceeds a prompt."""
 STORED: Final = 300
-"""The latest outlines, from which is learned."""
+"""Number of most recent outlines that are stored for training."""
 BATCH: Final = 2
 CROP: Final = 64
 LEARNING_RATE: Final = 1e-3
 DECAY: Final = 0.998
-"""Of the average over the steps, which decides in the sessions and is kept."""
+"""Decay of the weights' moving average, which decides in the sessions and is what is saved."""
 
 
 class TrainingCase(Protocol):
-    """What a session needs of a case."""
+    """Interface of a case for sessions."""
 
     study: Study
     truth: Labels
     regions: tuple[Region, ...]
 
     def start(self, random: np.random.Generator) -> Start:
-        """What a session begins with."""
+        """Return what a session starts from."""
         ...
 
 
 @dataclass(eq=False)
 class Sample:
-    """What the network saw around an outline, what was right, and where it decides."""
+    """The network's input around an outline, the truth, and where the network decides."""
 
     channels: Tensor
     facts: Tensor
@@ -70,17 +70,17 @@ class Sample:
 
 
 class OutlineTrainer:
-    """The network, its average over the last steps, and the store of what it learns from.
+    """The network in training, the moving average of its weights, and the stored samples.
 
     Parameters
     ----------
     width : int
-        Features of the network's first level.
+        Number of features at the network's first level.
     seed : int
     start : Path, optional
-        Weights to go on from, which may have been made for fewer channels and facts.
+        Weights to start from; they may be for fewer channels and facts.
     rate : float
-        The highest learning rate.
+        Highest learning rate.
     """
 
     def __init__(self, width: int, seed: int, start: Path | None = None, rate: float = LEARNING_RATE) -> None:
@@ -99,7 +99,7 @@ class OutlineTrainer:
         self.truth: dict[Region, Mask] = {}
 
     def decide(self, around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> Float32Array:
-        """What the average decides; the sample is stored."""
+        """Return the decision of the averaged network, and store the sample."""
         region, axis = around.section.region, around.section.axis
         channels, facts = padded(around.channels(masks, Box.whole(could.shape))), torch.from_numpy(around.facts)
         sides = could.shape
@@ -117,7 +117,7 @@ class OutlineTrainer:
         return np.asarray(logits[tuple(slice(0, n) for n in sides)])
 
     def learn(self, progress: float) -> None:
-        """A step from the store."""
+        """Take a training step on the stored samples."""
         if len(self.store) < 8:
             return
         rate = self.rate * (min(1.0, (self.steps + 1) / 100)) * max(0.01, 0.5 * (1 + np.cos(np.pi * progress)))
@@ -170,7 +170,7 @@ class OutlineTrainer:
 
 
 def _widened(weights: Mapping[str, Tensor], network: OutlineNetwork) -> dict[str, Tensor]:
-    """Weights with zeros for the inputs of the network that they know nothing of, which are its last ones."""
+    """Extend weights with zeros for additional inputs of the network, which are its last ones."""
     widened: dict[str, Tensor] = {}
     for name, own in network.state_dict().items():
         widened[name] = torch.zeros_like(own)
@@ -180,13 +180,13 @@ def _widened(weights: Mapping[str, Tensor], network: OutlineNetwork) -> dict[str
 
 
 def padded(channels: Float32Array) -> Tensor:
-    """Channels with sides that the network takes: filled up with zeros."""
+    """Pad channels with zeros to sides that the network accepts."""
     missing = [-side % MULTIPLE for side in channels.shape[1:]]
     return torch.from_numpy(np.pad(channels, [(0, 0), *((0, n) for n in missing)]))
 
 
 def play(trainer: OutlineTrainer, case: TrainingCase) -> Iterator[None]:
-    """One session; between the outlines the network learns."""
+    """Play one session, with training steps between the outlines."""
     random = trainer.random
     start = case.start(random)
     roles = case.study.roles
@@ -203,7 +203,7 @@ def play(trainer: OutlineTrainer, case: TrainingCase) -> Iterator[None]:
             return
         touched = rasterise(prompt, case.study.grid)
         plane = plane_of(touched)
-        if not isinstance(prompt, Lasso) or plane is None:  # no line can be drawn: as if it were corrected otherwise
+        if not isinstance(prompt, Lasso) or plane is None:  # no outline possible: as if corrected by other means
             at = touched.box().grown((3, 3, 3), labels.shape).slices
             labels[at] = case.truth[at]
             continue

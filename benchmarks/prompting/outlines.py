@@ -1,4 +1,4 @@
-"""Starts of sessions that are wrong in many ways, for training what follows an outline."""
+"""Starting segmentations with many kinds of errors, for training the outline network."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ _MOST_ERRORS_MM: Final = 7.0
 
 
 def uneven_start(truth: Labels, grid: Grid, random: np.random.Generator) -> Start:
-    """The truth with uneven margins, lost parts and false ones, and probabilities that are wrong where it is.
+    """Return the truth with uneven margins, missing and false parts, and probabilities with the same errors.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def uneven_start(truth: Labels, grid: Grid, random: np.random.Generator) -> Star
 
 
 class Maps:
-    """Probabilities in the form in which a correction reads those of a network."""
+    """Probability maps with the interface that corrections expect of a network's probabilities."""
 
     def __init__(self, arrays: dict[Region, Float32Array]) -> None:
         self._arrays = arrays

@@ -1,4 +1,4 @@
-"""A user who knows the truth and corrects the largest error, prompt by prompt: measures what corrections are worth."""
+"""A simulated user who knows the truth and corrects the largest error with each prompt, to measure their benefit."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,36 +16,36 @@ from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.types import Array, Labels
 
 Habit = Literal["point", "stroke", "lasso", "outline"]
-"""With what a simulated user corrects."""
+"""Kind of prompt that a simulated user gives."""
 
 Measure = Literal["share", "voxels"]
-"""What makes an error large: its share of its region (of truth and labels together), or its voxels."""
+"""How the size of an error is measured: as a share of its region (of truth and labels together), or in voxels."""
 
 _SAID: Final[dict[Region, PromptLabel]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing"}
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
 
 _RING: Final = 7
-"""Pixels around a region of which an outline surely tells that they are outside."""
+"""Width in pixels of the margin around a region that is certain to be outside an outline."""
 
 _HOLES: Final = 0.05
-"""Share of an outlined area that may be something else."""
+"""Share of an outlined area that may belong to something else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LargestError:
-    """A connected part of voxels that a region lacks, or has too much.
+    """A connected part of voxels that are missing from a region, or wrongly included in it.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     missed : bool
-        Whether the region lacks them.
+        Whether the voxels are missing from the region.
     box : Box
-        Around it.
+        Bounding box of the part.
     mask : (X, Y, Z) bool array
-        Its voxels in that box.
+        Voxels of the part within that box.
     middle : (x, y, z)
-        The voxel of it that is furthest from its border, on the whole grid; of several, the one nearest its centre.
+        The voxel furthest from the part's border, on the whole grid; if there are several, the one nearest its centre.
     """
 
     region: Region
@@ -56,7 +56,7 @@ class LargestError:
 
     @property
     def voxels(self) -> int:
-        """How many voxels are wrong."""
+        """Number of wrong voxels."""
         return int(self.mask.sum())
 
 
@@ -67,16 +67,16 @@ def largest_error(
     regions: Sequence[Region] = ("WT", "TC", "ET"),
     measure: Measure = "share",
 ) -> LargestError | None:
-    """The largest connected part of voxels that a region lacks, or has too much; None where all is right.
+    """Return the largest connected part of voxels missing from or wrong in a region; None if there are no errors.
 
     Parameters
     ----------
     labels, truth : (X, Y, Z) uint8 array
-        Our classes. Voxels touch by faces, edges and corners.
+        The package's classes. Voxels are connected by faces, edges and corners.
     grid : Grid
-        Its spacing tells what is the middle.
+        Its spacing determines the middle of the part.
     regions : sequence of {"WT", "TC", "ET"}
-        Those that the truth knows.
+        Regions that the truth distinguishes.
     measure : {"share", "voxels"}
     """
     best: tuple[float, Region, bool, Box, Array] | None = None
@@ -119,13 +119,13 @@ def next_prompt(
     regions: Sequence[Region] = ("WT", "TC", "ET"),
     measure: Measure = "share",
 ) -> Prompt | None:
-    """The prompt that the simulated user gives next; None where nothing is wrong.
+    """Return the next prompt of the simulated user; None if nothing is wrong.
 
-    It goes to the middle of the largest error, on that of the three slices through it on which the error is largest. A
-    point is put there; a stroke follows the middle line of the error on the slice with a brush that stays within it; a
-    lasso runs around the error; an outline around all parts of the region as they should be on that slice, and around
-    holes in them. Where a lasso would enclose holes, it is a stroke; where there is nothing to outline, or what is too
-    much lies further away than an outline tells, a lasso around that.
+    The prompt is placed in the middle of the largest error, on that of the three slices through it on which the error
+    is largest. A point is set there; a stroke follows the middle line of the error, with a brush that stays inside it;
+    a lasso encloses the error; an outline encloses all parts of the region as they should be on that slice, with their
+    holes. A lasso that would enclose holes is replaced by a stroke. If there is nothing to outline, or the excess is
+    further away than an outline has any effect, the outline is replaced by a lasso around the error.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def next_prompt(
     grid : Grid
     habit : {"point", "stroke", "lasso", "outline"}
     regions, measure
-        As of `largest_error`.
+        As in `largest_error`.
     """
     error = largest_error(labels, truth, grid, regions, measure)
     if error is None:
@@ -159,7 +159,7 @@ def next_prompt(
 
 
 def _on_slice(error: LargestError, axis: int, section: Array, shape: tuple[int, ...]) -> Array:
-    """The error's section on the whole slice."""
+    """Return the error's section as a mask of the whole slice."""
     whole = np.zeros(shape, bool)
     row, column = np.delete(error.box.start, axis)
     whole[row : row + section.shape[0], column : column + section.shape[1]] = section
@@ -167,7 +167,7 @@ def _on_slice(error: LargestError, axis: int, section: Array, shape: tuple[int, 
 
 
 def _best_section(error: LargestError, grid: Grid) -> tuple[int, Array]:
-    """Axis and `(U, V)` mask of the slice through the middle on which the error covers the largest area."""
+    """Return the axis and `(U, V)` mask of the slice through the middle on which the error has the largest area."""
     local = np.array(error.middle) - error.box.start
     areas, sections = [], []
     for axis in range(3):
@@ -180,7 +180,7 @@ def _best_section(error: LargestError, grid: Grid) -> tuple[int, Array]:
 
 
 def _lines(section: Array) -> list[Array]:
-    """Closed lines around every part of a section and every hole in it."""
+    """Return closed lines around all parts of a section and all holes in it."""
     return [line[:-1] - 1 for line in find_contours(np.pad(section, 1).astype(float), 0.5)]
 
 
@@ -192,7 +192,7 @@ def _outline(section: Array) -> Array | None:
 
 
 def _middle_line(error: LargestError, axis: int, section: Array, grid: Grid) -> tuple[Array, float]:
-    """Pixels along the middle of the section, and the radius of a round brush that stays within the error."""
+    """Return pixels along the middle of the section, and the radius of a round brush that stays inside the error."""
     flat = [s for at, s in enumerate(grid.spacing) if at != axis]
     depth = ndimage.distance_transform_edt(np.pad(section, 1), sampling=flat)[1:-1, 1:-1]
     lines = skeletonize(section) & (depth >= 0.5 * depth.max())
@@ -213,7 +213,7 @@ def _largest(mask: Array) -> Array:
 
 
 def _along(points: Array) -> Array:
-    """Indices of the longest of the shortest paths between touching pixels, from end to end."""
+    """Return pixel indices along the longest of the shortest paths between touching pixels, from end to end."""
     near = (np.abs(points[:, None] - points[None]).max(axis=2) == 1).tolist()
     neighbours = [[j for j, close in enumerate(row) if close] for row in near]
     start = _walk(neighbours, 0)[-1]

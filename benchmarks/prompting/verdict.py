@@ -1,7 +1,7 @@
-"""Fit what decides how far a prompt reaches (`interactive.verdict`): sessions of a simulated user, and a small network.
+"""Fit the small network that decides how far a prompt spreads (`interactive.verdict`), on simulated sessions.
 
-A session begins from nothing or from a result that is far from perfect, and is corrected a few times; at each prompt
-the voxels that could follow are sampled with their evidence, and the truth says which of them should have.
+A session starts from nothing or from a result that is far from perfect, and is corrected several times. At each prompt,
+the voxels that could follow are sampled with their evidence, and the truth determines which of them should have.
 """
 
 from collections.abc import Sequence
@@ -34,22 +34,22 @@ from prompting.simulated_user import Habit, Measure, next_prompt
 _HABITS: Final[tuple[Habit, ...]] = ("outline", "outline", "stroke", "stroke", "lasso", "point")
 _MEASURES: Final[tuple[Measure, ...]] = ("share", "voxels")
 _PARTS: Final = ("numbers", "follows", "weights", "prompts")
-"""Fields of samples, as they are saved."""
+"""Fields of samples, as saved."""
 
 _FEW: Final = 2000
-"""Questions about fewer voxels than this count no more for it."""
+"""Number of voxels of a question below which the weight of each of them increases no further."""
 
 _RINGS_MM: Final = (4, 10, 20)
-"""Voxels are sampled alike within each of these distances from the prompt, for most of them are far from it."""
+"""Within each of these distances from the prompt equally many voxels are sampled, because most voxels are far away."""
 
 
 _NEVER: Final = Verdict((np.zeros((len(FEATURES), 1), np.float32),), (np.array([-30], np.float32),))
-"""Nothing follows but the prompt itself."""
+"""Predicts that nothing follows except the prompt itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """What a session corrects: labels `(X, Y, Z)`, and the probabilities they came from, where there are any."""
+    """What a session starts from: labels `(X, Y, Z)`, and the probabilities that they came from, if any."""
 
     labels: npt.NDArray[np.uint8]
     probabilities: RegionProbabilities | None = None
@@ -62,13 +62,13 @@ class Samples:
     Parameters
     ----------
     numbers : (N, F) float16 array
-        Their evidence, in the order of `FEATURES`.
+        Evidence, in the order of `FEATURES`.
     follows : (N,) bool array
-        What the truth says.
+        Whether the voxel should follow according to the truth.
     weights : (N,) float32 array
-        For how many voxels each stands.
+        Number of voxels that each sample represents.
     prompts : (N,) int array
-        To which question of which prompt each belongs.
+        Index of the question that each sample belongs to; each prompt asks one or more.
     """
 
     numbers: npt.NDArray[np.float16]
@@ -88,7 +88,7 @@ def play(
     verdict: Verdict | None = None,
     most: int = 500,
 ) -> Samples:
-    """Play one session and sample what could have followed each prompt.
+    """Play one session and sample voxels that could have followed each prompt.
 
     Parameters
     ----------
@@ -96,14 +96,14 @@ def play(
     truth : (X, Y, Z) uint8 array
     start : Start
     random : Generator
-        Chooses the habits of the user, and the voxels.
+        Selects the habits of the user, and the sampled voxels.
     prompts : int
     regions : sequence of {"WT", "TC", "ET"}
-        Those that the truth knows.
+        Regions that the truth distinguishes.
     verdict : Verdict, optional
-        Corrects between the prompts; by default the truth does within a random distance, as a start.
+        Corrects the labels between prompts; by default, the truth replaces them within a random distance.
     most : int
-        Voxels of every ring around the prompt, for every question.
+        Number of voxels sampled in each ring around the prompt, for each question.
     """
     scene, labels = Scene(study, start.probabilities), start.labels.copy()
     answered = np.zeros(labels.shape, np.uint8)
@@ -129,12 +129,12 @@ def play(
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
-    """All samples together; questions keep their own numbers.
+    """Concatenate samples, keeping the questions apart.
 
     Raises
     ------
     TrainingError
-        If there are none.
+        If there are no samples.
     """
     if not parts:
         msg = "No prompt was given in any session: labels and truth are the same everywhere, or hold no tumour."
@@ -162,7 +162,7 @@ def _sampled(numbers: Array, should: Array, random: np.random.Generator, most: i
 
 
 def _partly(after: Array, true: Array, seeds: Array, random: np.random.Generator) -> Array:
-    """The truth within a random distance of a prompt, but for patches that stay as they are."""
+    """Return the truth within a random distance of a prompt, except for patches that keep their labels."""
     marks = np.ones(after.shape, bool)
     marks[tuple(seeds.T)] = False
     near = ndimage.distance_transform_edt(marks) < random.uniform(3, 25)
@@ -175,7 +175,7 @@ def fit_verdict(
 ) -> Verdict:
     """Fit the small network: binary cross entropy, AdamW with one cycle of the learning rate (Smith, arXiv:1708.07120).
 
-    A question counts as the square root of how many voxels could have followed.
+    The weight of a question is the square root of the number of voxels that could have followed.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def _verdict(network: nn.Sequential, middle: Array, width: Array) -> Verdict:
 
 
 def save_verdict(verdict: Verdict, path: str | PathLike[str]) -> None:
-    """Write the weights, whole or not at all, for `interactive.verdict.load_verdict`."""
+    """Write the weights for `interactive.verdict.load_verdict`, atomically."""
     layers = zip(verdict.weights, verdict.biases, strict=True)
     tensors = {
         f"{kind}{at}": np.ascontiguousarray(values, dtype=np.float32)
@@ -246,13 +246,13 @@ def _check(path: Path, verdict: Verdict) -> None:
 
 
 def save_samples(samples: Samples, path: str | PathLike[str]) -> None:
-    """Write samples, whole or not at all."""
+    """Write samples to a file, atomically."""
     tensors = {name: np.ascontiguousarray(getattr(samples, name)) for name in _PARTS}
     write_atomically(Path(path), lambda place: save_file(tensors, place), lambda place: _same_samples(place, samples))
 
 
 def read_samples(path: str | PathLike[str]) -> Samples:
-    """Read what `save_samples` wrote."""
+    """Read samples written by `save_samples`."""
     tensors = load_file(Path(path))
     return Samples(**{name: tensors[name] for name in _PARTS})
 

@@ -1,1 +1,1 @@
-"""The results page: every model measured on the validation cases, its numbers as JSON, page and pictures from them."""
+"""The results page: measure every model on the validation cases, store the numbers as JSON, and render the page."""

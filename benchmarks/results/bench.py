@@ -1,4 +1,4 @@
-"""What the models are measured on: the validation cases, the controls, the device."""
+"""The data and device on which models are measured: validation cases and controls."""
 
 import hashlib
 from collections.abc import Iterable
@@ -33,29 +33,29 @@ _SOURCES: Final = (
 _SCLEROSIS: Final = "multiple_sclerosis_control"
 _NO_ENHANCING: Final = "brats2021_no_enhancing"
 _SEEDS: Final = (9001, 9002, 9003)
-"""Of the heads without tumour; training makes its synthetic cases from smaller ones."""
+"""Seeds of the heads without tumour; synthetic training cases have smaller seeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is measured on.
+    """The data and device of a measurement.
 
     Parameters
     ----------
     data : Path
-        Folder of both sets and of the control cases.
+        Folder of both data sets and of the control cases.
     cases : tuple of CaseFiles
-        The validation side, perhaps only some of it.
+        Cases of the validation side, or some of them.
     split : Split
-        Of the whole data.
+        Split of all data.
     limit : int or None
-        How many cases of each set were kept; None for all.
+        Number of cases used from each set; None for all.
     sclerosis, no_enhancing : Path
         Folders of the control cases.
     device : str
-        As resolved: where everything is computed.
+        Resolved name of the device for all computations.
     spec : SyntheticSpec
-        Of the heads without tumour.
+        Specification of the heads without tumour.
     subset_sets : tuple of str
         Sets whose cases are segmented from every subset of their sequences.
     """
@@ -72,12 +72,12 @@ class Bench:
 
     @property
     def precision(self) -> Literal["auto", "float32"]:
-        """Of what is scored: float32 on a processor, so that another one gives the same."""
+        """Precision for scores: float32 on a CPU, so that other CPUs give the same results."""
         return "float32" if self.device == "cpu" else "auto"
 
     @property
     def subset_precision(self) -> Literal["auto", "bfloat16"]:
-        """Of the many runs from some of the sequences: bfloat16 where the device computes in it."""
+        """Precision for the many runs on subsets of sequences: bfloat16 if the device supports it."""
         try:
             check_bfloat16(torch.device(self.device))
         except DeviceError:
@@ -85,7 +85,7 @@ class Bench:
         return "bfloat16"
 
     def of(self, dataset: str) -> tuple[CaseFiles, ...]:
-        """The cases of one set."""
+        """Return the cases of one set."""
         return tuple(case for case in self.cases if case.dataset == dataset)
 
 
@@ -97,27 +97,27 @@ def open_bench(
     device: str = "auto",
     spec: SyntheticSpec | None = None,
 ) -> Bench:
-    """Find all that is measured on, before anything is computed.
+    """Find all data that are measured on, before computing anything.
 
     Parameters
     ----------
     data : Path
         Folder with `glioma3d`, `lgg_tif` and `cases`.
     split : Path, optional
-        The table of sides; `subjects.csv` in the folder if not given.
+        Table of the split; `subjects.csv` in the folder if not given.
     limit : int, optional
-        Keep so many validation cases of each set, to try it out.
+        Use only this many validation cases of each set, for a trial run.
     device : str
-        As for `segment`.
+        As in `segment`.
     spec : SyntheticSpec, optional
-        Of the heads without tumour.
+        Specification of the heads without tumour.
 
     Raises
     ------
     TrainingError
-        If the folder, a set, the split or a control case is missing, or no case is on the validation side.
+        If the folder, a set, the split or a control case is missing, or the validation side has no cases.
     DeviceError
-        If the device is not present.
+        If the device is not available.
     """
     if not data.is_dir():
         msg = f"{data} is not a folder. Give the one that holds {FULL_SET}, {SLICE_SET} and cases."
@@ -138,12 +138,12 @@ def open_bench(
 
 
 def tumour_free_heads(bench: Bench) -> tuple[Study, ...]:
-    """Synthetic heads without tumour; made once, and kept for the next model."""
+    """Return the synthetic heads without tumour, which are made only once and shared by all models."""
     return _heads(bench.spec)
 
 
 def twins_of(bench: Bench) -> Job[dict[str, Study | None]]:
-    """Healthy twins of the gliomas by name, None for those whose tumour reaches both hemispheres: a job."""
+    """Return the healthy twins of the gliomas by name, None for tumours in both hemispheres, as a job."""
     twins: dict[str, Study | None] = {}
     cases = bench.of(FULL_SET)
     for number, case in enumerate(cases):
@@ -154,7 +154,7 @@ def twins_of(bench: Bench) -> Job[dict[str, Study | None]]:
 
 
 def lesions_of(path: Path, study: Study) -> Segmentation | None:
-    """The lesions that lie with a control case, on its grid; None where there are none."""
+    """Return the lesion mask of a control case; None if there is none on the case's grid."""
     truth = _lesion_mask(path)
     return truth if truth is not None and truth.grid.same_place(study.grid) else None
 
@@ -184,7 +184,7 @@ def _first(cases: list[CaseFiles], limit: int | None) -> list[CaseFiles]:
 
 
 def _control(data: Path, name: str) -> Path:
-    """The one case in a folder of control cases, which opens."""
+    """Return the only case in a folder of control cases, after checking that it can be opened."""
     parent = data / "cases" / name
     folders = [path for path in visible(parent) if path.is_dir()] if parent.is_dir() else []
     if not folders:

@@ -1,4 +1,4 @@
-"""Temperatures fitted on the validation patients, and whether they hold for patients that they were not fitted on."""
+"""Fit temperatures on the validation patients, and check whether they hold for other patients."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,14 +21,14 @@ from results.subject import Subject
 __all__ = ["as_calibration", "as_panels", "calibration_job", "cross_fitted", "halves"]
 
 PatientCounts = Mapping[str, Counts]
-"""Voxels by logit, of each region, of each patient."""
+"""Voxel counts by logit, for each region and patient."""
 
 
 def calibration_job(subject: Subject, bench: Bench) -> Job[dict[Region, RegionCalibration]]:
-    """Fit and cross-fit the temperature of each region on all validation cases of both sets: a job."""
+    """Fit and cross-fit the temperature of each region on all validation cases of both sets, as a job."""
     info = subject.method
     assert isinstance(info, ModelInfo)
-    # Without the temperatures of the card itself; those of an ensemble's members belong to their networks.
+    # Ignore the card's own temperatures; those of an ensemble's members are part of their networks.
     bare = info.model_copy(update={"card": info.card.model_copy(update={"calibration": {}})})
     network, device = load_network(bare), torch.device(bench.device)
     by_patient: dict[str, Counts] = {}
@@ -41,7 +41,7 @@ def calibration_job(subject: Subject, bench: Bench) -> Job[dict[Region, RegionCa
 
 
 def halves(cases: Sequence[CaseFiles]) -> tuple[frozenset[str], frozenset[str]]:
-    """Two halves of the patients, each set's dealt in turn; patients of the set that tells all regions first."""
+    """Divide the patients in two, alternately within each set, starting with the set in which all regions are known."""
     ordered = sorted(cases, key=lambda case: (case.dataset != FULL_SET, case.patient))
     patients = list(dict.fromkeys(case.patient for case in ordered))
     return frozenset(patients[::2]), frozenset(patients[1::2])
@@ -50,9 +50,9 @@ def halves(cases: Sequence[CaseFiles]) -> tuple[frozenset[str], frozenset[str]]:
 def cross_fitted(
     first: LogitCounts | None, second: LogitCounts | None, region: Region
 ) -> tuple[list[float], float | None, float | None]:
-    """Temperatures of both halves, and mean errors before and after with the temperature of the other half.
+    """Return the temperatures of both halves, and mean errors before and after with the other half's temperature.
 
-    Means are weighted by voxels; None where a half has none.
+    Means are weighted by voxels; None if a half has none.
     """
     if first is None or second is None or not first.voxels or not second.voxels:
         return [], None, None
@@ -65,7 +65,7 @@ def cross_fitted(
 
 
 def as_calibration(block: CalibrationBlock) -> dict[Region, Calibration]:
-    """What a card keeps: regions whose temperature lowers the error."""
+    """Return the calibration recorded in a card: regions whose temperature lowers the error."""
     return {
         region: Calibration(
             temperature=calibration.temperature,
@@ -79,7 +79,7 @@ def as_calibration(block: CalibrationBlock) -> dict[Region, Calibration]:
 
 
 def as_panels(block: CalibrationBlock) -> dict[Region, Panel]:
-    """What is drawn."""
+    """Return the panels of the reliability plot."""
     return {r: Panel(c.temperature, _reliability(c.before), _reliability(c.after)) for r, c in block.regions.items()}
 
 
@@ -110,7 +110,7 @@ def _region(
 
 
 def _temperature(counts: LogitCounts, region: Region) -> float:
-    """The one that a card would get; 1 where none lowers the error."""
+    """Return the temperature that a card would record; 1 if none lowers the error."""
     fitted = calibrations({region: counts})
     return fitted[region].temperature if region in fitted else 1.0
 

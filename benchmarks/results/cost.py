@@ -1,4 +1,4 @@
-"""Time and memory of one case in a process of its own, which runs this file."""
+"""Measure time and memory of one case in a separate process, which runs this file."""
 
 import json
 import subprocess
@@ -15,14 +15,14 @@ _STATUS: Final = Path("/proc/self/status")
 
 
 def measure_cost(model: str, case: Path, device: str) -> dict[str, Any]:
-    """Segment a case in a fresh process, without and with flips: the entries of `document.Cost` but the machine.
+    """Segment a case in a new process, without and with flips; returns `document.Cost` entries except the machine.
 
     Raises
     ------
     TrainingError
-        If the process fails; the message has the last lines that it said.
+        If the process fails; the message contains the end of its error output.
     """
-    # With -P, or modules of this folder would take the place of those of Python that are called alike.
+    # With -P, because modules of this folder would otherwise shadow modules of Python with the same names.
     command = [sys.executable, "-P", __file__, model, str(case), device]
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=safe_environment())
     if process.returncode:
@@ -63,10 +63,9 @@ def _memory_source() -> str:
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held, in MiB.
+    """Return the peak memory of this process, in MiB.
 
-    Linux counts the memory of the parent, at the moment in which it started this process, into `ru_maxrss`; VmHWM
-    begins anew.
+    On Linux, `ru_maxrss` includes the memory that the parent had when it started this process; VmHWM does not.
     """
     if _STATUS.is_file():
         lines = _STATUS.read_text(encoding="utf-8").splitlines()

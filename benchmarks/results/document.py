@@ -1,4 +1,4 @@
-"""What `results.json` and `experiments.json` hold."""
+"""The content of `results.json` and `experiments.json`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -43,11 +43,11 @@ __all__ = [
 RESULTS_FILE: Final = "results.json"
 BlockName = Literal["calibration", "scores", "flipped", "subsets", "controls", "cost"]
 BLOCKS: Final[tuple[BlockName, ...]] = ("calibration", "scores", "flipped", "subsets", "controls", "cost")
-"""Fields of `ModelResults` in the order in which they are measured: what is fitted goes before what is scored."""
+"""Fields of `ModelResults` in the order of measurement: calibration is fitted before anything is scored."""
 
 
 class Machine(Section):
-    """Where seconds and memory were measured."""
+    """The machine on which time and memory were measured."""
 
     processor: str
     features: list[str]
@@ -62,14 +62,14 @@ class Block(Section):
     """One kind of measurement of one model."""
 
     key: str
-    """Hash of everything that it depends on: with the same key it is not measured again."""
+    """Hash of all dependencies: a block with the same key is not measured again."""
     created: datetime
     minutes: float
-    """That measuring took."""
+    """Duration of the measurement."""
 
 
 class Score(Section):
-    """One region of one case; what is in mm is None where the files do not state the voxel size."""
+    """Scores of one region of one case; distances in mm are None if the files lack the voxel size."""
 
     dice: float
     hd95_mm: float | None
@@ -77,7 +77,7 @@ class Score(Section):
 
 
 class ScoredCase(Section):
-    """A case segmented from every sequence that it has; `seconds` are without loading the model."""
+    """A case segmented from all of its sequences; `seconds` exclude loading the model."""
 
     dataset: str
     case: str
@@ -89,14 +89,14 @@ class ScoredCase(Section):
 
 
 class Scores(Block):
-    """All validation cases as a user gets them: the defaults of `segment`, the postprocessing of the card."""
+    """All validation cases with the defaults of `segment` and the card's postprocessing, as users get them."""
 
     machine: Machine
     cases: list[ScoredCase]
 
 
 class SubsetCase(Section):
-    """Dice of a case from some of its sequences."""
+    """Dice of a case segmented from some of its sequences."""
 
     dataset: str
     case: str
@@ -106,11 +106,11 @@ class SubsetCase(Section):
 
 
 class Subsets(Block):
-    """Every case from every proper subset of its sequences; all of them are in `Scores`."""
+    """Every case from every proper subset of its sequences; the full set is in `Scores`."""
 
     cases: list[SubsetCase]
     precision: Literal["auto", "bfloat16"] = "auto"
-    """That the networks computed in."""
+    """Precision of the networks."""
 
 
 class Curve(Section):
@@ -122,11 +122,11 @@ class Curve(Section):
 
 
 class RegionCalibration(Section):
-    """Expected calibration error of a region before and after its temperature.
+    """Expected calibration error of a region before and after dividing by its temperature.
 
-    `error_...` are of the cases that the temperature was fitted on. `crossed_...` are the means over both halves of the
-    patients (weighted by voxels) of the error with the temperature of the other half; None where a half has no voxel.
-    A temperature of 1 means that none lowers the error.
+    `error_...` are for the cases that the temperature was fitted on. `crossed_...` are means over both halves of the
+    patients (weighted by voxels) of the error with the other half's temperature; None if a half has no voxels. A
+    temperature of 1 means that none lowers the error.
     """
 
     temperature: float
@@ -142,20 +142,20 @@ class RegionCalibration(Section):
 
 
 class CalibrationBlock(Block):
-    """Of a trained model, on the validation cases with every sequence that they have."""
+    """Calibration of a trained model, on the validation cases with all of their sequences."""
 
     regions: dict[Region, RegionCalibration]
 
 
 class FalseVolume(Section):
-    """Millilitres called tumour where there is none."""
+    """Volume in millilitres that was labelled as tumour where there is none."""
 
     case: str
     ml: float
 
 
 class LesionControl(Section):
-    """What was called tumour in a brain with other lesions: mL by class, parts, and how much lies on the lesions."""
+    """Labels in a brain with other lesions: mL by class, number of parts, and how much of them is on the lesions."""
 
     case: str
     ml: dict[str, float]
@@ -165,31 +165,31 @@ class LesionControl(Section):
 
 
 class Controls(Block):
-    """Brains in which there is nothing to be found, or no enhancement."""
+    """Results for brains without tumour, or without enhancement."""
 
     synthetic: list[FalseVolume]
     twins: list[FalseVolume]
     no_twin: list[str]
-    """Cases whose tumour reaches both hemispheres."""
+    """Cases without a healthy twin because their tumour is in both hemispheres."""
     sclerosis: LesionControl
     no_enhancing: LesionControl
 
 
 class FullSize(Section):
-    """Seconds without loading, and the peak of memory, of one 240x240x155 case in a process of its own."""
+    """Seconds without loading, and peak memory, for one 240x240x155 case in a separate process."""
 
     seconds: float
     peak_mb: float
 
 
 class Cost(Block):
-    """Time and memory of one case of full size in a fresh process."""
+    """Time and memory for one full-size case in a new process."""
 
     case: str
     shape: list[int]
     load_seconds: float
     imported_mb: float
-    """Peak of the process when everything is imported and nothing is open yet."""
+    """Peak memory of the process after all imports, before opening any files."""
     memory_from: str
     plain: FullSize
     flipped: FullSize | None
@@ -197,13 +197,13 @@ class Cost(Block):
 
 
 class ModelResults(Section):
-    """One model or method without weights, and what was measured of it so far."""
+    """A model or a method without weights, with its measurements so far."""
 
     name: str
     title: str
     trained: bool
     default_for: list[str]
-    """Sets whose cases it segments when no model is named."""
+    """Sets whose cases it segments by default."""
     architecture: str
     dims: int | None
     parameters: int | None
@@ -222,36 +222,36 @@ class ModelResults(Section):
     cost: Cost | None = None
 
     def block(self, name: BlockName) -> Block | None:
-        """The block of that name, if it was measured."""
+        """Return the block of this name, if it was measured."""
         block: Block | None = getattr(self, name)
         return block
 
 
 class Split(Section):
-    """Who was kept apart: patients of each set on each side, and the hash of the file that says so."""
+    """The split: patients of each set on each side, and the hash of the file that defines it."""
 
     sha256: str
     patients: dict[str, dict[str, int]]
     together: dict[str, int]
-    """Patients on each side over all sets; some are in both."""
+    """Patients on each side over all sets; some are in both sets."""
 
 
 class Results(Section):
-    """Every measured model, by name."""
+    """All measured models, by name."""
 
     format: Literal[1] = 1
     split: Split
     limit: int | None = None
-    """Cases of each set, where only some were measured to try it out."""
+    """Number of cases measured in each set, if it was a trial run."""
     models: dict[str, ModelResults] = Field(default_factory=dict)
 
     def with_model(self, entry: ModelResults) -> Self:
-        """The same with the entry of that model replaced or added."""
+        """Return a copy in which this model's entry is replaced or added."""
         return self.model_copy(update={"models": {**self.models, entry.name: entry}})
 
 
 class Experiment(Section):
-    """An idea for training, and mean Dice by region on the validation cases with and without it."""
+    """An idea for training, with mean Dice by region on the validation cases with and without it."""
 
     idea: str
     setting: str
@@ -268,23 +268,23 @@ Document = TypeVar("Document")
 
 
 def read_results(path: Path) -> Results | None:
-    """What was measured before; None where there is no such file.
+    """Read earlier measurements; None if there is no such file.
 
     Raises
     ------
     UnreadableFileError
-        If it is there, but is not such a document.
+        If the file exists but is invalid.
     """
     return _read(path, _RESULTS) if path.is_file() else None
 
 
 def read_experiments(path: Path) -> list[Experiment]:
-    """What was tried in training; nothing where there is no such file. Raises `UnreadableFileError`."""
+    """Read what was tried in training; empty if there is no such file. Raises `UnreadableFileError`."""
     return _read(path, _EXPERIMENTS) if path.is_file() else []
 
 
 def write_results(results: Results, path: Path) -> None:
-    """Write the document as a whole or not at all; raises `SaveError`."""
+    """Write the document, atomically; raises `SaveError`."""
 
     def check(part: Path) -> None:
         if Results.model_validate_json(part.read_text(encoding="utf-8")) != results:

@@ -1,4 +1,4 @@
-"""Cells and tables of Markdown."""
+"""Cells and tables in Markdown."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,23 +12,23 @@ _DASH = "\N{EN DASH}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
-    """Lines of a table; the first column to the left, the others to the right."""
+    """Return the lines of a table, with the first column left-aligned and the others right-aligned."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(map(_cell, cells))} |" for cells in (head, rule, *rows)]
 
 
 def _cell(text: str) -> str:
-    """The text, which neither ends the cell nor becomes markup: names come from files."""
+    """Escape text that would end the cell or count as markup, because names come from files."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many decimals; a dash where there is none."""
+    """Format a number with this many decimals; a dash if there is none."""
     return _DASH if value is None else f"{value:.{digits}f}"
 
 
 def interval(mean: Mean | None, digits: int = 3) -> str:
-    """A mean, and its interval in brackets where there is one."""
+    """Format a mean, with its interval in brackets if there is one."""
     if mean is None:
         return _DASH
     if mean.low is None or mean.high is None:

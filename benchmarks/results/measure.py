@@ -1,4 +1,4 @@
-"""One model's blocks of numbers, each a job."""
+"""Measure the blocks of one model, each as a job."""
 
 import os
 import platform
@@ -47,13 +47,13 @@ from results.subject import Subject
 __all__ = ["block_job", "this_machine"]
 
 _FEATURES: Final = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
-"""Of processors, where the speed of a network depends on them."""
+"""CPU features that affect the speed of a network."""
 
 Told = Mapping[str, Any]
 
 
 def block_job(name: BlockName, subject: Subject, bench: Bench) -> Job[Block]:
-    """Measure one block: a job; raises what `segment` raises."""
+    """Measure one block, as a job; raises the errors of `segment`."""
     began = time.monotonic()
     kind, measure = _MEASURES[name]
     values = yield from measure(subject, bench)
@@ -66,7 +66,7 @@ def block_job(name: BlockName, subject: Subject, bench: Bench) -> Job[Block]:
 
 
 def this_machine(device: str) -> Machine:
-    """The processor, its features that matter, threads, and the device."""
+    """Describe the CPU with its relevant features, the threads, and the device."""
     about = _processor()
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return Machine(
@@ -81,7 +81,7 @@ def this_machine(device: str) -> Machine:
 
 
 def _processor() -> dict[str, str]:
-    """Entries of the first processor, where the system tells them (Linux)."""
+    """Return the entries of the first CPU, if the system provides them (Linux)."""
     path = Path("/proc/cpuinfo")
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
@@ -120,7 +120,7 @@ def _scored(subject: Subject, bench: Bench, case: CaseFiles, opened: OpenedCase,
 
 
 def _region_scores(truth: Segmentation, predicted: Segmentation) -> dict[Region, Score]:
-    """Scores of the regions that both tell; `score_segmentations` would score the classes too, in twice the time."""
+    """Score the regions known in both; `score_segmentations` would score classes as well, in twice the time."""
     grid = truth.grid
     spacing, volume = (grid.spacing_mm, grid.voxel_volume_mm3) if grid.unit == "mm" else (None, None)
     by_region: dict[Region, Score] = {}
@@ -133,7 +133,7 @@ def _region_scores(truth: Segmentation, predicted: Segmentation) -> dict[Region,
 
 
 def _able(subject: Subject, bench: Bench) -> Iterator[tuple[int, CaseFiles, OpenedCase]]:
-    """The cases that the model can take with their numbers, each opened when it is its turn."""
+    """Yield the cases that the model supports with their numbers, opening each only when needed."""
     for number, case in enumerate(bench.cases):
         opened = case.open()
         if not subject.method.obstacle(opened.study.roles):
@@ -157,7 +157,7 @@ def _subsets(subject: Subject, bench: Bench) -> Job[Told]:
 
 
 def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: OpenedCase) -> Job[list[SubsetCase]]:
-    """Every proper subset of the case's sequences, each taken away before anything is prepared."""
+    """Segment a case from every proper subset of its sequences, removing the others before any preparation."""
     usable = [role for role in ROLES if role in opened.study.roles and role in subject.method.roles]
     subsets = [subset for subset in role_subsets(usable)[1:] if not subject.method.obstacle(subset)]
     cases = []

@@ -1,4 +1,4 @@
-"""The results page and its pictures, rendered from the numbers alone."""
+"""Render the results page and its pictures from the stored numbers."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,19 +34,19 @@ REVIEW_FILE: Final = "case_review.md"
 
 
 def write_page(results: Results, folder: Path) -> list[Path]:
-    """Write the page and a reliability plot for each calibrated model beside `results.json`.
+    """Write the page, and a reliability plot for each calibrated model, next to `results.json`.
 
     Returns
     -------
     list of Path
-        What was written.
+        Files that were written.
 
     Raises
     ------
     SaveError
         If a file cannot be written.
     UnreadableFileError
-        If `experiments.json` is there but not right.
+        If `experiments.json` exists but is invalid.
     """
     ideas = read_experiments(folder / EXPERIMENTS_FILE)
     written = []
@@ -61,16 +61,16 @@ def write_page(results: Results, folder: Path) -> list[Path]:
 
 
 def page(results: Results, ideas: Sequence[Experiment] = (), *, reviewed: bool = False) -> str:
-    """The page as Markdown.
+    """Return the page as Markdown.
 
     Parameters
     ----------
     results : Results
-        What was measured; a part that was measured of no model is left out.
+        The measurements; sections without any are omitted.
     ideas : sequence of Experiment
-        What was tried in training.
+        Ideas tried in training.
     reviewed : bool
-        Whether `case_review.md` lies beside it.
+        Whether `case_review.md` is in the same folder.
     """
     models = list(results.models.values())
     parts = (

@@ -1,4 +1,4 @@
-"""Part of the page: what each model costs in time and memory."""
+"""Section of the page: time and memory of each model."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -15,7 +15,7 @@ __all__ = ["time_and_memory"]
 
 
 def time_and_memory(models: Sequence[ModelResults]) -> Lines:
-    """A row for each model, and the machines."""
+    """Return a table with a row for each model, and the machines."""
     measured = [model for model in models if model.cost is not None or model.scores is not None]
     if not measured:
         return []

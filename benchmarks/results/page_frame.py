@@ -1,4 +1,4 @@
-"""Parts of the page that frame the numbers: what they are, of whom, beside what was wanted, how to get them again."""
+"""Sections of the page that frame the numbers: definitions, patients, targets, and how to reproduce them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,7 +18,7 @@ __all__ = ["definitions", "experiments", "head", "reproduce", "split", "targets"
 
 
 def head(results: Results, *, review: str | None) -> Lines:
-    """Title, what the page is, what the words mean."""
+    """Return the title, the purpose of the page and the terms used."""
     lines = [
         "# Results of the shipped models",
         "",
@@ -44,7 +44,7 @@ def head(results: Results, *, review: str | None) -> Lines:
 
 
 def targets(results: Results) -> Lines:
-    """What was wanted beside what was measured."""
+    """Return the targets together with the measured values."""
     rows_of_targets = targets_of(results)
     if not rows_of_targets:
         return []
@@ -63,7 +63,7 @@ def targets(results: Results) -> Lines:
 
 
 def split(results: Results) -> Lines:
-    """Patients on each side."""
+    """Return the numbers of patients on each side."""
     sides_record = results.split
     rows = [
         (f"`{name}`", str(sides.get("train", 0)), str(sides.get("val", 0)))
@@ -84,7 +84,7 @@ def split(results: Results) -> Lines:
 
 
 def experiments(ideas: Sequence[Experiment]) -> Lines:
-    """What each idea for training gained."""
+    """Return the improvement from each training idea."""
     if not ideas:
         return []
     names = list(dict.fromkeys(name for experiment in ideas for name in (*experiment.gained, *experiment.without)))
@@ -119,7 +119,7 @@ def _gain(experiment: Experiment, name: str) -> str:
 
 
 def definitions(models: Iterable[ModelResults]) -> Lines:
-    """What each number is."""
+    """Return definitions of all numbers."""
     posted = [
         f"- `{m.name}` removes parts of the tumour under {m.min_lesion_mm3:g} mm³"
         + (f", parts under {100 * m.min_lesion_share:g} % of the largest one" if m.min_lesion_share else "")
@@ -152,7 +152,7 @@ def definitions(models: Iterable[ModelResults]) -> Lines:
 
 
 def reproduce(results: Results) -> Lines:
-    """The command, and the hashes of the weights."""
+    """Return the command, and the hashes of the weights."""
     names = ",".join(results.models)
     return [
         "## Reproduce",

@@ -1,4 +1,4 @@
-"""Parts of the page: how well each model does, with every sequence and with some."""
+"""Sections of the page: how well each model performs with all sequences, by score, grade and data set."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -17,7 +17,7 @@ _REGIONS: Final = tuple(REGIONS)
 
 
 def overlap(models: Iterable[ModelResults]) -> Lines:
-    """Dice with every sequence."""
+    """Return Dice with all sequences."""
     lines = _score_table(models, "dice", 3)
     return (
         ["## Overlap", "", f"Mean Dice over the patients of `{FULL_SET}` (95 % interval).", "", *lines] if lines else []
@@ -25,7 +25,7 @@ def overlap(models: Iterable[ModelResults]) -> Lines:
 
 
 def distances(models: Sequence[ModelResults]) -> Lines:
-    """HD95 and lesion-wise Dice."""
+    """Return HD95 and lesion-wise Dice."""
     distances, lesions = _score_table(models, "hd95_mm", 1), _score_table(models, "lesionwise_dice", 3)
     if not distances:
         return []
@@ -45,7 +45,7 @@ def distances(models: Sequence[ModelResults]) -> Lines:
 
 
 def grades(models: Iterable[ModelResults]) -> Lines:
-    """Dice by grade."""
+    """Return Dice by grade."""
     rows = [
         (name, grade, str(part.patients), *(interval(part.mean(region, "dice")) for region in _REGIONS))
         for name, group in _rows(models, FULL_SET)
@@ -59,7 +59,7 @@ def grades(models: Iterable[ModelResults]) -> Lines:
 
 
 def slices(models: Iterable[ModelResults]) -> Lines:
-    """Whole tumour on the set of slices."""
+    """Return the whole tumour's Dice on the set of slices."""
     rows = [(name, str(group.patients), interval(group.mean("WT", "dice"))) for name, group in _rows(models, SLICE_SET)]
     if not rows:
         return []
@@ -83,7 +83,7 @@ def _score_table(models: Iterable[ModelResults], score: ScoreName, digits: int) 
 
 
 def _rows(models: Iterable[ModelResults], dataset: str) -> list[tuple[str, Group]]:
-    """Name and cases of each model of a set, without and with flips."""
+    """Return the name and cases of each model in a set, without and with flips."""
     blocks = [
         (name, block)
         for model in models

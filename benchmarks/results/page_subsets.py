@@ -1,4 +1,4 @@
-"""Part of the page: what each model does from some of the sequences."""
+"""Section of the page: how well each model performs with some of the sequences."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -19,7 +19,7 @@ _REGIONS: Final = tuple(REGIONS)
 
 
 def subsets(models: Iterable[ModelResults]) -> Lines:
-    """A table of all subsets for each model."""
+    """Return a table of all subsets for each model."""
     measured = [model for model in models if model.subsets is not None]
     if not measured:
         return []
@@ -37,7 +37,7 @@ def subsets(models: Iterable[ModelResults]) -> Lines:
 
 
 def _subset_table(model: ModelResults) -> Lines:
-    """Mean Dice from every subset of sequences, all of them first; of the set of slices in the last column."""
+    """Return mean Dice for each subset of sequences, the full set first; the last column is for the set of slices."""
     dice = dice_by_subset(model)
     subsets = [subset for subset in role_subsets(ROLES) if any(subset == roles for _, roles in dice)]
     rows = []

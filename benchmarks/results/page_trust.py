@@ -1,4 +1,4 @@
-"""Parts of the page: whether probabilities can be believed, and what is called tumour where there is none."""
+"""Sections of the page: calibration of the probabilities, and what is labelled as tumour where there is none."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["calibration", "controls", "plot_of"]
 
 
 def calibration(models: Iterable[ModelResults]) -> Lines:
-    """Temperatures, errors and the curves."""
+    """Return temperatures, errors and reliability plots."""
     measured = [(model, model.calibration) for model in models if model.calibration is not None]
     if not measured:
         return []
@@ -62,7 +62,7 @@ def _picture(model: ModelResults) -> Lines:
 
 
 def controls(models: Iterable[ModelResults]) -> Lines:
-    """Volumes called in brains without tumour, and in the two control cases."""
+    """Return the volumes labelled in brains without tumour and in the two control cases."""
     measured = [(model.name, model.controls) for model in models if model.controls is not None]
     if not measured:
         return []
@@ -115,5 +115,5 @@ def _lesion_table(controls: Sequence[tuple[str, LesionControl]], truth: str = "l
 
 
 def plot_of(model: ModelResults) -> str:
-    """Where the reliability plot of a model lies, beside the page."""
+    """Return the path of a model's reliability plot, relative to the page."""
     return f"images/reliability_{model.name}.png"

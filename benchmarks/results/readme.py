@@ -1,4 +1,4 @@
-"""The table of the README: the measured results of every model, one row each."""
+"""The results table of the README, with one row for each model."""
 
 import re
 from typing import Final
@@ -15,7 +15,7 @@ _NOTHING: Final = "Not measured yet."
 
 
 def with_table(readme: str, results: Results | None) -> str:
-    """The README with what stands between `<!-- results -->` and `<!-- /results -->` replaced."""
+    """Return the README with the text between `<!-- results -->` and `<!-- /results -->` replaced."""
     models = [] if results is None else list(results.models.values())
     rows = "\n".join(_model_table(models) if models else [_NOTHING])
     return re.sub(r"(<!-- results -->\n).*?(<!-- /results -->)", lambda m: f"{m[1]}{rows}\n{m[2]}", readme, flags=re.S)

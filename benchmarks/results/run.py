@@ -1,4 +1,4 @@
-"""Measure models block by block, keep each as soon as it is finished, and tell the cards."""
+"""Measure models block by block, save each block when it is finished, and update the model cards."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,12 +36,12 @@ DEFINITION: Final = (
 
 
 def subjects_named(names: Sequence[str]) -> list[Subject]:
-    """The models and methods of those names or folders; without names all that ship.
+    """Return the models and methods of these names or folders; without names, all that are shipped.
 
     Raises
     ------
     ModelNotFoundError, CheckpointError
-        If one is not there or not right, or was fitted on the validation patients.
+        If one does not exist or is invalid, or was fitted on the validation patients.
     """
     if names:
         models = [find_model(name) for name in names]
@@ -69,29 +69,30 @@ def measured_results(
     blocks: Sequence[BlockName] = BLOCKS,
     update_cards: bool = False,
 ) -> Job[Results]:
-    """Measure what is not measured yet with the same weights, settings, cases and split: a job.
+    """Measure everything not yet measured with the same weights, settings, cases and split, as a job.
 
-    The document is written after every block, so that a run that is cut off goes on with the next block.
+    The document is written after every block, so that an interrupted run continues with the next block.
 
     Parameters
     ----------
     subjects : sequence of Subject
-        Entries of other models stay as they are.
+        Models to measure; entries of other models are kept.
     bench : Bench
-        What is measured on.
+        Data and device of the measurement.
     folder : Path
-        Of `results.json`.
+        Folder of `results.json`.
     blocks : sequence of str
-        What is measured; other blocks stay as they are. Models are described anew all the same.
+        Blocks to measure; other blocks are kept. The description of each model is updated in any case.
     update_cards : bool
-        Write temperatures and metrics into the cards of trained models; temperatures before anything is scored.
+        Write temperatures and metrics to the cards of trained models, temperatures before anything is scored.
 
     Raises
     ------
     TrainingError
-        If the document holds other models on another split or other cases, or cards were to be told of some cases only.
+        If the document contains other models measured with another split or other cases, or `update_cards` is requested
+        for a part of the cases.
     CheckpointError
-        If a temperature would move the labels of a model with other thresholds than 0.5.
+        If a temperature would change the labels of a model that has thresholds other than 0.5.
     """
     path = folder / RESULTS_FILE
     results = _initial_results(read_results(path), subjects, bench, path)
@@ -106,7 +107,7 @@ def measured_results(
 
 
 def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
-    """What a card says of a measured model: every sequence (of those that the case has), with flips, each subset."""
+    """Return the metrics for a model's card: with all sequences that a case has, with flips, and for each subset."""
     metrics: list[Metrics] = []
     for block, flips in ((entry.scores, False), (entry.flipped, True)):
         for group in Group.of_scores(block):
@@ -137,7 +138,7 @@ def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
 
 
 def _kind(dataset: str) -> dict[str, Any]:
-    """What the scans of a set are like, for its `Metrics`."""
+    """Return the properties of a set's scans for its `Metrics`."""
     traits = TYPICAL[dataset]
     return {"whole_head": traits.whole_head, "thickness_mm": traits.thickness_mm}
 

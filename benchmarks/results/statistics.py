@@ -1,4 +1,4 @@
-"""Means over patients, and how sure they are, from the cases of a block."""
+"""Means over patients and their intervals, from the cases of a block."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from results.document import ModelResults, ScoredCase, Scores
 __all__ = ["DiceBySubset", "Group", "Mean", "ScoreName", "dice_by_subset", "mean_over_patients"]
 
 DiceBySubset = Mapping[tuple[str, tuple[Role, ...]], tuple[int, dict[Region, float]]]
-"""By set and sequences: how many patients, and mean Dice by region."""
+"""Number of patients, and mean Dice by region, for each set and choice of sequences."""
 
 ScoreName = Literal["dice", "hd95_mm", "lesionwise_dice"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over patients and its 95 % bootstrap interval; None with fewer than two patients."""
+    """A mean over patients and its 95 % bootstrap interval, which is None with fewer than two patients."""
 
     value: float
     patients: int
@@ -31,43 +31,43 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The cases of one set, or of one grade in it."""
+    """The cases of one set, or of one grade within it."""
 
     dataset: str
     cases: tuple[ScoredCase, ...]
 
     @classmethod
     def of_scores(cls, block: Scores | None) -> "list[Group]":
-        """One group for each set of a block; none where it was not measured."""
+        """Return a group for each set of a block; none if the block was not measured."""
         cases = [] if block is None else block.cases
         sets = dict.fromkeys(case.dataset for case in cases)
         return [cls(name, tuple(case for case in cases if case.dataset == name)) for name in sets]
 
     def where(self, condition: Callable[[ScoredCase], bool]) -> "Group":
-        """The cases of which that is true."""
+        """Return the cases that meet a condition."""
         return Group(self.dataset, tuple(case for case in self.cases if condition(case)))
 
     @property
     def patients(self) -> int:
-        """How many there are."""
+        """Number of patients."""
         return len({case.patient for case in self.cases})
 
     def mean(self, region: Region, score: ScoreName) -> Mean | None:
-        """Mean of a score over the patients whose cases have it; None where none has."""
+        """Return the mean of a score over the patients with that score; None if no patient has it."""
         scored = [(case.patient, case.scores[region]) for case in self.cases if region in case.scores]
         values = [(patient, getattr(scores, score)) for patient, scores in scored]
         return mean_over_patients((patient, value) for patient, value in values if value is not None)
 
     def means(self, score: ScoreName) -> dict[Region, float]:
-        """The mean of each region that has the score."""
+        """Return the mean for each region with that score."""
         means = {region: self.mean(region, score) for region in REGIONS}
         return {region: round(mean.value, 4) for region, mean in means.items() if mean is not None}
 
 
 def mean_over_patients(values: Iterable[tuple[str, float]]) -> Mean | None:
-    """The mean over patients of (patient, value) pairs: several cases of one patient count as their mean.
+    """Return the mean over patients of (patient, value) pairs; several cases of a patient count as their mean.
 
-    None without any pair. The interval is that of `evaluation.compare.bootstrap_interval`.
+    None without any pairs. The interval is that of `evaluation.compare.bootstrap_interval`.
     """
     by_patient: dict[str, list[float]] = {}
     for patient, value in values:
@@ -80,9 +80,9 @@ def mean_over_patients(values: Iterable[tuple[str, float]]) -> Mean | None:
 
 
 def dice_by_subset(entry: ModelResults) -> DiceBySubset:
-    """Patients and mean Dice without flips by set and sequences, over the cases that have all of these.
+    """Return numbers of patients and mean Dice without flips, by set and sequences, over cases with all of these.
 
-    Cases whose sequences are just those count as they are, the others with the rest taken away.
+    Cases with exactly these sequences count with their full scores, the others with the remaining sequences removed.
     """
     whole = [] if entry.scores is None else entry.scores.cases
     some = [] if entry.subsets is None else entry.subsets.cases

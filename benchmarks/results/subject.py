@@ -1,4 +1,4 @@
-"""A model as the results page sees it: how it is called, described, and what its numbers depend on."""
+"""A model as a subject of the results page: its name, its description, and what its numbers depend on."""
 
 import hashlib
 import json
@@ -16,45 +16,45 @@ from results.document import BLOCKS, BlockName, ModelResults
 __all__ = ["TYPICAL", "Subject"]
 
 _FORMATS: Final[dict[BlockName, int]] = dict.fromkeys(BLOCKS, 1)
-"""Raised whenever a block's numbers no longer mean the same, or a method without weights changes."""
+"""Format versions; raised when the meaning of a block's numbers, or a method without weights, changes."""
 
 TYPICAL: Final = {
     FULL_SET: Traits(thickness_mm=1.0, whole_head=False),
     SLICE_SET: Traits(thickness_mm=None, whole_head=True),
 }
-"""What the studies of both sets are like: which model is the default depends on it."""
+"""Typical traits of the studies of both sets, which determine the default model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A trained model or a method without weights that is measured."""
+    """A trained model, or a method without weights, that is measured."""
 
     method: ModelInfo | Baseline
 
     @property
     def card(self) -> Card | None:
-        """Of a trained model."""
+        """Card of a trained model; None for a method without weights."""
         return self.method.card if isinstance(self.method, ModelInfo) else None
 
     @property
     def place(self) -> str:
-        """What `segment` takes: the folder of a checkpoint, or the name of a method."""
+        """The `model` argument of `segment`: the folder of a checkpoint, or the name of a method."""
         return str(self.method.folder) if isinstance(self.method, ModelInfo) else self.method.name
 
     @property
     def blocks(self) -> tuple[BlockName, ...]:
-        """What can be measured: methods without weights have no flips, subsets or probabilities."""
+        """Blocks that can be measured: methods without weights have no flips, subsets or probabilities."""
         if self.card is None:
             return "scores", "controls", "cost"
         return BLOCKS if self.card.regions == list(REGIONS) else BLOCKS[1:]
 
     def described(self, earlier: ModelResults | None) -> ModelResults:
-        """What the model is, with what was measured of it earlier."""
+        """Return the model's description, together with its earlier measurements."""
         blocks = {} if earlier is None else {name: earlier.block(name) for name in self.blocks}
         return ModelResults.model_validate(self._description() | blocks)
 
     def key(self, block: BlockName, bench: Bench) -> str:
-        """Hash of all that a block depends on: weights, postprocessing, cases, split, device, meaning of the block."""
+        """Return a hash of a block's dependencies: weights, postprocessing, cases, split, device, format version."""
         parts: dict[str, Any] = {
             "block": block,
             "format": _FORMATS[block],
@@ -124,5 +124,5 @@ class Subject:
         return {} if self.card is None else {region: self.card.temperature(region) for region in self.card.regions}
 
     def _are_averaged(self, block: BlockName) -> bool:
-        """Whether labels come from averages of probabilities, which a temperature can move at the border."""
+        """Whether labels are based on averages of probabilities, which a temperature can change at the border."""
         return self.card is not None and block != "calibration" and (block == "flipped" or self.card.dims == 3)

@@ -1,4 +1,4 @@
-"""The targets of the shipped models beside what was measured."""
+"""The targets of the shipped models, and the measured values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _NAMED: Final[dict[Region, float]] = {"WT": 0.87, "TC": 0.77, "ET": 0.66}
 _DEFAULT_SLICES: Final[dict[Region, float]] = {"WT": 0.84}
 _NAMED_SLICES: Final[dict[Region, float]] = {"WT": 0.81}
 _WORST: Final = {FULL_SET: 0.65, SLICE_SET: 0.55}
-"""Dice of the whole tumour below which the default model leaves no patient."""
+"""Dice of the whole tumour that the default model should reach in every patient."""
 _FALSE_ML: Final = 1.0
 _SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was wanted of which model, what was measured, and whether that is enough."""
+    """A target of a model, the measured value, and whether it reaches the target."""
 
     what: str
     model: str
@@ -34,7 +34,7 @@ class Target:
 
 
 def targets_of(results: Results) -> list[Target]:
-    """Every target whose numbers were measured: of the default model first, then of the others."""
+    """Return all targets whose numbers were measured, first those of the default model."""
     models = [model for model in results.models.values() if model.trained]
     default = [model for model in models if model.default_for]
     targets: list[Target] = []

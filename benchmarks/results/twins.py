@@ -1,4 +1,4 @@
-"""A glioma's healthy twin: the hemisphere with the tumour replaced by the mirror image of the other."""
+"""The healthy twin of a glioma: the hemisphere with the tumour is replaced by the mirror image of the other."""
 
 from typing import Final
 
@@ -15,26 +15,26 @@ from napari_brain_tumor.study import ROLES, Segmentation, Study
 __all__ = ["healthy_twin"]
 
 _MARGIN: Final = 24
-"""Voxels kept beside the brain within the slices, where the mirrored half is the larger one."""
+"""Margin in voxels around the brain within slices, in case the mirrored half is the larger one."""
 
 
 def healthy_twin(study: Study, truth: Segmentation) -> Study | None:
-    """The study with its sick hemisphere replaced by the mirror image of the healthy one.
+    """Replace the hemisphere with the tumour by the mirror image of the healthy one.
 
     The mid-sagittal plane is estimated from the brightness of FLAIR or T2 (`classical.symmetry`), and the mirrored half
-    is interpolated linearly. What the tumour pushed over to the healthy side stays as it is.
+    is interpolated linearly. Tissue displaced to the healthy side by the tumour is kept.
 
     Parameters
     ----------
     study : Study
-        With FLAIR or T2, of known voxel size.
+        A study with FLAIR or T2, and known voxel size.
     truth : Segmentation
-        On the study's grid.
+        The truth on the study's grid.
 
     Returns
     -------
     Study or None
-        On the RAS grid of the brain's box; None where the truth touches both hemispheres, or is empty.
+        The twin on the RAS grid of the brain's box; None if the truth is empty or touches both hemispheres.
     """
     prepared = prepare(study, ROLES, PreprocessingSpec(margin_voxels=_MARGIN))
     scan = scan_of(study, prepared)

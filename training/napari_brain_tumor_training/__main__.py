@@ -108,7 +108,7 @@ def train(
             else:
                 job = fit(config, root, out, **settings)
                 if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-                    # Asked to stop, one of several would leave the others waiting for it.
+                    # Stopping one of several processes would leave the others waiting for it.
                     job = watched(job, out, config.title)
             model_info = run_until_stopped(job, report).model
             message = f"{model_info.folder}"
@@ -150,7 +150,7 @@ def score(
 
 
 def _installed(model: ModelInfo, out: Path) -> str:
-    """Add a model to the list, and how to use it; or why it was not added."""
+    """Add a model to the list and say how to use it, or explain why it was not added."""
     reason = why_not_ready(model.card)
     if reason:
         return f"It is not added to the list of models: {reason}"
@@ -167,7 +167,7 @@ def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) 
 
 
 def _described_run(request: RunRequest) -> tuple[TrainConfig, Path]:
-    """The recipe of a file, or the usual one for a curated data set, and the folder that its paths are relative to."""
+    """Return the recipe (from a file, or the default for a curated data set) and the folder of its relative paths."""
     return recipe_of(request), request.source if request.source.is_dir() else request.data or Path()
 
 

@@ -1,4 +1,4 @@
-"""Vary samples: where they lie, what they look like, and which sequences they have."""
+"""Random augmentation of samples: geometry, appearance, and which sequences are present."""
 
 import torch
 from torch import nn
@@ -18,14 +18,14 @@ __all__ = ["vary_intensities"]
 
 
 class Augmentation(nn.Module):
-    """Random variation of a batch of slices or sub-volumes, on the device that it is on.
+    """Random augmentation of a batch of slices or sub-volumes, on the device that holds them.
 
-    What is few is drawn from torch's global generator on the CPU, noise from that of the device.
+    Parameters are drawn from torch's global generator on the CPU, noise from the generator of the device.
 
     Parameters
     ----------
     config : AugmentationConfig
-        How strong and how often.
+        Strength and probability of each kind of augmentation.
     """
 
     def __init__(self, config: AugmentationConfig) -> None:
@@ -36,16 +36,16 @@ class Augmentation(nn.Module):
     def forward(
         self, images: torch.Tensor, masks: torch.Tensor, present: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Varied images and masks.
+        """Return augmented images and masks.
 
         Parameters
         ----------
         images : (N, C, [Z,] Y, X) tensor
-            Of slices with neighbours `(N, (2 n + 1) C, Y, X)`, as `models.neighbours` stacks them.
+            Images; slices with neighbours are `(N, (2 n + 1) C, Y, X)`, stacked as by `models.neighbours`.
         masks : (N, M, [Z,] Y, X) tensor
-            Anything that moves with the images: targets, and where they are known.
+            Anything that moves with the images: targets, and masks of where they are known.
         present : (N, C) bool tensor
-            Roles that there are.
+            Sequences that each sample has.
         """
         config = self._config
         images, masks = flip(images, masks, config.flip_probability)
@@ -67,7 +67,7 @@ class Augmentation(nn.Module):
 
 
 def drop_neighbours(count: int, stacked: int, probability: float) -> torch.Tensor:
-    """Which of the stacked slices are kept `(N, stacked)`, as floats: all, or with the probability the middle alone."""
+    """Return which stacked slices to keep `(N, stacked)`, as floats: all, or with this probability only the middle."""
     keep = torch.ones(count, stacked)
     alone = torch.rand(count) < probability
     keep[alone] = functional.one_hot(torch.tensor(stacked // 2), stacked).float()
@@ -75,7 +75,7 @@ def drop_neighbours(count: int, stacked: int, probability: float) -> torch.Tenso
 
 
 def drop_roles(present: torch.Tensor, probability: float) -> torch.Tensor:
-    """Which roles are kept `(N, C)`, as floats: with the probability a random part is dropped, never all."""
+    """Return which sequences to keep `(N, C)`, as floats: at this probability a random subset, but never none."""
     present = present.cpu()
     keep = present & (torch.rand(present.shape) < 0.5)
     order = torch.rand(present.shape).masked_fill(~present, -1)

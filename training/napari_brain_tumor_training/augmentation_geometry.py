@@ -1,6 +1,6 @@
-"""Move samples in space: flips, and one resampling for rotation, scale and elastic deformation together.
+"""Spatial augmentation: flips, and a single resampling for rotation, scaling and elastic deformation.
 
-MONAI resamples once for every transformation, and does not bend volumes batch-wise on a GPU.
+MONAI resamples once for every transformation, and cannot deform batches of volumes on a GPU.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ _SMOOTH: dict[int, Any] = {2: "bicubic", 3: "trilinear"}
 
 
 def flip(images: torch.Tensor, masks: torch.Tensor, probability: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and masks `(N, ., *sides)`, each sample mirrored along each axis with the probability."""
+    """Mirror each sample of images and masks `(N, ., *sides)` along each axis with this probability."""
     for axis in range(2, images.ndim):
         flipped = torch.rand(len(images)) < probability
         if flipped.any():
@@ -25,7 +25,7 @@ def flip(images: torch.Tensor, masks: torch.Tensor, probability: float) -> tuple
 
 
 def warp(images: torch.Tensor, masks: torch.Tensor, config: AugmentationConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (linear) and masks (nearest) `(N, ., *sides)`, turned, scaled and bent; zeros come in from outside."""
+    """Rotate, scale and deform images (linear) and masks (nearest) `(N, ., *sides)`; zeros fill in from outside."""
     moved = torch.rand(len(images)) < config.affine_probability
     bent = torch.rand(len(images)) < config.elastic_probability
     warped = torch.nonzero(moved | bent).flatten()
@@ -48,17 +48,17 @@ def _identity(count: int, sides: torch.Size) -> torch.Tensor:
 
 
 def _affine(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.Tensor:
-    """Matrices `(N, dims, dims + 1)` for `affine_grid`: from places in the result to places in the sample."""
+    """Return matrices `(N, dims, dims + 1)` for `affine_grid`, from positions in the result to those in the sample."""
     low, high = config.scale
     turns = _rotations(count, len(sides), config) / torch.empty(count, 1, 1).uniform_(low, high)
-    # Turning is done in voxels; `affine_grid` counts half sides, x first.
+    # Rotations are in voxels, while the coordinates of `affine_grid` are in half side lengths, x first.
     half = torch.tensor(sides[::-1]) / 2
     matrices = turns * half[None, None, :] / half[None, :, None]
     return functional.pad(matrices, (0, 1))
 
 
 def _rotations(count: int, dims: int, config: AugmentationConfig) -> torch.Tensor:
-    """Rotation matrices `(N, dims, dims)`: exponentials of skew matrices, axes x first."""
+    """Return rotation matrices `(N, dims, dims)`, as exponentials of skew-symmetric matrices, with x as first axis."""
     turn = torch.deg2rad(torch.empty(count).uniform_(-1, 1) * config.rotation_degrees)
     zero = torch.zeros(count)
     if dims == 2:
@@ -72,7 +72,7 @@ def _rotations(count: int, dims: int, config: AugmentationConfig) -> torch.Tenso
 
 
 def _bending(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.Tensor:
-    """Displacements `(N, *sides, dims)` in half sides, x first."""
+    """Return elastic displacements `(N, *sides, dims)` in half side lengths, x first."""
     dims = len(sides)
     coarse = torch.randn(count, dims, *[config.elastic_points] * dims) * config.elastic
     smooth = functional.interpolate(coarse, sides, mode=_SMOOTH[dims], align_corners=True)

@@ -1,4 +1,4 @@
-"""Change what samples look like: contrast, shading, noise, blur and resolution, each sequence on its own."""
+"""Intensity augmentation: contrast, shading, noise, blur and resolution, independently for each sequence."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ _SMOOTH: dict[int, Any] = {4: "bicubic", 5: "trilinear"}
 _LINEAR: dict[int, Any] = {4: "bilinear", 5: "trilinear"}
 _BLUR_SIGMA = (0.4, 1.3)
 _KNOTS = (-2.5, 3.5, 7)
-"""First, last and number of the grey levels at which a curve is drawn."""
+"""First grey level, last grey level and number of levels at which a curve is defined."""
 
 
 def vary_intensities(images: torch.Tensor, config: AugmentationConfig, stacked: int = 1) -> torch.Tensor:
-    """Change gamma, contrast, brightness and a smooth field, for each sample and channel on its own.
+    """Change gamma, contrast and brightness and multiply by a smooth field, independently per sample and channel.
 
     Parameters
     ----------
     images : (N, C, [Z,] Y, X) float tensor
-        Standardised intensities: most lie between -3 and 3.
+        Standardised intensities, mostly between -3 and 3.
     stacked : int
-        Slices that follow each other along C; those of one sequence are changed alike.
+        Number of neighbouring slices along C; all slices of a sequence are changed alike.
     """
     spatial = [1] * (images.ndim - 2)
     channels = images.shape[1] // stacked
@@ -34,7 +34,7 @@ def vary_intensities(images: torch.Tensor, config: AugmentationConfig, stacked: 
     brightness = (torch.empty(shape).uniform_(-1, 1) * config.brightness).to(images)
     coarse = (torch.randn(*shape[:2], *[4] * len(spatial)) * config.bias_field).to(images)
     field = torch.exp(functional.interpolate(coarse, images.shape[2:], mode=_SMOOTH[images.ndim], align_corners=True))
-    # Gamma and the field need values from 0 up: [-3, 3] is taken as [0, 1] for them.
+    # Gamma and the field need non-negative values, so [-3, 3] is mapped to [0, 1] for them.
     gamma, contrast, brightness, field = (
         part.repeat(1, stacked, *spatial) for part in (gamma, contrast, brightness, field)
     )
@@ -44,11 +44,11 @@ def vary_intensities(images: torch.Tensor, config: AugmentationConfig, stacked: 
 
 
 def remap(images: torch.Tensor, probability: float, stacked: int = 1) -> torch.Tensor:
-    """Images `(N, C, *sides)`, with the probability each put through a curve of grey levels of its own.
+    """Map the grey levels of images `(N, C, *sides)` through a random curve each, with this probability.
 
-    Half of the curves rise, a quarter fall, a quarter go up and down: what is left is which tissue touches which, not
-    how bright any of them is. What is exactly zero is outside, and stays it. Of `stacked` slices that follow each other
-    along C, those of one sequence are changed alike.
+    Half of the curves rise, a quarter fall, and a quarter go up and down. The images then still show which tissues are
+    adjacent, but not how bright any tissue is. Values of exactly zero are outside the head, and are kept. With
+    `stacked` neighbouring slices along C, all slices of a sequence are changed alike.
     """
     channels = images.shape[1] // stacked
     pairs = torch.nonzero(torch.rand(len(images), channels) < probability)
@@ -71,7 +71,7 @@ def remap(images: torch.Tensor, probability: float, stacked: int = 1) -> torch.T
 
 
 def blur(images: torch.Tensor, probability: float) -> torch.Tensor:
-    """Images `(N, C, *sides)`, with the probability blurred by a Gaussian of 0.4 to 1.3 voxels."""
+    """Blur images `(N, C, *sides)` with a Gaussian of 0.4 to 1.3 voxels, with this probability."""
     indices = _random_indices(images, probability)
     sigmas = torch.empty(len(indices)).uniform_(*_BLUR_SIGMA).tolist()
     images = images.clone() if len(indices) else images
@@ -81,7 +81,7 @@ def blur(images: torch.Tensor, probability: float) -> torch.Tensor:
 
 
 def lower_resolution(images: torch.Tensor, probability: float, largest: float) -> torch.Tensor:
-    """Images `(N, C, *sides)`, with the probability made coarser by a factor of its own along each axis, and back."""
+    """Downsample images `(N, C, *sides)` by a random factor per axis and back, with this probability."""
     indices = _random_indices(images, probability)
     factors = torch.empty(len(indices), images.ndim - 2).uniform_(1, largest).tolist()
     images = images.clone() if len(indices) else images
@@ -94,7 +94,7 @@ def lower_resolution(images: torch.Tensor, probability: float, largest: float) -
 
 
 def add_noise(images: torch.Tensor, probability: float, deviation: float) -> torch.Tensor:
-    """Images `(N, C, *sides)`, with the probability under Gaussian noise of that deviation."""
+    """Add Gaussian noise of this standard deviation to images `(N, C, *sides)`, with this probability."""
     active = torch.rand(len(images), *[1] * (images.ndim - 1)) < probability
     if not active.any():
         return images

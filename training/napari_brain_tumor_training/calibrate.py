@@ -1,4 +1,4 @@
-"""Fit the temperatures that make a network's probabilities believable, on validation cases."""
+"""Fit the temperatures that calibrate a network's probabilities, on validation cases."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,20 +23,21 @@ from napari_brain_tumor_training.run_files import save_figure
 Counts = dict[Region, LogitCounts]
 
 _SOFTENING: Final = 4.0
-"""The engine's probabilities are float16, which has nothing between 0.9995 and 1: with logits divided by this, and
-multiplied afterwards, they tell logits up to 30 apart. In 3D, where windows overlap, the mean over windows is then that
-of softened probabilities, nearly the same."""
+"""Divisor of the logits before they become float16 probabilities, which have no values between 0.9995 and 1.
+
+After multiplying by it again, logits up to 30 apart can be distinguished. In 3D, where windows overlap, the mean over
+windows is then the mean of softened probabilities, which is nearly the same."""
 
 
 def count_logits(network: nn.Module, dims: int, cases: Sequence[TrainingCase], device: torch.device) -> Job[Counts]:
-    """Count the voxels of the head whose truth is known, by logit, for each region: a job.
+    """Count the voxels of known truth in the head, by logit, for each region, as a job.
 
     Parameters
     ----------
     network : nn.Module
-        Gives logits of WT, TC and ET.
+        Predicts the logits of WT, TC and ET.
     dims : {2, 3}
-        That it takes.
+        Number of spatial dimensions of its input.
     """
     engine = Engine.prepare(Calibrated(network, [_SOFTENING] * len(REGIONS)), dims, device)
     counts: Counts = {}
@@ -53,10 +54,11 @@ def count_logits(network: nn.Module, dims: int, cases: Sequence[TrainingCase], d
 
 
 def calibrations(counts: Mapping[Region, LogitCounts]) -> dict[Region, Calibration]:
-    """The temperature of each region whose calibration error it lowers.
+    """Return the temperature of each region whose calibration error it lowers.
 
-    It is the one under which the truth is likeliest. Where a network is not too sure or unsure but wrong throughout,
-    dividing helps nothing: such a region, and one without voxels inside and outside of it, is left as it is.
+    The temperature is the maximum-likelihood one. If a network is wrong throughout rather than too confident or too
+    cautious, dividing its logits does not help: such a region is left out, and so is one that lacks voxels inside or
+    outside.
     """
     by_region = {}
     for region, count in counts.items():
@@ -73,7 +75,7 @@ def calibrations(counts: Mapping[Region, LogitCounts]) -> dict[Region, Calibrati
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """Reliability of one region before and after its logits are divided by the temperature."""
+    """Reliability of one region before and after dividing its logits by the temperature."""
 
     temperature: float
     before: Reliability
@@ -83,13 +85,13 @@ class Panel:
 def draw_reliability(
     path: Path, counts: Mapping[Region, LogitCounts], calibration: Mapping[Region, Calibration]
 ) -> None:
-    """Draw probability against observed share of each region, before and after; raises `SaveError`."""
+    """Plot the observed share against the probability for each region, before and after; raises `SaveError`."""
     temperatures = {region: fitted.temperature for region, fitted in calibration.items()}
     draw_panels(path, {r: Panel(t, counts[r].reliability(), counts[r].reliability(t)) for r, t in temperatures.items()})
 
 
 def draw_panels(path: Path, panels: Mapping[Region, Panel]) -> None:
-    """Draw the curves of each region beside each other; raises `SaveError`. Without regions nothing is drawn."""
+    """Plot the curves of all regions side by side; nothing is drawn without regions. Raises `SaveError`."""
     if not panels:
         return
     figure = Figure(figsize=(4 * len(panels), 4), dpi=100, layout="constrained")
@@ -114,7 +116,7 @@ def draw_panels(path: Path, panels: Mapping[Region, Panel]) -> None:
 def _logits(
     soft: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
-    """The network's logits, from probabilities of softened ones."""
-    # The smallest float16 above 0, and the largest below 1.
+    """Recover the network's logits from softened probabilities."""
+    # Clip to the smallest float16 above 0 and the largest below 1.
     p = np.clip(soft, np.float32(6e-8), np.float32(1 - 2**-11))
     return np.float32(_SOFTENING) * (np.log(p) - np.log1p(-p))

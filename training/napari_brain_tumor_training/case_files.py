@@ -1,4 +1,4 @@
-"""Which cases there are: on disk, with their patient and their side of the split."""
+"""Find the cases of the data sets on disk, with their patients and their sides of the split."""
 
 import csv
 import hashlib
@@ -23,12 +23,12 @@ from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
 LEFT_OUT: Final = "left out"
-"""Instead of a side, of cases that nothing is done with."""
+"""Value of `split` for cases that are not used at all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedCase:
-    """A case as read: the scans, the truth, and where the truth tells something, `(X, Y, Z)`; None for everywhere."""
+    """An opened case: scans, truth, and the voxels `(X, Y, Z)` where the truth is known, or None for all of them."""
 
     study: Study
     truth: Segmentation
@@ -37,26 +37,26 @@ class OpenedCase:
 
 @dataclass(frozen=True, slots=True)
 class CaseFiles:
-    """A case on disk and the side of the split it belongs to: all that training needs to know of a kind of data set.
+    """A case on disk with its side of the split; all that training needs to know about a kind of data set.
 
     Parameters
     ----------
     dataset, name, patient : str
-        Name is unique in the data set.
+        `name` is unique within the data set.
     split : str
-        "train" or "val"; cases of any other side are left alone.
+        "train" or "val"; cases on any other side are ignored.
     image, truth : Path
-        Files or folders; when they change, the case is prepared anew.
+        Files or folders; if they change, the case is prepared again.
     grade : str
-        "" where it is not told.
+        "" if unknown.
     stratum : str
-        Kind of patient by which the data set splits; "" where it has none.
+        Patient group by which the data set is stratified; "" if there are none.
     known_slices : tuple of int, optional
-        Slices along the third axis of the truth's file that were labelled; the others are unknown, not background.
+        Labelled slices along the third axis of the truth's file; the others are unknown, not background.
     brain : {"auto", "keep"}
-        Whether a whole head is brain-extracted before it is learned from, or kept as it is.
+        Whether the brain of a whole head is extracted before training, or the head is kept.
     reader : callable, optional
-        Opens the case where `open_study` and `open_segmentation` of the two paths are not enough.
+        Opens the case if `open_study` and `open_segmentation` of the two paths do not suffice.
     """
 
     dataset: str
@@ -72,7 +72,7 @@ class CaseFiles:
     brain: Literal["auto", "keep"] = "auto"
 
     def open(self) -> OpenedCase:
-        """The case; raises `TrainingError` where the truth lies on another grid than the scan."""
+        """Open the case; raises `TrainingError` if the truth is not on the scan's grid."""
         case = self.reader() if self.reader else OpenedCase(open_study(self.image), open_segmentation(self.truth))
         if not case.truth.grid.same_place(case.study.grid):
             raise TrainingError(
@@ -98,12 +98,12 @@ Split = dict[tuple[str, str], tuple[str, str, str]]
 
 
 def read_split(path: Path) -> Split:
-    """Patient, side of the split and grade ("" without that column) for every (dataset, case) of a CSV file.
+    """Read patient, side and grade ("" without that column) for every (dataset, case) from a CSV file.
 
     Raises
     ------
     TrainingError
-        If the file cannot be read, a column is missing, or one patient stands on both sides.
+        If the file cannot be read, a column is missing, or a patient is on both sides.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -124,12 +124,12 @@ def read_split(path: Path) -> Split:
 
 
 def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
-    """Every case of every source, with its side of the split.
+    """Return all cases of all sources, with their sides of the split.
 
     Raises
     ------
     TrainingError
-        If the split lacks a case, a patient is on both sides, or there is no training case.
+        If a case is missing from the split, a patient is on both sides, or there is no training case.
     """
     split = None if config.split is None else data_root / config.split
     cases = cases_of(config.sources, data_root, split)
@@ -140,12 +140,12 @@ def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
 
 
 def cases_of(sources: Sequence[DataSource], data_root: Path, split: Path | None) -> list[CaseFiles]:
-    """Every case of these sources, with its side of the split in that file.
+    """Return all cases of these sources, with their sides from the split file.
 
     Raises
     ------
     TrainingError
-        If a source is not there, the split lacks a case, or a patient is on both sides.
+        If a source does not exist, a case is missing from the split, or a patient is on both sides.
     """
     listed = read_split(split) if split is not None else {}
     cases = [case for source in sources for case in _LISTINGS[source.kind](source, data_root, listed)]
@@ -157,14 +157,14 @@ def cases_of(sources: Sequence[DataSource], data_root: Path, split: Path | None)
 
 
 def split_hash(config: TrainConfig, data_root: Path, cases: Sequence[CaseFiles]) -> str:
-    """SHA-256 of the split: of its file, or, where data sets have their own, of who is on which side."""
+    """Return the SHA-256 of the split file or, if the data sets define their own splits, of each case's side."""
     if config.split is not None:
         return hashlib.sha256((data_root / config.split).read_bytes()).hexdigest()
     return sides_hash(cases)
 
 
 def sides_hash(cases: Sequence[CaseFiles]) -> str:
-    """SHA-256 of who is on which side."""
+    """Return the SHA-256 of each case's side."""
     lines = sorted(f"{case.dataset},{case.name},{case.patient},{case.split}" for case in cases)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -200,7 +200,7 @@ def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
 
 
 def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
-    """One folder a case, which holds its sequences by their names, and its truth as `<case>_seg.nii.gz`."""
+    """Yield cases with a folder each, which contains sequences by name and the truth as `<case>_seg.nii.gz`."""
     folder = root / source.path
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder. A source of kind folders is a folder with one folder per case.")
@@ -209,7 +209,7 @@ def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
 
 
 def _recognised(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
-    """Cases of a data set in any format that can be imported, read where they lie."""
+    """Yield the cases of a data set in any format that can be imported, read in place."""
     for case in imports.find_cases(root / source.path, source.format):
         files = _split_case(source, case.name, case.scan, case.label, split)
         yield replace(files, grade=files.grade or case.grade or "", reader=partial(_read_recognised, case))
@@ -235,7 +235,7 @@ def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: 
 
 
 def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
-    """The cases of those review states, on the side that the data set itself says."""
+    """Yield the cases with the source's review states, on the sides that the data set itself defines."""
     dataset = CuratedDataset(root / source.path)
     patients = dataset.index.patients
     for case in dataset.cases(state=source.states, split=("train", "val")):
@@ -254,7 +254,7 @@ def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
 
 
 def _person(patients: Mapping[str, PatientRecord], case: CaseRecord) -> str:
-    """The patient's name; of a person who is in the data set under several names, the same for all of them."""
+    """Return the patient's name; for a person listed under several names, the same one for all of them."""
     names, waiting = {case.patient_key}, [case.patient_key]
     while waiting:
         new = set(patients[waiting.pop()].same_person) - names
@@ -269,7 +269,7 @@ def _read_curated(dataset: CuratedDataset, case_id: str) -> OpenedCase:
 
 
 def _synthetic(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
-    """Cases that were made so far, for training alone."""
+    """Yield the synthetic cases made so far; they are used for training only."""
     for folder in sorted((root / source.path).glob("synthetic_*")):
         name = folder.name
         truth = folder / f"{name}_seg.nii.gz"

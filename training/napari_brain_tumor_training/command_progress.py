@@ -1,4 +1,4 @@
-"""A command at a terminal: its progress bar, our errors as messages, signals as exit codes."""
+"""Terminal output of a command: a progress bar, the package's errors as messages, signals as exit codes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ from napari_brain_tumor_training.stop_signals import StoppedError
 def command_progress(
     title: str, reassurance: str = "What was saved is kept: --resume continues from there."
 ) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
-    """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
-    # Of several processes that train together the first one tells how far they are.
+    """Show a progress bar on standard error; report the package's errors as messages, signals as codes 130 and 143."""
+    # If several processes train together, only the first one reports progress.
     console = Console(stderr=True, quiet=rank_of_process() > 0)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     try:

@@ -1,4 +1,4 @@
-"""What a training run is: read from a TOML file, checked, and written into the model's card."""
+"""The recipe of a training run: read from a TOML file, validated, and recorded in the model card."""
 
 import tomllib
 from pathlib import Path
@@ -38,27 +38,27 @@ __all__ = [
 
 
 class DataSource(Section):
-    """One set of cases: its format, its folder (relative to the data root) and its share of every batch."""
+    """A set of cases: its format, its folder (relative to the data root) and its share of each batch."""
 
     dataset: str
     kind: Literal["decathlon", "lgg-tif", "folders", "recognised", "curated", "synthetic"]
-    """`recognised` reads where it lies whatever `brain-tumor data import` recognises, such as BraTS and LGG-1p19q."""
+    """`recognised` reads, in place, all that `brain-tumor data import` recognises, such as BraTS and LGG-1p19q."""
     path: Path
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
-    """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
+    """Share of samples for each grade (the split's column `grade`); if not given, all cases are equally likely."""
     brain: Literal["auto", "keep"] = "auto"
-    """Whether whole heads are brain-extracted before they are learned from, as `segment` does, or kept as they are."""
+    """Whether whole heads are brain-extracted before training, as in `segment`, or kept."""
     states: tuple[ReviewState, ...] = ("accepted",)
-    """Curated sources: review states of the cases that are taken."""
+    """Curated sources: review states of the cases to use."""
     format: ImportFormat | None = None
-    """Recognised sources: their format, where it is not to be recognised."""
+    """Recognised sources: the format, if it is not to be detected."""
     cases: int = Field(default=0, ge=0)
-    """Synthetic sources: how many cases are made, into the folder, before the run begins."""
+    """Synthetic sources: number of cases to make in the folder before the run starts."""
     first_seed: int = Field(default=0, ge=0)
-    """Synthetic sources: seed of the first case; the others follow it."""
+    """Synthetic sources: seed of the first case; the others have consecutive seeds."""
     resolution_mm: float = Field(default=1.0, ge=0.5, le=5)
-    """Synthetic sources: voxel side."""
+    """Synthetic sources: voxel size."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> "DataSource":
@@ -69,17 +69,17 @@ class DataSource(Section):
 
 
 class ModelConfig(Section):
-    """The network: a configuration of the registry by name, or an architecture and its keywords."""
+    """The network: a named configuration of the registry, or an architecture and its arguments."""
 
     configuration: str | None = None
-    """A key of `models.configurations.CONFIGURATIONS`; what is given besides replaces its entries."""
+    """A key of `models.configurations.CONFIGURATIONS`; other entries given here override those of the configuration."""
     architecture: str = "unet"
     dims: Dims = 2
     arguments: dict[str, Any] = Field(default_factory=dict)
     init: str | None = None
-    """Model whose weights the run begins with: an installed one's name, or the folder of a checkpoint."""
+    """Model whose weights the run starts from: the name of an installed model, or the folder of a checkpoint."""
     freeze_encoder: bool = False
-    """Leave the contracting path as it is in `init`, its batch norms included."""
+    """Keep the contracting path as in `init`, including its batch norms."""
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +103,7 @@ class ModelConfig(Section):
 
     @property
     def neighbours(self) -> int:
-        """Slices on each side that a network for slices sees beside the one it segments."""
+        """Number of neighbouring slices on each side that a 2D network sees besides the one it segments."""
         return checked_neighbours(self.arguments, self.dims)
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """A training run.
 
-    Paths of sources and the split are relative to the data root that is given on the command line.
+    Paths of sources and the split are relative to the data root given on the command line.
     """
 
     name: str
@@ -133,16 +133,16 @@ class TrainConfig(Section):
     seed: int = 0
     roles: tuple[Role, ...] = ROLES
     split: Path | None = None
-    """CSV with the columns dataset, case, patient, split (`train` or `val`); curated data sets have their own."""
+    """CSV with the columns dataset, case, patient, split (`train` or `val`); curated data sets define their own."""
     sources: tuple[DataSource, ...]
     patch: tuple[int, ...] = (144, 144)
-    """Sides of the training windows in voxels: height and width, in 3D depth, height and width."""
+    """Size of the training windows in voxels: height and width, preceded by depth in 3D."""
     foreground_share: float = Field(default=0.7, ge=0, le=1)
-    """Share of samples that are windows around tumour; the others are drawn from all slices."""
+    """Share of samples that are windows around tumour; the others come from all slices."""
     validate_every: int = Field(default=10, gt=0)
-    """Epochs between evaluations of the whole validation volumes."""
+    """Number of epochs between evaluations on whole validation volumes."""
     validate_start: bool = False
-    """Validate the weights that the run begins with, so that none that are worse are taken for its best."""
+    """Validate the starting weights, so that the best weights are never worse than these."""
     model: ModelConfig = ModelConfig()
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -151,28 +151,28 @@ class TrainConfig(Section):
     optimisation: OptimisationConfig
     output: OutputConfig = OutputConfig()
     min_lesion_mm3: float = Field(default=0.0, ge=0)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     min_lesion_share: float = Field(default=0.0, ge=0, le=1)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     min_sure_enhancing: float = Field(default=0.0, ge=0, le=1)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     min_sure_tumor: float = Field(default=0.0, ge=0, le=1)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     target: Literal["tumor", "brain"] = "tumor"
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     brain_only: bool = False
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     min_extent_mm: float = Field(default=0.0, ge=0)
-    """Goes into the card: see `Card`."""
+    """Recorded in the card: see `Card`."""
     notes: tuple[str, ...] = ()
     licence: str = "Research use only"
 
     def differences(self, other: "TrainConfig") -> list[str]:
-        """Names of the entries that differ and matter to the weights, not only to the card."""
+        """Names of differing entries that affect the weights, and not only the card."""
         card_only = {
             "title",
             "notes",
@@ -216,12 +216,12 @@ class TrainConfig(Section):
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The training run of a TOML file.
+    """Read a training run from a TOML file.
 
     Raises
     ------
     TrainingError
-        If the file is missing, is not TOML or does not describe a run; the message names every wrong entry.
+        If the file is missing, is not TOML or is not a valid recipe; the message names every invalid entry.
     """
     try:
         content = tomllib.loads(read_regular(path).decode("utf-8"))

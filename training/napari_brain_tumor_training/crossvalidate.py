@@ -1,4 +1,4 @@
-"""Train a network for every fold of the patients, and keep the networks together as one model."""
+"""Cross-validation: train a network for each fold of the patients, and combine the networks into one model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,16 +33,16 @@ _NOT_HELD_OUT = "Its scores are those of the single networks, each on the patien
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """What a cross-validation gave.
+    """Result of a cross-validation.
 
     Parameters
     ----------
     model : ModelInfo
-        The ensemble of the folds' networks.
+        Ensemble of the folds' networks.
     members : tuple of ModelInfo
-        The folds' networks, each scored on the patients that it was not trained on.
+        The folds' networks, each scored on the patients that were held out from its training.
     metrics : tuple of Metrics
-        Of the members: mean over all patients, each by the one network that did not see them.
+        Metrics of the members: means over all patients, each predicted by the one network not trained on them.
     """
 
     model: ModelInfo
@@ -53,10 +53,10 @@ class CrossValidation:
 def fit_fold(
     config: TrainConfig, data_root: Path, folder: Path, number: int, count: int, **options: Any
 ) -> Job[TrainingResult]:
-    """Train the network of one fold in `<folder>/fold-<number>`: a job.
+    """Train the network of one fold in `<folder>/fold-<number>`, as a job.
 
-    Folds can be trained at the same time, on several machines that share the folder: the table of folds is the same
-    whoever writes it.
+    Folds can be trained at the same time, on several machines that share the folder: the table of folds is the same no
+    matter which of them writes it.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ def fit_fold(
     data_root : Path
         Folder that the recipe's paths are relative to.
     folder : Path
-        Of the cross-validation.
+        Folder of the cross-validation.
     number, count : int
-        Which fold, from 1, of how many.
+        Number of the fold, from 1, and number of folds.
     **options
-        As for `fit`.
+        As in `fit`.
 
     Raises
     ------
     TrainingError, OutOfMemoryError, SaveError
-        As for `fit`, or if the folds cannot be made.
+        As in `fit`, or if the folds cannot be made.
     """
     fold = Fold(number, count, frozen_folds(config, data_root, folder, count))
     return fit(config, data_root, _fold_folder(folder, number), fold=fold, **options)
@@ -89,10 +89,10 @@ def crossvalidate(
     device: str = "auto",
     epochs: int | None = None,
 ) -> Job[CrossValidation]:
-    """Train a network for every fold, score them, and write the ensemble to `<folder>/<name>`: a job.
+    """Train a network for each fold, score them, and write the ensemble to `<folder>/<name>`, as a job.
 
-    Folds that are done or begun in the folder go on from there. Where the recipe has a validation side, no fold sees
-    it, and the ensemble is scored on it with every subset of roles.
+    Folds already finished or started in the folder are continued. If the recipe has a validation side, no fold uses it,
+    and the ensemble is scored on it with every subset of sequences.
 
     Parameters
     ----------
@@ -101,18 +101,18 @@ def crossvalidate(
     data_root : Path
         Folder that the recipe's paths are relative to.
     folder : Path
-        For the table of folds, a folder for each, the scores and the ensemble.
+        Folder for the table of folds, a folder per fold, the scores and the ensemble.
     count : int
-        Of folds, two or more.
+        Number of folds, two or more.
     device : str
-        As for `segment`.
+        As in `segment`.
     epochs : int, optional
-        Instead of the recipe's number.
+        Overrides the recipe's number of epochs.
 
     Raises
     ------
     TrainingError, OutOfMemoryError, SaveError
-        As for `fit`, or if the folds cannot be made.
+        As in `fit`, or if the folds cannot be made.
     """
     if number_of_processes() > 1:
         raise TrainingError(
@@ -138,7 +138,7 @@ def crossvalidate(
 
 
 def summarise_folds(members: Sequence[ModelInfo]) -> list[Metrics]:
-    """Mean Dice over the cases of all folds, for each set and subset of roles that every fold was scored with."""
+    """Return the mean Dice over the cases of all folds, for each set and subset of sequences scored in every fold."""
     groups: dict[tuple[str, tuple[str, ...]], list[Metrics]] = {}
     for member in members:
         for m in member.card.metrics:
@@ -159,7 +159,7 @@ def _pooled(metrics: Sequence[Metrics]) -> Metrics:
 def _held_out_scores(
     config: TrainConfig, data_root: Path, folder: Path, members: Sequence[ModelInfo], device: str
 ) -> Job[list[Metrics]]:
-    """Of the ensemble on the recipe's validation side, which no fold saw."""
+    """Score the ensemble on the recipe's validation side, which no fold used."""
     files = [case for case in find_cases(config, data_root) if case.split == "val"]
     cases = yield from load_cases(files, config.roles, config.preprocessing, folder / CACHE_FOLDER)
     network = Ensemble([load_network(member) for member in members])
@@ -171,7 +171,7 @@ def _fold_folder(folder: Path, number: int) -> Path:
 
 
 def _write_scores(path: Path, members: Sequence[ModelInfo]) -> None:
-    """A row for every fold, set, subset of roles and region."""
+    """Write a row for each fold, set, subset of sequences and region."""
     rows = (
         (number, m.dataset, "+".join(m.roles), m.cases, region, f"{value:.4f}")
         for number, member in enumerate(members, 1)

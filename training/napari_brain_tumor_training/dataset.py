@@ -1,4 +1,4 @@
-"""Cases ready for training: read, prepared once, kept in memory."""
+"""Cases for training, prepared once and kept in memory."""
 
 import hashlib
 import json
@@ -36,17 +36,17 @@ class TrainingCase:
     Attributes
     ----------
     channels : (Z, C, Y, X) float16 array
-        Standardised slices; zeros where a role is absent.
+        Standardised slices; zeros for absent sequences.
     classes : (Z, Y, X) uint8 array
-        Truth in our classes.
+        Truth in the package's classes.
     present : (C,) bool array
-        Roles that the case has.
+        Sequences that the case has.
     known : (3,) bool array
-        Of WT, TC, ET: regions that the truth tells.
+        Which of WT, TC and ET are known in the truth.
     where : (Z, Y, X) bool array, optional
-        Voxels at which it tells them; everywhere if None.
+        Voxels where the truth is known; None if everywhere.
     teacher : (Z, 3, Y, X) float16 array, optional
-        Probabilities of WT, TC and ET by the model that is learned from beside the truth.
+        The teacher's probabilities of WT, TC and ET, for distillation.
     """
 
     files: CaseFiles
@@ -65,14 +65,14 @@ def load_cases(
     cache: Path,
     teacher: str | None = None,
 ) -> Job[list[TrainingCase]]:
-    """Read and prepare cases: a job. What was prepared once with the same settings is taken from the cache folder.
+    """Read and prepare cases, as a job; cases prepared earlier with the same settings come from the cache folder.
 
-    With a teacher the training cases hold its probabilities too.
+    With a teacher, training cases include its probabilities.
 
     Raises
     ------
     TrainingError
-        If a case cannot be read or used; the message names it and tells why.
+        If a case cannot be read or used; the message names the case and the reason.
     SaveError
         If the cache cannot be written.
     """
@@ -88,7 +88,7 @@ def load_cases(
 
 
 def prepare_case(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> TrainingCase:
-    """Read and prepare one case; raises `TrainingError` as `load_cases` does."""
+    """Read and prepare one case; raises `TrainingError` as in `load_cases`."""
     return _training_case(case, _prepare(case, roles, spec))
 
 
@@ -111,7 +111,7 @@ def _taught(
 
 
 def _kept(path: Path, names: set[str], make: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a cache file, which is written first where it is missing or ruined."""
+    """Return the arrays of a cache file, creating it if it is missing or damaged."""
     stored = _read(path) if path.is_file() else None
     if stored is None or not names <= set(stored):
         stored = arrays = make()
@@ -132,7 +132,7 @@ def _training_case(case: CaseFiles, stored: Mapping[str, npt.NDArray[Any]]) -> T
 
 
 def _key(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> str:
-    """What a prepared case depends on, in short."""
+    """Return a short hash of everything that a prepared case depends on."""
     try:
         stamp = [case.image.stat().st_mtime_ns, case.truth.stat().st_mtime_ns]
     except OSError as error:
@@ -145,9 +145,9 @@ def _key(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> str
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of a cache file; None where it is ruined, so that the case is prepared again."""
+    """Return the arrays of a cache file; None if it is damaged, so that the case is prepared again."""
     try:
-        # Opened here, because np.load leaves the file of a ruined archive open.
+        # Opened here because np.load leaves the file of a damaged archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
@@ -161,14 +161,14 @@ def _check_archive(path: Path) -> None:
 
 
 def _brain_of(case: CaseFiles) -> tuple[Study, Segmentation, Mask | None]:
-    """A case with its brain extracted, its truth, and where this is known."""
+    """Return a case after brain extraction, its truth, and where the truth is known."""
     opened = case.open()
     return run_job(chosen_brain_job(opened.study, case.brain)).study, opened.truth, opened.known
 
 
 @contextmanager
 def _naming(case: CaseFiles) -> Iterator[None]:
-    """Errors within say of which case they are."""
+    """Prefix errors raised within the context with the name of the case."""
     try:
         yield
     except BrainTumorError as error:
@@ -179,7 +179,7 @@ def _naming(case: CaseFiles) -> Iterator[None]:
 def _predicted(
     case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, teacher: str
 ) -> dict[str, npt.NDArray[Any]]:
-    """Probabilities of a teacher in the box of the prepared case; the truth where it does not predict a region."""
+    """Return a teacher's probabilities in the box of the prepared case; the truth for regions it does not predict."""
     with _naming(case):
         study, truth, _ = _brain_of(case)
         prepared = prepare(study, roles, spec)
@@ -196,7 +196,7 @@ def _predicted(
 
 
 def _box_with_truth(classes: npt.NDArray[Any], prepared: Prepared) -> Box:
-    """The box of the head; the whole slices where it left out labelled voxels, so that nothing of the truth is lost."""
+    """Return the box of the head, or the whole volume if labelled voxels lie outside it, so that no truth is lost."""
     lost = int(classes.astype(bool).sum()) - int(classes[prepared.box.slices].astype(bool).sum())
     return Box.whole(classes.shape) if lost else prepared.box
 

@@ -1,4 +1,4 @@
-"""The recipe of a request: that of a file, or for a curated data set one that nobody wrote."""
+"""The recipe of a training request: read from a file, or a default one for a curated data set."""
 
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,7 +17,7 @@ from napari_brain_tumor_training.config import TrainConfig, read_config
 _MODELS: Final[dict[Dims, str]] = {2: "unet_brain", 3: "residual_unet_light"}
 _PATCHES: Final[dict[Dims, tuple[int, ...]]] = {2: (160, 160), 3: (96, 96, 96)}
 _MIN_EXTENT_MM: Final[dict[Dims, float]] = {2: 0.0, 3: 32.0}
-"""Of the scans that the model will be for: measured on the 3D model that ships."""
+"""Extent of the scans that the model is meant for; measured on the 3D model shipped with the package."""
 _OPTIMISATION: Final[dict[Dims, dict[str, Any]]] = {
     2: {"epochs": 100, "batch": 16, "patience": 40},
     3: {"epochs": 150, "batch": 2, "patience": 60},
@@ -28,25 +28,25 @@ _FINE_TUNING: Final[dict[Dims, dict[str, Any]]] = {
     3: {"epochs": 20, "iterations_per_epoch": 25, "batch": 2},
 }
 _GENTLE: Final[dict[str, Any]] = {"learning_rate": 2e-4, "ema_decay": 0.98, "warmup_fraction": 0.1, "patience": 10}
-"""A tenth to a third of the rate that the shipped models were trained with, so that they are not unlearned."""
+"""A tenth to a third of the learning rate of the shipped models, so that fine-tuning does not undo their training."""
 _FROM_CARD: Final = (
     *("min_lesion_mm3", "min_lesion_share", "min_enhancing_mm3", "thickest_slices_mm", "brain_only", "min_extent_mm"),
     *("notes", "licence"),
 )
-"""Entries that a fine-tuned model has from the one that it began with."""
+"""Entries that a fine-tuned model takes over from the model it started from."""
 
 
 def recipe_of(request: TrainRequest) -> TrainConfig:
-    """The recipe that a request means, without its settings of the plan.
+    """Return the recipe of a request, without the request's optimisation settings.
 
     Raises
     ------
     TrainingError
-        If it cannot be read or what was asked for does not go with it.
+        If the recipe cannot be read or does not fit the request.
     DatasetError
-        If the folder is no data set.
+        If the folder is not a data set.
     ModelNotFoundError, CheckpointError
-        If there is no such model to start from.
+        If the model to start from does not exist or is invalid.
     """
     dims = cast("Dims | None", request.dims)
     if not request.source.is_dir():
@@ -59,24 +59,24 @@ def recipe_of(request: TrainRequest) -> TrainConfig:
 
 
 def recipe_to_fine_tune(folder: Path, model: ModelInfo) -> TrainConfig:
-    """A recipe that goes on with a model on the accepted cases of a curated data set.
+    """Return a recipe that fine-tunes a model on the accepted cases of a curated data set.
 
-    Network, sequences, preprocessing and what the card says of scans and lesions are the model's; the steps are few and
-    small, and the model as it is counts as the first candidate for the best weights.
+    The network, sequences, preprocessing, and the card's entries on scans and lesions are the model's own. Training
+    takes few, small steps, and the unchanged model is the first candidate for the best weights.
 
     Parameters
     ----------
     folder : Path
-        The data set.
+        The data set's folder.
     model : ModelInfo
-        A network of its own that segments tumours.
+        A single network that segments tumours.
 
     Raises
     ------
     DatasetError
-        If there is no data set.
+        If there is no data set in the folder.
     TrainingError
-        If the model is an ensemble, or extracts brains.
+        If the model is an ensemble, or a model for brain extraction.
     """
     card = model.card
     if card.members or card.target != "tumor":
@@ -96,7 +96,7 @@ def recipe_to_fine_tune(folder: Path, model: ModelInfo) -> TrainConfig:
         "optimisation": _FINE_TUNING[card.dims] | _GENTLE,
         "validate_every": 5,
         "validate_start": True,
-        # Side outputs of 3D networks cost more than half of a step on a CPU; fifteen subsets of roles many minutes.
+        # On a CPU, side outputs of 3D networks take more than half of a step, and scoring fifteen subsets many minutes.
         "loss": {"deep_supervision": "none"} if card.dims == 3 else {},
         "output": {"report": False},
     }
@@ -112,23 +112,23 @@ def _started(config: TrainConfig, start_from: str | None) -> TrainConfig:
 
 
 def recipe_for_dataset(folder: Path, model: str | None = None, dims: Dims | None = None) -> TrainConfig:
-    """A recipe for the accepted cases of a curated data set, whose paths are relative to the set's folder.
+    """Return a default recipe for the accepted cases of a curated data set, with paths relative to its folder.
 
     Parameters
     ----------
     folder : Path
-        The data set.
+        The data set's folder.
     model : str, optional
-        A configuration of the registry; a U-Net in 2D, a residual U-Net in 3D if not given.
+        A configuration of the registry; if not given, a U-Net in 2D or a residual U-Net in 3D.
     dims : {2, 3}, optional
-        Those that the model was published with if not given, and 2 without a model.
+        If not given, the model's published dimensions, or 2 without a model.
 
     Raises
     ------
     DatasetError
-        If there is no data set.
+        If there is no data set in the folder.
     TrainingError
-        If no configuration has that name.
+        If there is no configuration of that name.
     """
     name, model = CuratedDataset(folder).name, model and current_name(model)
     model_dims: Dims = dims or (CONFIGURATIONS[model].dims if model in CONFIGURATIONS else 2)
@@ -145,12 +145,12 @@ def recipe_for_dataset(folder: Path, model: str | None = None, dims: Dims | None
 
 
 def with_model(config: TrainConfig, model: str | None, dims: Dims | None) -> TrainConfig:
-    """The recipe with another configuration of the registry, or in other dimensions with the usual windows.
+    """Return the recipe with another configuration, or in other dimensions with the default windows.
 
     Raises
     ------
     TrainingError
-        If no configuration has that name.
+        If there is no configuration of that name.
     """
     if model is None and dims is None:
         return config

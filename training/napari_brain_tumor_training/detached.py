@@ -1,4 +1,4 @@
-"""Start training in a process of its own that outlives whoever started it; without torch."""
+"""Start a training in a separate process that outlives the one that started it; does not import torch."""
 
 import os
 import subprocess
@@ -24,24 +24,24 @@ _NEEDED: Final = ("monai",)
 
 
 def missing_packages() -> list[str]:
-    """Packages that training needs and that are not installed."""
+    """Return the packages that training needs and that are not installed."""
     return [name for name in _NEEDED if find_spec(name) is None]
 
 
 def start_run(request: RunRequest, folder: Path) -> Run:
-    """Start training in a process that goes on when this one ends.
+    """Start a training in a process that continues when this one ends.
 
     Parameters
     ----------
     request : RunRequest
-        What to train.
+        Describes the training.
     folder : Path
-        Of the run; must not hold one.
+        Folder of the run; must not contain a run yet.
 
     Raises
     ------
     TrainingError
-        If the folder holds a run, a package is missing or no process can be started.
+        If the folder contains a run, a package is missing or no process can be started.
     SaveError
         If the folder cannot be written.
     """
@@ -60,12 +60,12 @@ def start_run(request: RunRequest, folder: Path) -> Run:
 
 
 def resume_run(folder: Path) -> Run:
-    """Go on with a run that stopped, failed or died, in a new process.
+    """Resume a run that was stopped, failed or died, in a new process.
 
     Raises
     ------
     TrainingError
-        If it still runs, was not started by `start_run`, or no process can be started.
+        If it is still running, was not started by `start_run`, or no process can be started.
     """
     read_request(folder)
     if (folder / STATUS_FILE).exists() and attach(folder).status.is_alive:
@@ -74,7 +74,7 @@ def resume_run(folder: Path) -> Run:
 
 
 def read_request(folder: Path) -> RunRequest:
-    """What is trained in a folder; raises `TrainingError` where `start_run` did not begin it."""
+    """Return the request of a run; raises `TrainingError` if it was not started by `start_run`."""
     path = folder / REQUEST_FILE
     try:
         return RunRequest.model_validate_json(path.read_text(encoding="utf-8"))
@@ -105,9 +105,9 @@ def _launch(folder: Path) -> Run:
     except OSError as error:
         msg = f"No process could be started for {folder}: {error.strerror or error}. Free some space or memory."
         raise TrainingError(msg) from error
-    # Written after the start, for the pid; the process itself waits for it before it says anything.
+    # Written only now because it contains the pid; the new process waits for it before writing its own status.
     tell_starting(folder, process.pid, folder.name)
-    # Where this process lives on, it has to take note of the other's end.
+    # As long as this process lives, it has to reap the child when that ends.
     threading.Thread(target=process.wait, daemon=True).start()
     return attach(folder)
 

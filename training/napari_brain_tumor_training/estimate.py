@@ -1,4 +1,4 @@
-"""What a run will cost on a device, before it starts: time and memory of one timed step."""
+"""Estimate the time and memory of a run on a device, from one timed step."""
 
 import time
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ _BOX_SHARE = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What was measured on a device.
+    """Measured cost of a run on a device.
 
     Parameters
     ----------
     parameters : int
-        Of the network.
+        Number of parameters of the network.
     seconds_per_step : float
-        Without drawing and reading, which go on beside the step, and without validation.
+        Excludes drawing and reading of samples, which run in parallel, and validation.
     steps : int
-        Of the whole run.
+        Number of steps of the whole run.
     memory_bytes : int
-        At most in use during a step: weights, gradients, optimiser, and what is kept for the backward pass.
+        Peak during a step: weights, gradients, optimiser state, and activations kept for the backward pass.
     free_bytes : int, optional
-        Of memory that is free on the device; None where the system does not tell.
+        Free memory of the device; None if the system does not report it.
     seconds_per_voxel : float
-        Of predicting, as validation does.
+        Time to predict one voxel, as in validation.
     """
 
     device: str
@@ -52,16 +52,16 @@ class Cost:
 
     @property
     def seconds_per_epoch(self) -> float:
-        """Time of an epoch without validation."""
+        """Time of an epoch, without validation."""
         return self.seconds_per_step * self.steps / self.epochs
 
     @property
     def fits(self) -> bool:
-        """Whether the memory is there, as far as is known."""
+        """Whether the run fits into memory, as far as known."""
         return self.free_bytes is None or self.memory_bytes < self.free_bytes
 
     def describe(self) -> str:
-        """In words, with what to lower where it does not fit."""
+        """Describe the cost in words, and what to lower if it does not fit."""
         free = "" if self.free_bytes is None else f" of {self.free_bytes / _GIB:.1f} GiB that are free"
         lines = [
             f"{self.parameters:,} parameters on {self.device}",
@@ -78,14 +78,14 @@ class Cost:
 
 
 def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
-    """Measure one step, after one to warm up, with invented images.
+    """Measure one step with random images, after a warm-up step.
 
     Parameters
     ----------
     config : TrainConfig
         The recipe; its data are not read.
     device : str
-        As for `segment`.
+        As in `segment`.
 
     Raises
     ------
@@ -126,9 +126,9 @@ def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
 
 
 def voxels_to_validate(config: TrainConfig, root: Path) -> float:
-    """Voxels that the network is run on by all validations of a run; those of curated data sets alone are counted.
+    """Return the number of voxels predicted in all validations of a run, counting only curated data sets.
 
-    Of a scan about 45 % lie in the box of the head or brain, which alone is predicted.
+    About 45 % of a scan is in the bounding box of the head or brain, which is all that is predicted.
     """
     spacing = config.preprocessing
     voxels = 0.0
@@ -159,14 +159,14 @@ def _seconds_to_predict(trainer: Trainer, config: TrainConfig, device: torch.dev
 
 
 class _KeptBytes:
-    """Counts the memory of tensors that are kept for the backward pass, each once."""
+    """Count the memory of tensors kept for the backward pass, each once."""
 
     def __init__(self) -> None:
         self.total = 0
         self._seen: set[int] = set()
 
     def pack(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Take note of a tensor; to be a hook of autograd."""
+        """Record a tensor; used as an autograd hook."""
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._seen and not isinstance(tensor, torch.nn.Parameter):
             self._seen.add(storage.data_ptr())

@@ -1,4 +1,4 @@
-"""Dice of a network on whole prepared volumes, while it trains."""
+"""Dice of a network on whole prepared volumes, during training."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.dataset import TrainingCase
 
 Observer = Callable[[TrainingCase, npt.NDArray[np.uint8]], None]
-"""Is shown every case with the predicted classes `(Z, Y, X)`."""
+"""Called with every case and its predicted classes `(Z, Y, X)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseScore:
-    """Dice per known region of one case."""
+    """Dice of each known region of one case."""
 
     dataset: str
     name: str
@@ -36,16 +36,16 @@ def score_cases(
     device: torch.device,
     observe: Observer = lambda case, predicted: None,
 ) -> Job[list[CaseScore]]:
-    """Dice of every case over what its truth tells, at a threshold of 0.5 and without any postprocessing: a job.
+    """Return each case's Dice where its truth is known, at a threshold of 0.5 and without postprocessing, as a job.
 
     Parameters
     ----------
     network : nn.Module
-        Gives logits of WT, TC and ET.
+        Predicts the logits of WT, TC and ET.
     dims : {2, 3}
-        That it takes.
+        Number of spatial dimensions of its input.
     observe : callable
-        Is shown every case with what was predicted.
+        Called with every case and its predicted classes.
     """
     engine = Engine.prepare(network, dims, device)
     scores = []
@@ -59,7 +59,7 @@ def score_cases(
 
 
 def mean_scores(scores: Iterable[CaseScore]) -> dict[str, float]:
-    """Mean Dice over the cases of each set and region, under the key `"<dataset> <region>"`."""
+    """Return the mean Dice over the cases of each set and region, with keys `"<dataset> <region>"`."""
     collected: dict[str, list[float]] = {}
     for score in scores:
         for region, value in score.dice.items():
@@ -68,7 +68,7 @@ def mean_scores(scores: Iterable[CaseScore]) -> dict[str, float]:
 
 
 def as_metrics(row: dict[str, float], cases: Sequence[TrainingCase], roles: Sequence[Role]) -> list[Metrics]:
-    """What a row of the history says of the validation cases, as a card keeps it."""
+    """Convert a row of the history to validation metrics as recorded in a card."""
     metrics = []
     for dataset in dict.fromkeys(case.files.dataset for case in cases):
         mean_dice = {region: row[f"{dataset} {region}"] for region in REGIONS if f"{dataset} {region}" in row}

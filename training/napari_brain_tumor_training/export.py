@@ -1,4 +1,4 @@
-"""From the weights of a run to a checkpoint with its card."""
+"""Export the weights of a run as a checkpoint with a model card."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -28,28 +28,28 @@ def export_checkpoint(
     metrics: Sequence[Metrics] = (),
     calibration: Mapping[Region, Calibration] | None = None,
 ) -> ModelInfo:
-    """Write the checkpoint folder of a training run.
+    """Write a training run as a checkpoint folder.
 
     Parameters
     ----------
     config : TrainConfig
-        The run; its settings go into the card.
+        The run's recipe; its settings are recorded in the card.
     weights : dict of str to Tensor
-        The network's state.
+        State of the network.
     folder : Path
-        Where to; replaced if it exists.
+        Checkpoint folder; replaced if it exists.
     cases : int
         Number of training cases.
     split_sha256 : str
-        Hash of the split's file.
+        Hash of the split file.
     epochs : int
-        That were done.
+        Number of completed epochs.
     weights_of_epoch : int, optional
-        After which of them the weights were taken; the last if not given.
+        Epoch that the weights are from; the last one if not given.
     metrics : sequence of Metrics
-        On the validation side.
+        Metrics on the validation side.
     calibration : mapping of region to Calibration, optional
-        Fitted on the validation side.
+        Temperatures fitted on the validation side.
     """
     network = build_network(
         config.model.architecture, len(config.roles), len(REGIONS), config.model.dims, config.model.arguments

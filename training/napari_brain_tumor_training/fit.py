@@ -1,4 +1,4 @@
-"""Train a network: one story from recipe to checkpoint, which can be stopped at any moment and resumed."""
+"""Train a network from recipe to checkpoint, in a run that can be stopped at any moment and resumed."""
 
 import logging
 import time
@@ -55,7 +55,7 @@ RELIABILITY_FILE = "reliability.png"
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a run gave: the checkpoint with the best weights, and the history, one row an epoch."""
+    """Result of a run: the checkpoint with the best weights, and the history with one row per epoch."""
 
     model: ModelInfo
     history: list[Row]
@@ -73,17 +73,17 @@ def fit(
     fold: Fold | None = None,
     prepared: Path | None = None,
 ) -> Job[TrainingResult]:
-    """Train the network of a recipe: a job.
+    """Train the network of a recipe, as a job.
 
-    The state is saved after every epoch, after every `output.save_minutes`, and when the job is closed; each file as a
-    whole or not at all. A run that was ended at any moment and resumed goes through the same steps as one that never
-    was; on the CPU with `optimisation.deterministic` and as many threads it ends with the same bits. Closing the job
-    keeps the best weights so far as a checkpoint.
+    The state is saved after each epoch, every `output.save_minutes` and when the job is closed; each file is written
+    atomically. A run that was interrupted at any moment and resumed takes the same steps as an uninterrupted one; on
+    the CPU, with `optimisation.deterministic` and the same number of threads, it ends with bitwise identical weights.
+    Closing the job keeps the best weights so far as a checkpoint.
 
-    At its end the best weights are calibrated and scored with every subset of roles, for the card and `report.md`.
+    At the end, the best weights are calibrated and scored with every subset of sequences, for the card and `report.md`.
 
-    In processes that torchrun started the run is one: each runs the network on its own part of every batch, and the
-    first one writes.
+    Processes started by torchrun form a single run: each runs the network on its own part of every batch, and the first
+    one writes the files.
 
     Parameters
     ----------
@@ -92,33 +92,33 @@ def fit(
     data_root : Path
         Folder that the recipe's paths are relative to.
     run_folder : Path
-        For state, history, curves, pictures and the checkpoints: the best as `<name>`, the last as `<name>-last`.
+        Folder for state, history, curves, pictures and checkpoints: the best as `<name>`, the last as `<name>-last`.
     device : str
-        As for `segment`.
+        As in `segment`.
     resume : bool
-        Go on from the state in the folder.
+        Continue from the state in the folder.
     epochs : int, optional
-        Instead of the recipe's number.
+        Overrides the recipe's number of epochs.
     max_minutes : float, optional
-        Stop after the epoch that exceeds it; the checkpoint is written and the run can be resumed.
+        Stop after the epoch that exceeds this time; the checkpoint is written and the run can be resumed.
     fold : Fold, optional
-        Validate on the patients of this fold and train on the others of the training side.
+        Validate on the patients of this fold, and train on the other patients of the training side.
     prepared : Path, optional
-        Folder that keeps the prepared cases, where several runs share them; the run's own if not given.
+        Folder for the prepared cases, if several runs share them; the run's own folder if not given.
 
     Raises
     ------
     TrainingError
-        If the folder holds a run and `resume` was not asked for, the recipe changed since, another process trains
-        there, a case cannot be used, or the loss is not finite.
+        If the folder contains a run and `resume` is False, the recipe has changed, another process trains in the
+        folder, a case cannot be used, or the loss is not finite.
     OutOfMemoryError
         If a batch does not fit into memory.
     SaveError
-        If a file cannot be written, such as on a full disk; those that were written before are good.
+        If a file cannot be written, for example because the disk is full; files written earlier remain valid.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     if fold is not None:
-        # The name goes into state and card, so that no run goes on as another fold.
+        # The name is recorded in state and card, so that no run is resumed as another fold.
         config = config.model_copy(update={"name": f"{config.name}-fold-{fold.number}"})
     plan = config.optimisation if epochs is None else config.optimisation.model_copy(update={"epochs": epochs})
     try:
@@ -129,7 +129,7 @@ def fit(
         ):
             trainer = Trainer.start(config, plan, own_device, group)
             restore(trainer, run_folder, resume=resume)
-            # The folds of a cross-validation prepare the same cases.
+            # All folds of a cross-validation use the same prepared cases.
             shared = prepared or (run_folder if fold is None else run_folder.parent)
             return (yield from _fit(trainer, data_root, run_folder, shared, max_minutes, fold))
     except Timeout as error:
@@ -140,9 +140,9 @@ def fit(
 def loaded_cases(
     config: TrainConfig, data_root: Path, run_folder: Path, group: ProcessGroup | None = None, fold: Fold | None = None
 ) -> Job[list[TrainingCase]]:
-    """The prepared cases of a recipe or a fold of it, with what is still missing of synthetic sources made: a job.
+    """Return the prepared cases of a recipe or of one fold, after making missing synthetic cases, as a job.
 
-    Of several processes each prepares its share, and then all read what is in the run's cache.
+    With several processes, each prepares its share, and then all of them read everything from the run's cache.
     """
     group, cache = group or ProcessGroup(), run_folder / CACHE_FOLDER
     if group.is_first:
@@ -172,7 +172,7 @@ def _fit(
         if config.output.report and group.is_first:
             yield from run.report()
     except GeneratorExit:
-        # Whoever closes the job does so between two steps: all that was done is worth keeping.
+        # The job is closed between two steps, so the work so far can be saved.
         if trainer.steps and group.is_first:
             run.save()
             run.export()
@@ -189,7 +189,7 @@ def _fit(
 
 @dataclass(slots=True)
 class _Run:
-    """A run that has its cases: epochs, validations, and what is written of them."""
+    """A run with its cases loaded: epochs, validations and the files written."""
 
     trainer: Trainer
     folder: Path
@@ -197,13 +197,13 @@ class _Run:
     split_sha256: str
     max_minutes: float | None
     metrics: list[Metrics] = field(default_factory=list)
-    """Of the best weights, by the report; before it, what was found while they were trained."""
+    """Metrics of the best weights, from the report; before the report, from their validation during training."""
     calibration: dict[Region, Calibration] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
     def go(self) -> Job[None]:
-        """Every epoch that is left."""
+        """Run the remaining epochs."""
         trainer, output = self.trainer, self.trainer.config.output
         sampler = sampler_for(trainer.config, self._side("train"))
         board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard and trainer.group.is_first else None
@@ -227,7 +227,7 @@ class _Run:
                 board.close()
 
     def report(self) -> Job[None]:
-        """Calibrate the best weights on the validation side and score them with every subset of roles."""
+        """Calibrate the best weights on the validation side, and score them with every subset of sequences."""
         trainer, best, validation = self.trainer, self.trainer.best, self._side("val")
         if best is None or not validation:
             return
@@ -244,12 +244,12 @@ class _Run:
         self.metrics, self.calibration = metrics, calibration
 
     def save(self) -> None:
-        """Write the state as it is, between two steps."""
+        """Save the current state, between two steps."""
         save_state(self.trainer, self.folder)
         self.saved = time.monotonic()
 
     def export(self) -> ModelInfo:
-        """Write the checkpoint of the best weights; beside it the last ones, where they are others."""
+        """Write the checkpoint of the best weights, and that of the last ones if they differ."""
         trainer, best = self.trainer, self.trainer.best
         last = trainer.average.module.state_dict()
         if best is None:
@@ -259,7 +259,7 @@ class _Run:
         return self._checkpoint(trainer.config.name, best.weights, best.epoch, best.row, is_best=True)
 
     def _saved_now_and_then(self, epoch: Job[Row]) -> Job[Row]:
-        """The job of an epoch, with the state saved whenever the last time is too long ago."""
+        """Wrap the job of an epoch, saving the state whenever it is due."""
         while True:
             try:
                 progress = next(epoch)
@@ -272,14 +272,14 @@ class _Run:
             yield progress
 
     def _validation_loss(self, epoch: int) -> Job[Row]:
-        """The loss on the validation side; the first process of a group alone writes the history."""
+        """Compute the loss on the validation side; only in a group's first process, which writes the history."""
         trainer, validation = self.trainer, self._side("val")
         if not validation or not trainer.group.is_first:
             return {}
         return (yield from _within_epoch(validation_loss(trainer, validation), epoch, trainer.plan.epochs))
 
     def _validation(self, epoch: int) -> Job[Row]:
-        """Mean Dice of the averaged weights, where this epoch is due; keeps the best weights."""
+        """Compute the mean Dice of the averaged weights if validation is due, and keep the best weights."""
         trainer, validation = self.trainer, self._side("val")
         config = trainer.config
         if not validation or not (epoch % config.validate_every == 0 or epoch == trainer.plan.epochs):
@@ -300,7 +300,7 @@ class _Run:
         return row
 
     def _validation_of_start(self) -> Job[None]:
-        """Where the recipe says so, what the weights are worth that the run begins with: epoch 0 of the history."""
+        """Validate the starting weights if the recipe asks for it; recorded as epoch 0 of the history."""
         if self.trainer.steps or self.trainer.history or not self.trainer.config.validate_start:
             return
         row = yield from self._validation(0)
@@ -338,5 +338,5 @@ class _Run:
 
 
 def _within_epoch(job: Job[Result], epoch: int, epochs: int) -> Job[Result]:
-    """A job after an epoch, whose progress is told as that of the run."""
+    """Wrap a job that follows an epoch, reporting its progress as that of the run."""
     return part_of(job, epoch / epochs, epoch / epochs)

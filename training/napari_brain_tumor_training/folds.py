@@ -1,4 +1,4 @@
-"""Cross-validation over patients: which patients each fold validates on, decided once and kept in a table."""
+"""Folds for cross-validation: which patients each fold validates on, decided once and stored in a table."""
 
 import hashlib
 from collections import Counter
@@ -19,14 +19,14 @@ _COLUMNS = ("patient", "stratum", "fold")
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One run of a cross-validation.
+    """One fold of a cross-validation.
 
     Parameters
     ----------
     number : int
         From 1 to `count`.
     of_patient : mapping of str to int
-        The fold that validates on the patient with this key.
+        Number of the fold that validates on each patient, by patient key.
     """
 
     number: int
@@ -35,16 +35,16 @@ class Fold:
 
 
 def deal(strata: Mapping[str, str], count: int, seed: int, dealt: Mapping[str, int] | None = None) -> dict[str, int]:
-    """The fold, 1 to `count`, of every patient; in every fold each stratum has its share to within one patient.
+    """Assign patients to folds 1 to `count`, stratified so that a stratum's counts differ by at most one patient.
 
     Parameters
     ----------
     strata : mapping of patient key to str
-        Such as the grade.
+        Stratum of each patient, such as the grade.
     seed : int
-        Decides, with the patient's key, the order in which patients are dealt.
+        Determines, with the patient's key, the order in which patients are assigned.
     dealt : mapping of patient key to int, optional
-        Patients whose folds are decided and stay; newcomers go where their stratum, and then all, have the fewest.
+        Existing assignments, which are kept; new patients join the fold with the fewest of their stratum, then of all.
     """
     folds = dict(dealt or {})
     in_stratum = Counter((strata[key], fold) for key, fold in folds.items() if key in strata)
@@ -59,9 +59,9 @@ def deal(strata: Mapping[str, str], count: int, seed: int, dealt: Mapping[str, i
 
 
 def frozen_folds(config: TrainConfig, data_root: Path, folder: Path, count: int) -> dict[str, int]:
-    """The folds of a cross-validation whose runs are in a folder: as its table says; who is new is dealt and added.
+    """Return the folds of a cross-validation from the table in its folder, after adding new patients to the table.
 
-    Only patients of the training side are dealt: those of the validation side stay unseen by all folds.
+    Only patients of the training side are assigned; those of the validation side are not used by any fold.
 
     Raises
     ------
@@ -83,14 +83,14 @@ def frozen_folds(config: TrainConfig, data_root: Path, folder: Path, count: int)
 
 
 def with_fold(cases: Iterable[CaseFiles], fold: Fold) -> list[CaseFiles]:
-    """The cases with the sides that they have in a fold; what was the validation side is on none ("held-out")."""
+    """Return the cases with their sides in a fold; the original validation side becomes "held-out"."""
     return [replace(case, split=_side(case, fold)) for case in cases]
 
 
 def _side(case: CaseFiles, fold: Fold) -> str:
     if case.split == "val":
         return "held-out"
-    # Who was not dealt, such as synthetic patients, is for training alone.
+    # Unassigned patients, such as synthetic ones, are used for training only.
     validates = fold.of_patient.get(patient_key(case.patient)) == fold.number
     return "val" if case.split == "train" and validates else case.split
 

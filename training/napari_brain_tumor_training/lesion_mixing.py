@@ -1,8 +1,8 @@
 """Paste the lesion of one patient into the brain of another, after CarveMix (Zhang 2021, arXiv:2108.06883).
 
-A part of the lender's window is carved out along a level of the distance to the lesion's border, sometimes tighter and
-sometimes wider than the lesion, and takes the borrower's place with its labels. Both are standardised within their
-brains, so that intensities can be compared. Unlike CarveMix the place is drawn and not kept, as scans are not aligned.
+A part of the donor's window is cut out along a level set of the distance to the lesion's border, sometimes inside and
+sometimes outside that border, and replaces the recipient's voxels and labels. Both scans are standardised within their
+brains, so their intensities are comparable. Unlike in CarveMix, the position is random, because scans are not aligned.
 """
 
 from dataclasses import dataclass, replace
@@ -27,21 +27,21 @@ class Window:
 
 
 def can_lend(lender: TrainingCase, borrower: TrainingCase) -> bool:
-    """Whether another patient's lesion shows in every sequence, and is told in every region, of the borrower."""
+    """Whether the lender is another patient with all sequences and all known regions that the borrower has."""
     roles = (lender.present | ~borrower.present).all()
     regions = (lender.known | ~borrower.known).all()
     return bool(lender.files.patient != borrower.files.patient and roles and regions)
 
 
 def with_lesion_of(lender: Window, borrower: Window, random: np.random.Generator) -> Window:
-    """The borrower's window with the lender's lesion in it; unchanged where that has none.
+    """Return the borrower's window with the lender's lesion pasted in; unchanged if the lender has none.
 
     Parameters
     ----------
     lender, borrower : Window
-        Of the same sides.
+        Windows of the same size.
     random : Generator
-        Draws how tightly the lesion is carved out.
+        Determines how tightly the lesion is cut out.
     """
     lesion = lender.targets[0] > 0
     if not lesion.any() or lesion.all():

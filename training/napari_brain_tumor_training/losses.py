@@ -1,4 +1,4 @@
-"""Losses over regions where the truth may be partial: unknown regions, slices and voxels do not count."""
+"""Losses over regions with partial truth: unknown regions, slices and voxels do not contribute."""
 
 from collections.abc import Callable
 
@@ -15,16 +15,16 @@ from napari_brain_tumor_training.config import LossConfig
 
 
 class PartialRegionLoss(nn.Module):
-    """The loss of a recipe, of the voxels and regions that each sample knows.
+    """The loss of a recipe, over the voxels and regions that are known in each sample.
 
-    Region terms are masked by setting prediction and truth to zero where nothing is known: that adds nothing to their
-    sums. The mean of a voxel term is over known voxels. By default Dice over the batch (`batch=True` in MONAI), with 1
-    added above and below so that samples without tumour pull gently, plus binary cross entropy.
+    In region terms, prediction and truth are set to zero where the truth is unknown, which adds nothing to their sums.
+    Voxel terms are averaged over known voxels. The default is Dice over the batch (`batch=True` in MONAI), with 1 added
+    to numerator and denominator so that samples without tumour have a small influence, plus binary cross entropy.
 
     Parameters
     ----------
     config : LossConfig, optional
-        Which terms, with which weights.
+        Terms and their weights.
     """
 
     def __init__(self, config: LossConfig | None = None) -> None:
@@ -37,15 +37,15 @@ class PartialRegionLoss(nn.Module):
     def forward(
         self, logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, fraction: float = 1.0
     ) -> torch.Tensor:
-        """Loss of logits against targets.
+        """Return the loss of logits against targets.
 
         Parameters
         ----------
         logits, targets : (N, R, *sides) tensor
         known : (N, R) bool tensor, or one that broadcasts to (N, R, *sides)
-            Where the targets are to be believed.
+            Where the targets are known.
         fraction : float
-            How much of the training is over, for the boundary term.
+            Share of the training completed so far, for the boundary term.
         """
         if known.ndim == 2:
             known = known.reshape(*known.shape, *[1] * (logits.ndim - 2))
@@ -65,14 +65,14 @@ class PartialRegionLoss(nn.Module):
         return loss
 
     def _region_term(self, logits: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Mean over the regions (and samples, where they count one by one) that know anything."""
+        """Return the mean over known regions (and over samples, if each counts separately)."""
         is_known = mask.flatten(2).any(dim=2)
         if self.config.region == "generalised":
             is_known = is_known.any(dim=1)
         if self.config.per == "batch":
             is_known = is_known.any(dim=0)
         masked = torch.sigmoid(logits) * mask, targets * mask
-        # The complement of what is masked is not: it needs the mask itself.
+        # The complement of a masked array is not masked, so it needs the mask itself.
         values: torch.Tensor = self._region(*masked, *([mask] if self.config.region == "tanimoto" else []))
         weights = is_known.to(logits)
         return (values.reshape(weights.shape) * weights).sum() / weights.sum()
@@ -85,17 +85,17 @@ class PartialRegionLoss(nn.Module):
 
 
 class TanimotoLoss(nn.Module):
-    """One minus the Tanimoto coefficient with complement, of ResUNet-a (Diakogiannis 2020, arXiv:1904.00592, eq. 4).
+    """One minus the Tanimoto coefficient with complement, from ResUNet-a (Diakogiannis 2020, arXiv:1904.00592, eq. 4).
 
-    The coefficient of a region, sum(p t) / sum(p^2 + t^2 - p t), is averaged with that of the background. The weights
-    of classes in the paper cancel where every region has a coefficient of its own.
+    The coefficient of a region, sum(p t) / sum(p^2 + t^2 - p t), is averaged with that of the background. The class
+    weights of the paper cancel because each region has its own coefficient.
 
     Parameters
     ----------
     smooth : float
-        Added above and below.
+        Added to numerator and denominator.
     batch : bool
-        Whether sums go over all samples.
+        Whether sums run over all samples.
     """
 
     def __init__(self, smooth: float = 1e-5, *, batch: bool = True) -> None:
@@ -106,7 +106,7 @@ class TanimotoLoss(nn.Module):
     def forward(
         self, probabilities: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | float = 1.0
     ) -> torch.Tensor:
-        """Losses `(R,)`, or `(N, R)` without `batch`, of `(N, R, *sides)` that are 0 where the mask is."""
+        """Return losses `(R,)`, or `(N, R)` without `batch`; inputs `(N, R, *sides)` are 0 outside the mask."""
         likeness = self._coefficient(probabilities, targets)
         return 1 - (likeness + self._coefficient(mask - probabilities, mask - targets)) / 2
 
@@ -117,7 +117,7 @@ class TanimotoLoss(nn.Module):
 
 
 def weighted_outputs(network: nn.Module, images: torch.Tensor, supervision: str) -> list[tuple[float, torch.Tensor]]:
-    """Every output to be trained with its weight, the final one first: see `models.outputs`."""
+    """Return all outputs to be trained with their weights, the final one first; see `models.outputs`."""
     if supervision == "none":
         return [(1.0, network(images))]
     outputs = supervised_outputs(network, images)

@@ -1,4 +1,4 @@
-"""Optimisers, learning rates, and settings of torch that a run needs."""
+"""Optimisers, learning rates, and torch settings for a run."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from napari_brain_tumor_training.config import OptimisationConfig
 
 
 def learning_rate_at(step: int, plan: OptimisationConfig) -> float:
-    """Rate at a step: linear warm-up, then half a cosine or a power to zero at the last one, or constant."""
+    """Return the learning rate: linear warm-up, then cosine or polynomial decay to zero, or constant."""
     total = plan.epochs * plan.iterations_per_epoch
     warmup = max(1, round(plan.warmup_fraction * total))
     if step < warmup:
@@ -23,7 +23,7 @@ def learning_rate_at(step: int, plan: OptimisationConfig) -> float:
 
 
 def optimiser_for(network: nn.Module, plan: OptimisationConfig) -> torch.optim.Optimizer:
-    """The optimiser of the parameters that are not frozen."""
+    """Return the optimiser for the parameters that are not frozen."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     if plan.optimiser == "sgd":
         return torch.optim.SGD(
@@ -35,9 +35,9 @@ def optimiser_for(network: nn.Module, plan: OptimisationConfig) -> torch.optim.O
 
 @contextmanager
 def torch_settings(plan: OptimisationConfig) -> Iterator[None]:
-    """Within it operations repeat bit for bit where `deterministic` asks for it, else cuDNN picks the quickest."""
+    """Use bitwise reproducible operations within the context if `deterministic`; otherwise cuDNN picks the fastest."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    # Some layers of 3D networks have no such operation on GPUs: torch then warns, and the run goes on.
+    # Some layers of 3D networks have no deterministic operation on GPUs; torch then warns and continues.
     torch.use_deterministic_algorithms(plan.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not plan.deterministic
     try:

@@ -1,4 +1,4 @@
-"""The processes that train one network together: the rank of each, and what they exchange."""
+"""Processes that train one network together: their ranks, and the data they exchange."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,17 +16,17 @@ from napari_brain_tumor.inference.device import resolve_device
 Item = TypeVar("Item")
 
 _LONGEST_WAIT: Final = timedelta(hours=6)
-"""For each other, such as while the first one scores the finished network. If one dies, torchrun ends the others."""
+"""Longest wait for each other, such as while the first scores the finished network. If one dies, torchrun ends all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """A process among those that train together; by default it is alone.
+    """A process within a group that trains together; by default, it is the only one.
 
     Parameters
     ----------
     rank : int
-        From 0 to `size - 1`; the first one writes.
+        From 0 to `size - 1`; rank 0 writes the files.
     """
 
     rank: int = 0
@@ -34,15 +34,15 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the run's files."""
+        """Whether this is the process that writes the run's files."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """What of the items is this process's part."""
+        """Return this process's share of the items."""
         return list(items[self.rank :: self.size])
 
     def gathered(self, own: Sequence[Item]) -> list[Item]:
-        """The results for all items, in their order, from those that every process has for its `share`."""
+        """Collect every process's results for its `share`, and return them in the order of all items."""
         if self.size == 1:
             return list(own)
         parts: list[Sequence[Item]] = [()] * self.size
@@ -51,10 +51,10 @@ class ProcessGroup:
         return [parts[place % self.size][place // self.size] for place in range(count)]
 
     def joined_batch(self, own: torch.Tensor) -> torch.Tensor:
-        """The tensors `(N, ...)` of all processes one after the other, of which this process's own passes gradients."""
+        """Concatenate the tensors `(N, ...)` of all processes; only this process's own part has gradients."""
         if self.size == 1:
             return own
-        # Not every backend knows bool.
+        # Not all backends support bool.
         sent = own.detach().to(torch.uint8 if own.dtype == torch.bool else own.dtype).contiguous()
         parts = [torch.empty_like(sent) for _ in range(self.size)]
         dist.all_gather(parts, sent)
@@ -63,7 +63,7 @@ class ProcessGroup:
         return torch.cat(received)
 
     def agreed(self, own: bool) -> bool:
-        """What the first process says."""
+        """Return the value of the first process."""
         if self.size == 1:
             return own
         shared = [own]
@@ -71,31 +71,31 @@ class ProcessGroup:
         return shared[0]
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait until all processes get here."""
         if self.size > 1:
             dist.barrier()
 
 
 def number_of_processes() -> int:
-    """How many processes torchrun started, on all machines; 1 without it."""
+    """Return the number of processes that torchrun started on all machines; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank_of_process() -> int:
-    """The rank that torchrun gave to this process; 0 without it."""
+    """Return the rank that torchrun gave this process; 0 without torchrun."""
     return int(os.environ.get("RANK", "0"))
 
 
 @contextmanager
 def joined(device: str) -> Iterator[tuple[ProcessGroup, torch.device]]:
-    """The group that torchrun started, and the device of this process in it; alone without torchrun.
+    """Join the group started by torchrun, and yield it with this process's device; a group of one without torchrun.
 
-    Processes talk through NCCL where they compute on NVIDIA's GPUs, through Gloo elsewhere.
+    Processes communicate through NCCL on NVIDIA GPUs, and through Gloo otherwise.
 
     Raises
     ------
     DeviceError
-        If there are more processes on this machine than GPUs, or the device is not present.
+        If this machine has fewer GPUs than processes, or the device is not available.
     """
     own = _own_device(device)
     if number_of_processes() == 1 and not dist.is_initialized():
@@ -107,13 +107,13 @@ def joined(device: str) -> Iterator[tuple[ProcessGroup, torch.device]]:
             torch.cuda.set_device(own)
         dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     yield ProcessGroup(dist.get_rank(), dist.get_world_size()), own
-    # Not after an error: the others may then wait for this process, which torchrun ends.
+    # Not after an error: other processes may be waiting for this one, until torchrun ends them.
     if started_here:
         dist.destroy_process_group()
 
 
 def _own_device(device: str) -> torch.device:
-    """The device asked for; of several GPUs the one with this process's number on its machine."""
+    """Return the requested device; with several GPUs, the one with this process's local rank."""
     resolved = resolve_device(device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if resolved.type != "cuda" or processes == 1:

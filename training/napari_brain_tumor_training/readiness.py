@@ -1,4 +1,4 @@
-"""Whether the weights of a run are a model yet; without torch."""
+"""Whether the weights of a run are ready to be used as a model; does not import torch."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -7,19 +7,19 @@ from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.cards import CARD_FILE, Card, read_card
 
 _LEAST_EPOCHS: Final = 5
-"""After which weights that were never validated are taken."""
+"""Number of epochs after which weights are accepted even if they were never validated."""
 
 
 def best_checkpoint(run_folder: Path) -> Path | None:
-    """The folder of a run's best weights so far, as a model; None where there is none yet."""
+    """Return the folder of a run's best weights so far, as a model; None if there are none yet."""
     folders = [path.parent for path in run_folder.glob(f"*/{CARD_FILE}") if not path.parent.name.endswith("-last")]
     return max(folders, key=lambda folder: (folder / CARD_FILE).stat().st_mtime, default=None)
 
 
 def why_not_ready(card: Card) -> str:
-    """Why weights should not be added to the list of models yet, in words; empty where nothing speaks against it.
+    """Explain why weights should not be added to the list of models yet; empty if there is no reason.
 
-    They are taken once they were validated, or are those of the last epoch that was planned, or of the fifth.
+    Weights are accepted once they were validated, or come from the last planned epoch or the fifth or a later one.
     """
     training = card.training
     if training is None or card.metrics:
@@ -35,7 +35,7 @@ def why_not_ready(card: Card) -> str:
 
 
 def require_ready(checkpoint: Path) -> None:
-    """Raise `TrainingError` where `why_not_ready` has a reason; `CheckpointError` where it is no checkpoint."""
+    """Raise `TrainingError` if `why_not_ready` gives a reason; `CheckpointError` if the folder is not a checkpoint."""
     reason = why_not_ready(read_card(checkpoint))
     if reason:
         raise TrainingError(f"{reason} From the shell it can be added all the same: brain-tumor runs add RUN --anyway")

@@ -1,4 +1,4 @@
-"""What a finished run is worth: Dice of its best weights by set, region and subset of roles, and their calibration."""
+"""Report of a finished run: Dice of the best weights by set, region and subset of sequences, and calibration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,26 +19,26 @@ from napari_brain_tumor_training.evaluate import as_metrics, mean_scores, score_
 
 
 def role_subsets(roles: Sequence[Role]) -> list[tuple[Role, ...]]:
-    """Every non-empty subset of the roles: all of them first, each alone last."""
+    """Return all non-empty subsets of the sequences, from the full set to single sequences."""
     return [subset for count in range(len(roles), 0, -1) for subset in combinations(roles, count)]
 
 
 def score_subsets(
     network: nn.Module, dims: int, roles: Sequence[Role], cases: Sequence[TrainingCase], device: torch.device
 ) -> Job[list[Metrics]]:
-    """Mean Dice per set and region, with the images of only some roles: a job.
+    """Return the mean Dice per set and region for each subset of the sequences, as a job.
 
-    Cases are standardised and cut to the head with all the roles that they have; then roles are taken away.
+    Cases are standardised and cropped to the head with all their sequences; only then are sequences removed.
 
     Parameters
     ----------
     network : nn.Module
-        Gives logits of WT, TC and ET.
+        Predicts the logits of WT, TC and ET.
     dims : {2, 3}
-        That it takes.
+        Number of spatial dimensions of its input.
     roles : sequence of role
-        Order of its channels. The first entry of the result is for "every role that the case has"; for the subsets of
-        `role_subsets` that follow only those cases count that have every role of them.
+        Sequences in the order of the network's channels. The first entry of the result is for "every sequence that the
+        case has". Each further subset of `role_subsets` is scored only on cases that have all of its sequences.
     """
     subsets = role_subsets(roles)
     metrics = []
@@ -55,7 +55,7 @@ def score_subsets(
 
 
 def write_report(path: Path, title: str, metrics: Sequence[Metrics], calibration: Mapping[Region, Calibration]) -> None:
-    """Write the tables as Markdown, for people; the card has the same numbers. Raises `SaveError`."""
+    """Write the tables as Markdown; the card contains the same numbers. Raises `SaveError`."""
     lines = [f"# {title}", "", *_scores_table(metrics)]
     if calibration:
         lines += ["", *_calibration_table(calibration)]

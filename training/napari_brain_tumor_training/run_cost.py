@@ -1,18 +1,18 @@
-"""What a run would cost, as a window shows it; without torch."""
+"""The estimated cost of a run, for display in a window; does not import torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class RunCost:
-    """What a run would cost.
+    """Estimated cost of a run.
 
     Parameters
     ----------
     seconds : float
-        Of all steps and, on a curated data set, validations; without reading the cases.
+        Time of all steps and, for a curated data set, of validation; without reading the cases.
     details : str
-        In words: parameters, times, memory.
+        Parameters, times and memory, in words.
     """
 
     steps: int

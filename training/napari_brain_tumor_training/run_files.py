@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: its history as CSV, curves as PNG, and TensorBoard events."""
+"""Files that a run updates while it trains: history as CSV, curves as PNG, and TensorBoard events."""
 
 import logging
 from collections.abc import Sequence
@@ -30,20 +30,20 @@ _COLOURS: Final[dict[str, str]] = {region: CLASS_COLORS[min(classes)] for region
 
 
 def write_history(path: Path, rows: Sequence[Row]) -> None:
-    """Write one line an epoch; raises `SaveError` where it cannot, and keeps the old file."""
+    """Write the history with one line per epoch; raises `SaveError` and keeps the old file if it cannot be written."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     write_text(path, csv_text(columns, rows))
 
 
 def write_curves(path: Path, rows: Sequence[Row]) -> None:
-    """Draw loss and Dice per region of training and validation; raises `SaveError` where it cannot."""
+    """Plot loss and Dice per region, for training and validation, to a file; raises `SaveError`."""
     figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
     draw_curves(figure, rows)
     save_figure(figure, path)
 
 
 def draw_curves(figure: Figure, rows: Sequence[Row], *, stacked: bool = False) -> None:
-    """Draw loss and Dice per region of training and validation, beside each other or `stacked`."""
+    """Plot loss and Dice per region, for training and validation, side by side or `stacked`."""
     first, second = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
     losses = [name for name in _LOSSES if any(name in row for row in rows)] or ["loss"]
     _plot(first, rows, losses)
@@ -61,23 +61,23 @@ def draw_curves(figure: Figure, rows: Sequence[Row], *, stacked: bool = False) -
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, as a whole or not at all; raises `SaveError`."""
+    """Write a figure as PNG, atomically; raises `SaveError`."""
     write_atomically(
         path, lambda part: figure.savefig(part, format="png", facecolor=figure.get_facecolor()), _check_not_empty
     )
 
 
 class BoardEvents:
-    """TensorBoard events of a run, written where the package tensorboard is installed.
+    """TensorBoard events of a run, written if the package tensorboard is installed.
 
-    They are a copy of the history for another viewer: where they cannot be written, the run goes on without them.
+    They duplicate the history for another viewer, so the run continues without them if they cannot be written.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
     first_epoch : int
-        Events of it and later ones, from a run that was stopped, are replaced.
+        Events of this and later epochs, left over from an interrupted run, are replaced.
     """
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
@@ -96,7 +96,7 @@ class BoardEvents:
             self._writer = None
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -114,7 +114,7 @@ def _writer(folder: Path, first_epoch: int) -> "SummaryWriter | None":
 
 
 def _tag(name: str) -> str:
-    """The name of a column, in the groups that TensorBoard folds."""
+    """Return the name of a column, prefixed by the group in which TensorBoard shows it."""
     if name in _NOT_DICE:
         return name.replace(" ", "_")
     group, _, region = name.rpartition(" ")
@@ -122,7 +122,7 @@ def _tag(name: str) -> str:
 
 
 def _plot(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
-    """A colour for every region, a style for every set; training is dotted."""
+    """Plot a colour for each region and a line style for each set; training is dotted."""
     groups = dict.fromkeys(name.rpartition(" ")[0] for name in names)
     styles = dict(zip([group for group in groups if group != "train"], cycle(("-", "--", "-.")), strict=False))
     for name in names:

@@ -1,4 +1,4 @@
-"""The process that trains: `python -m napari_brain_tumor_training.run_process FOLDER`, started by `detached`."""
+"""The training process, `python -m napari_brain_tumor_training.run_process FOLDER`, started by `detached`."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ _PARENT_SECONDS: Final = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train what the folder's request says; the exit code tells shells how it ended."""
+    """Train according to the request in the folder, and return the exit code."""
     folder = Path(arguments[0])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     _wait_for_parent(folder)
@@ -49,21 +49,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def config_of(request: RunRequest) -> tuple[TrainConfig, Path]:
-    """The recipe of a request, and the folder that its paths are relative to.
+    """Return the recipe of a request, and the folder that its paths are relative to.
 
     Raises
     ------
     TrainingError
-        If it cannot be read or what was asked for does not go with it.
+        If the recipe cannot be read or does not fit the request.
     DatasetError
-        If the folder is no data set.
+        If the folder is not a data set.
     """
     root = request.source if request.source.is_dir() else request.data or request.source.parent
     return _with_settings(recipe_of(request), request), root
 
 
 def configurations_job() -> Job[list[tuple[str, str, int]]]:
-    """The networks to choose from, for a window that has no torch: name, title, published dimensions."""
+    """List the available networks (name, title, published dimensions), for a window without torch."""
     from napari_brain_tumor.models.configurations import CONFIGURATIONS
 
     yield Progress(0, 1)
@@ -71,7 +71,7 @@ def configurations_job() -> Job[list[tuple[str, str, int]]]:
 
 
 def estimate_job(request: str) -> Job[RunCost]:
-    """What a request (as JSON) would cost on its device."""
+    """Estimate the cost of a request (as JSON) on its device."""
     from napari_brain_tumor_training.estimate import estimate_cost, voxels_to_validate
 
     yield Progress(0, 1, "measuring one step")
@@ -83,23 +83,23 @@ def estimate_job(request: str) -> Job[RunCost]:
 
 
 def install_job(folder: Path, name: str | None = None, *, anyway: bool = False) -> Job[str]:
-    """Add a checkpoint to the model list, under its own name or a free one like it; returns the name.
+    """Add a checkpoint to the model list under its own name, or a similar one if taken, and return that name.
 
     Parameters
     ----------
     folder : Path
-        The checkpoint.
+        The checkpoint folder.
     name : str, optional
-        Of a model of the user's own to replace.
+        Name of one of the user's own models to replace.
     anyway : bool
-        Take weights too that were hardly trained and never validated.
+        Accept even weights that were hardly trained and never validated.
 
     Raises
     ------
     TrainingError
-        If they were hardly trained and never validated.
+        If the weights were hardly trained and never validated.
     CheckpointError, SaveError
-        If it is damaged or cannot be copied.
+        If the checkpoint is damaged or cannot be copied.
     """
     from napari_brain_tumor.models.cards import find_model
     from napari_brain_tumor.models.packages import export_package, import_package
@@ -116,7 +116,7 @@ def install_job(folder: Path, name: str | None = None, *, anyway: bool = False) 
 
 
 def _training(folder: Path) -> Job[str]:
-    """Train, then add the model to the list; returns its name there."""
+    """Train, then add the model to the list, and return its name there."""
     from napari_brain_tumor_training.fit import fit
 
     yield Progress(0, 1, "preparing")
@@ -133,9 +133,9 @@ def _training(folder: Path) -> Job[str]:
 
 
 def install_result_job(checkpoint: Path, run_folder: Path, *, anyway: bool = False) -> Job[str]:
-    """Add what a run gave to the list of models, in place of what it gave before: a job; returns its name there.
+    """Add the result of a run to the list of models, replacing its earlier result; returns the name, as a job.
 
-    Raises what `install_job` raises.
+    Raises the same errors as `install_job`.
     """
     name = yield from install_job(checkpoint, _installed_before(run_folder), anyway=anyway)
     (run_folder / INSTALLED_FILE).write_text(name, encoding="utf-8")
@@ -148,12 +148,12 @@ def _with_settings(config: TrainConfig, request: RunRequest) -> TrainConfig:
 
 
 def with_plan(config: TrainConfig, *, validate_every: int | None = None, **plan: float | None) -> TrainConfig:
-    """The recipe with other entries of `optimisation`, such as batch and learning_rate; None leaves one as it is.
+    """Return the recipe with other entries of `optimisation`, such as batch or learning_rate; None keeps an entry.
 
     Raises
     ------
     TrainingError
-        If they do not go together.
+        If the entries are inconsistent.
     """
     entries: dict[str, Any] = config.model_dump(mode="json")
     entries["optimisation"] |= {key: value for key, value in plan.items() if value is not None}
@@ -173,14 +173,14 @@ def _free_name(model: ModelInfo) -> str:
 
 
 def _installed_before(folder: Path) -> str | None:
-    """The name that an earlier end of this run gave its model, so that the better one takes its place."""
+    """Return the name under which this run's earlier model was installed, so that the better one replaces it."""
     path = folder / INSTALLED_FILE
     name = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     return name if name and (models_folder() / name).is_dir() else None
 
 
 def _wait_for_parent(folder: Path) -> None:
-    """Until whoever started this process has written its pid, lest that overwrites what we tell."""
+    """Wait until the parent process has written our pid, so that it does not overwrite our status later."""
     deadline = time.monotonic() + _PARENT_SECONDS
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""Keep a run on disk so that it can go on: its state, and the best weights so far, each written as a whole."""
+"""Save and restore the state of a run and its best weights, so that it can be resumed; files are written atomically."""
 
 import json
 import zipfile
@@ -18,7 +18,7 @@ BEST_FILE = "best.pt"
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write everything that changes but the best weights; raises `SaveError` where it cannot, and keeps the old."""
+    """Save everything that changes except the best weights; on failure, raises `SaveError` and keeps the old file."""
     state = {
         "config": trainer.config.model_dump_json(),
         "processes": trainer.group.size,
@@ -37,18 +37,18 @@ def save_state(trainer: Trainer, folder: Path) -> None:
 
 
 def save_best(best: Best, folder: Path) -> None:
-    """Write the best weights; raises `SaveError` where it cannot, and keeps the old."""
+    """Save the best weights; on failure, raises `SaveError` and keeps the old file."""
     content = {"score": best.score, "epoch": best.epoch, "row": json.dumps(best.row), "weights": best.weights}
     _write(folder / BEST_FILE, content)
 
 
 def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
-    """Take up the state in the folder; a folder that holds a run is never started over silently.
+    """Restore the state from the folder; never silently restarts in a folder that contains a run.
 
     Raises
     ------
     TrainingError
-        If the folder holds a run and `resume` is false, its recipe was another, or its state cannot be read.
+        If the folder contains a run and `resume` is false, its recipe differs, or its state cannot be read.
     """
     path = folder / STATE_FILE
     if not path.is_file():
@@ -71,7 +71,7 @@ def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
     trainer.optimiser.load_state_dict(state["optimiser"])
     trainer.epoch = state["epoch"]
     trainer.history = json.loads(state["history"])
-    if "iteration" in state:  # runs of the first version were saved between epochs only
+    if "iteration" in state:  # runs of the first version were only saved between epochs
         trainer.iteration, trainer.total_loss = state["iteration"], state["total_loss"]
         trainer.seconds, trainer.overlap = state["seconds"], state["overlap"].cpu()
         trainer.scaler.load_state_dict(state["scaler"])

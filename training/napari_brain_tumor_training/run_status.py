@@ -1,4 +1,4 @@
-"""What a training process tells of itself in its run's folder, and how others read it; without torch."""
+"""The status that a training process writes to its run's folder, and how others read it; does not import torch."""
 
 import csv
 import hashlib
@@ -34,63 +34,63 @@ _WRITE_SECONDS: Final = 0.5
 _START_SECONDS: Final = 60
 _LOCK_SECONDS: Final = 5
 _OF_EPOCH: Final = re.compile(r"epoch (\d+) of (\d+), loss (\S+)$")
-"""The message of a step: `Trainer.train_epoch` makes it."""
+"""Progress message of a step, as formatted by `Trainer.train_epoch`."""
 _REGION: Final = re.compile(r"(?P<set>.+) (?:WT|TC|ET)")
 
 
 def machine_mark() -> str:
-    """The same text on the same machine, another one elsewhere: folders of runs are handed on, its name is not."""
+    """Return a text that identifies this machine but hides its name, because folders of runs may be passed on."""
     return hashlib.sha256(f"run status {socket.gethostname()}".encode()).hexdigest()[:12]
 
 
 class RunStatus(BaseModel, extra="forbid", frozen=True):
-    """How far a run is, as its process wrote it last.
+    """Status of a run, as last written by its process.
 
-    Times are in UTC; `epoch` counts from 1 and is 0 before the first; `died` is never written, only found.
+    Times are in UTC. `epoch` counts from 1 and is 0 before the first. The state `died` is never written, only detected.
     """
 
     state: RunState
     pid: int
     host: str
-    """A mark of the machine that does not tell its name; runs of earlier versions have the name."""
+    """Anonymous identifier of the machine; runs of earlier versions contain its name."""
     started: datetime
     updated: datetime
     title: str = ""
     message: str = ""
-    """What it does now."""
+    """Current activity."""
     reason: str = ""
-    """Why it stopped, failed or is believed dead."""
+    """Why the run stopped, failed or is believed dead."""
     fraction: float = 0.0
     epoch: int = 0
     epochs: int = 0
     loss: float | None = None
     best_dice: float | None = None
-    """Mean Dice of the best validation so far, over regions and sets."""
+    """Mean Dice over regions and sets of the best validation so far."""
     remaining_seconds: float | None = None
     installed: str = ""
-    """Name under which the finished model is in the model list."""
+    """Name of the finished model in the model list."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process is at work."""
+        """Whether the process is running."""
         return self.state in ("starting", "running")
 
     @property
     def is_of_this_machine(self) -> bool:
-        """Whether its process was started on this machine, where alone one can see if it lives."""
+        """Whether the process was started on this machine; only there can it be checked whether it is alive."""
         return self.host in (machine_mark(), socket.gethostname())
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder and its status."""
+    """The folder of a run and its status."""
 
     folder: Path
     status: RunStatus
 
 
 def attach(folder: Path) -> Run:
-    """The run in a folder, whoever started it; a process that ended without a word is told as `died`.
+    """Return the run in a folder, no matter who started it; reported as `died` if its process ended unexpectedly.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def attach(folder: Path) -> Run:
     status = _read(folder)
     if not status.is_alive or not status.is_of_this_machine or _is_held(folder):
         return Run(folder, status)
-    # Between the two looks the process may have ended as it should.
+    # Between the two checks the process may have ended normally.
     status = _read(folder)
     if status.state == "starting" and _may_still_start(status):
         return Run(folder, status)
@@ -114,7 +114,7 @@ def attach(folder: Path) -> Run:
 
 
 def list_runs(parent: Path) -> list[Run]:
-    """The runs in a folder, the newest first; those whose status cannot be read are left out."""
+    """Return the runs in a folder, newest first, without those whose status cannot be read."""
     folders = [path.parent for path in parent.glob(f"*/{STATUS_FILE}")] if parent.is_dir() else []
     runs = []
     for folder in folders:
@@ -126,12 +126,12 @@ def list_runs(parent: Path) -> list[Run]:
 
 
 def request_stop(folder: Path) -> None:
-    """Ask the process of a run to stop after its present step; it keeps state and best weights.
+    """Ask the process of a run to stop after its current step, keeping its state and best weights.
 
     Raises
     ------
     TrainingError
-        If nothing runs there.
+        If no process is running there.
     """
     run = attach(folder)
     if not run.status.is_alive:
@@ -140,7 +140,7 @@ def request_stop(folder: Path) -> None:
 
 
 def tell_starting(folder: Path, pid: int, title: str) -> None:
-    """Write the status of a process that was just started, and forget an earlier wish to stop."""
+    """Write the status of a newly started process, and discard an earlier request to stop."""
     now = datetime.now(UTC)
     _write(folder, RunStatus(state="starting", pid=pid, host=machine_mark(), started=now, updated=now, title=title))
 
@@ -148,23 +148,23 @@ def tell_starting(folder: Path, pid: int, title: str) -> None:
 def watched(
     job: Job[Result], folder: Path, title: str = "", installed_as: Callable[[Result], str] | None = None
 ) -> Job[Result]:
-    """The same job, which tells in its folder how far it is, and stops where `request_stop` asks.
+    """Wrap a job so that it writes its status to the folder, and stops when `request_stop` asks it to.
 
     Parameters
     ----------
     job : generator
-        Such as `fit`; it is closed, and so keeps what it has, when it is to stop.
+        A job such as `fit`; it is closed when it has to stop, so that it saves its work.
     folder : Path
-        Of the run.
+        Folder of the run.
     title : str
-        For people.
+        Displayed title.
     installed_as : callable, optional
-        The name in the model list, from the job's result.
+        Returns the name in the model list, given the job's result.
 
     Raises
     ------
     CancelledError
-        If someone asked it to stop.
+        If the run was asked to stop.
     TrainingError
         If another process works in the folder.
     """
@@ -178,7 +178,7 @@ def watched(
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of a run's history, without the cells that are empty; none before its first epoch."""
+    """Return the rows of a run's history, without empty cells; an empty list before its first epoch."""
     try:
         with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
@@ -190,19 +190,19 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 
 def mean_dice(row: dict[str, float]) -> float | None:
-    """Mean validation Dice of a row of the history, over regions and sets; None where it was not validated."""
+    """Return a row's mean validation Dice over regions and sets; None if the epoch was not validated."""
     matches = [(_REGION.fullmatch(key), value) for key, value in row.items()]
     values = [value for match, value in matches if match is not None and match["set"] != "train"]
     return sum(values) / len(values) if values else None
 
 
 def best_dice(rows: list[dict[str, float]]) -> float | None:
-    """The best of the rows' mean validation Dice."""
+    """Return the highest mean validation Dice of the rows."""
     return max((value for value in map(mean_dice, rows) if value is not None), default=None)
 
 
 class _Teller:
-    """Writes the status, at most twice a second; a status that cannot be written never ends a run."""
+    """Write the status, at most twice a second; failure to write it never ends a run."""
 
     def __init__(self, folder: Path, title: str) -> None:
         self._folder = folder
@@ -267,7 +267,7 @@ class _Teller:
 
 
 def _until_asked(job: Job[Result], folder: Path, teller: _Teller) -> Job[Result]:
-    """The job until its end, or until the file that asks it to stop is there."""
+    """Run the job to its end, or until the file that requests a stop appears."""
     try:
         while True:
             try:
@@ -293,10 +293,10 @@ def _best_so_far(folder: Path) -> float | None:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """A lock that the system takes back however the process ends, so that no pid is mistaken for another's."""
+    """Hold a lock that the system releases no matter how the process ends, so that reused pids cause no confusion."""
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=_LOCK_SECONDS)  # someone who looks whether we live holds it for a moment
+        lock.acquire(timeout=_LOCK_SECONDS)  # a process checking whether we are alive holds it for a moment
     except Timeout as error:
         raise TrainingError(f"Another process trains in {folder}. Wait for it, or choose another folder.") from error
     try:
@@ -312,11 +312,11 @@ def _is_held(folder: Path) -> bool:
     except Timeout:
         return True
     except OSError:
-        return True  # a folder of somebody else's, that tells nothing: believe what is written
+        return True  # somebody else's folder, where the lock cannot be checked: trust the written status
 
 
 def _may_still_start(status: RunStatus) -> bool:
-    """Whether a process that has not said anything yet is still coming up."""
+    """Whether a process that has not written a status yet may still be starting."""
     young = (datetime.now(UTC) - status.updated).total_seconds() < _START_SECONDS
     return young and (os.name == "nt" or _exists(status.pid))
 

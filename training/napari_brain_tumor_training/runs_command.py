@@ -1,4 +1,4 @@
-"""`brain-tumor runs`: list, show, stop and resume training runs, whoever started them, and add their models."""
+"""`brain-tumor runs`: list, show, stop and resume training runs, however they were started, and add their models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +90,7 @@ def add(
 
 
 def describe(run: Run) -> str:
-    """A run in words, a line for each thing that is known."""
+    """Describe a run in words, with a line for each known fact."""
     s = run.status
     where = "this machine" if s.is_of_this_machine else "another machine"
     lines = [f"{s.title or run.folder.name}: {s.state} (process {s.pid} on {where})"]

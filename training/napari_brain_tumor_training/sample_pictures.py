@@ -1,4 +1,4 @@
-"""Pictures of samples: how augmentation varies them, and what the network says of fixed validation slices."""
+"""Pictures of samples: how augmentation varies them, and predictions on fixed validation slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _PANEL_INCHES = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Panel:
-    """One picture: an image `(Y, X)`, the classes whose outlines are drawn on it, and its title."""
+    """One panel: an image `(Y, X)`, the classes whose outlines are drawn on it, and a title."""
 
     image: Array
     classes: npt.NDArray[np.uint8]
@@ -33,16 +33,16 @@ class _Panel:
 
 @dataclass(slots=True)
 class SlicePictures:
-    """Collects what is predicted for fixed slices of validation cases, and draws it beside the truth.
+    """Collect predictions on fixed slices of validation cases, and draw them next to the truth.
 
-    Each case, as far as `count` goes, shows the slice with most tumour.
+    For each of up to `count` cases, the slice with the most tumour is shown.
     """
 
     count: int
     _rows: dict[str, list[_Panel]] = field(default_factory=dict)
 
     def observe(self, case: TrainingCase, predicted: npt.NDArray[np.uint8]) -> None:
-        """Take the slice of a case; see `evaluate.Observer`."""
+        """Store the slice of a case; an `evaluate.Observer`."""
         if case.files.name not in self._rows and len(self._rows) >= self.count:
             return
         z = int(np.count_nonzero(case.classes, axis=(1, 2)).argmax())
@@ -55,7 +55,7 @@ class SlicePictures:
         ]
 
     def draw(self, path: Path) -> None:
-        """Write the picture, if there is anything to show; raises `SaveError` where it cannot."""
+        """Write the picture, if there is anything to show; raises `SaveError`."""
         if self._rows:
             _draw(list(self._rows.values()), path)
 
@@ -63,9 +63,9 @@ class SlicePictures:
 def draw_augmented(
     config: TrainConfig, sampler: VolumeSampler, path: Path, *, samples: int = 6, times: int = 5
 ) -> None:
-    """Write a picture with a row for every sample: as drawn, then as often varied as asked.
+    """Write a picture with a row for each sample: the original, then `times` augmented versions.
 
-    Sub-volumes show the slice of their middle. Raises `SaveError` where the picture cannot be written.
+    Sub-volumes are shown by their middle slice. Raises `SaveError` if the picture cannot be written.
     """
     batch, seed = drawn_batch(sampler, samples, config.seed, 0)
     images, targets = torch.from_numpy(batch.images), torch.from_numpy(batch.targets)
@@ -88,7 +88,7 @@ def _panel(image: torch.Tensor, targets: torch.Tensor, title: str) -> _Panel:
 
 
 def _as_picture(channels: Array) -> Array:
-    """Of `(C, Y, X)` the last sequence that there is: FLAIR where the roles are in our order."""
+    """Return the last sequence present in `(C, Y, X)`: FLAIR if sequences are in the package's order."""
     filled: list[Array] = [channel for channel in channels if channel.any()]
     return filled[-1] if filled else np.zeros_like(channels[-1])
 
@@ -104,7 +104,7 @@ def _draw(rows: Sequence[Sequence[_Panel]], path: Path) -> None:
 
 
 def _draw_panel(panel: _Panel, axes: Axes) -> None:
-    # The working grid runs to the right and to the front: in the radiological convention right is on the left.
+    # The working grid is in RAS order; in radiological convention the patient's right is on the left.
     axes.imshow(panel.image, cmap="gray", vmin=-2.5, vmax=3, origin="lower")
     axes.invert_xaxis()
     for value, colour in CLASS_COLORS.items():

@@ -1,4 +1,4 @@
-"""Windows of prepared cases, drawn at random: slices for 2D networks, sub-volumes for 3D ones."""
+"""Draw random windows of prepared cases: slices for 2D networks, sub-volumes for 3D ones."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,19 +20,19 @@ Drawn = TypeVar("Drawn")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Samples drawn for one step.
+    """Samples of one step.
 
     Attributes
     ----------
     images : (N, C, [Z,] Y, X) float32 array
     targets : (N, 3, [Z,] Y, X) float32 array
-        Masks of WT, TC and ET; with a teacher, what lies between them and its probabilities.
+        Masks of WT, TC and ET; with a teacher, a mixture of these with its probabilities.
     present : (N, C) bool array
-        Roles that the sample has.
+        Sequences that each sample has.
     known : (N, 3) bool array
-        Regions that its truth tells.
+        Regions that are known in its truth.
     where : (N, 1, [Z,] Y, X) bool array, optional
-        Voxels at which it tells them; None if every sample tells them everywhere.
+        Voxels where the truth is known; None if it is known everywhere in all samples.
     """
 
     images: npt.NDArray[np.float32]
@@ -44,23 +44,23 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Places:
-    """Slices of a case that hold known tumour, and slices that hold anything known."""
+    """Slices of a case with known tumour, and slices where anything is known."""
 
     tumour: npt.NDArray[np.intp]
     known: npt.NDArray[np.intp]
 
 
 class VolumeSampler:
-    """Draws sub-volumes: a source by its share, a case of it evenly or by grade, a place with or without tumour.
+    """Draw sub-volumes: a source by its share, a case uniformly or by grade, a position with or without tumour.
 
-    Where the truth of a case tells only some slices or voxels, windows are drawn around those.
+    If the truth of a case is known in some slices or voxels only, windows are drawn around those.
 
     Parameters
     ----------
     cases : sequence of TrainingCase
-        Of the training side.
+        Cases of the training side.
     sources : sequence of DataSource
-        For their shares and those of the grades.
+        Define their own shares and those of the grades.
     patch : tuple of int
         Depth, height and width of the windows.
     foreground_share : float
@@ -68,7 +68,7 @@ class VolumeSampler:
     lesion_mixing : float
         Share of windows into which another patient's lesion is pasted.
     distillation : float
-        Share of the teacher in the targets, for cases that hold its probabilities.
+        Weight of the teacher in the targets, for cases with its probabilities.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class VolumeSampler:
         return _cut(case.channels.swapaxes(0, 1), start, self._sides).astype(np.float32)
 
     def _start(self, case: TrainingCase, around_tumour: bool, random: np.random.Generator) -> list[int]:
-        """First voxel of a window, which may reach beyond a volume that is smaller than the window."""
+        """Return the first voxel of a window; a window may extend beyond a volume smaller than itself."""
         point = self._point(case, around_tumour, random)
         start = []
         for axis, (side, length) in enumerate(zip(case.classes.shape, self._sides, strict=True)):
@@ -143,7 +143,7 @@ class VolumeSampler:
         return start
 
     def _point(self, case: TrainingCase, around_tumour: bool, random: np.random.Generator) -> tuple[int, ...] | None:
-        """A voxel that the window is to hold: of tumour, or one that the truth tells; None for any place."""
+        """Return a voxel that the window has to include, in tumour or where the truth is known; None for any window."""
         places = self._places[id(case)]
         if around_tumour:
             z = int(random.choice(places.tumour))
@@ -159,9 +159,9 @@ class VolumeSampler:
 
 
 class SliceSampler(VolumeSampler):
-    """Draws windows of slices: sub-volumes of depth one, without that axis. `patch` is height and width.
+    """Draw windows of slices: sub-volumes of depth one, without that axis; `patch` is height and width.
 
-    With `neighbours` the images hold so many slices on each side as well, as `models.neighbours` stacks them.
+    With `neighbours`, images include this many slices on each side, stacked as by `models.neighbours`.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class SliceSampler(VolumeSampler):
 
 
 def sampler_for(config: TrainConfig, cases: Sequence[TrainingCase]) -> VolumeSampler:
-    """The sampler of a recipe."""
+    """Return the sampler of a recipe."""
     mixing, teaching = config.augmentation.lesion_mixing, config.distillation.weight if config.distillation else 0.0
     arguments = (cases, config.sources, config.patch, config.foreground_share, mixing, teaching)
     if config.model.dims == 3:
@@ -199,7 +199,7 @@ def sampler_for(config: TrainConfig, cases: Sequence[TrainingCase]) -> VolumeSam
 
 
 def draw_ahead(draw: Callable[[int], Drawn], numbers: Iterable[int], ahead: int = 2) -> Iterator[Drawn]:
-    """`draw(number)` of every number in order, the next few drawn in a thread while the present one is used."""
+    """Yield `draw(number)` for each number in order, drawing the next few in a thread ahead of time."""
     waiting: deque[Future[Drawn]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="sampler") as pool:
         for number in numbers:
@@ -224,7 +224,7 @@ def _everywhere(window: Window) -> npt.NDArray[np.bool_]:
 
 
 def _chances(group: Sequence[TrainingCase], shares: dict[str, float]) -> npt.NDArray[np.float64] | None:
-    """How likely each case is drawn where grades have shares; None for all alike."""
+    """Return the probability of drawing each case if grades have shares; None if all are equally likely."""
     if not shares or not group:
         return None
     grades = Counter(case.files.grade for case in group)
@@ -240,7 +240,7 @@ def _chances(group: Sequence[TrainingCase], shares: dict[str, float]) -> npt.NDA
 
 
 def _cut(array: npt.NDArray[Any], start: Sequence[int], size: Sequence[int]) -> npt.NDArray[Any]:
-    """A window of the last axes, zeros where it reaches beyond the array."""
+    """Return a window of the last axes, with zeros where it extends beyond the array."""
     leading = array.shape[: array.ndim - len(size)]
     result = np.zeros((*leading, *size), dtype=array.dtype)
     source: list[slice] = []

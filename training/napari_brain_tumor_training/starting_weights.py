@@ -1,4 +1,4 @@
-"""Where a network's weights start: at random, or from a checkpoint whose roles and regions may be others."""
+"""Initial weights of a network: random, or from a checkpoint whose sequences and regions may differ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -25,19 +25,19 @@ _ENCODERS: Final[dict[str, tuple[str, ...]]] = {
     "resunet_a": ("body.first", "body.encoder", "body.down"),
     "resunet_a_multitask": ("body.first", "body.encoder", "body.down"),
 }
-"""Of every architecture, the parts of its contracting path."""
+"""Modules of each architecture that form its contracting path."""
 
 _ADDITIONS: Final[dict[str, str]] = {"residual_unet": "detail"}
-"""Of an architecture, the argument that adds a part which may be absent from the weights that a run begins with."""
+"""For an architecture, the argument that adds a part that the starting weights may lack."""
 
 
 def network_for(config: TrainConfig) -> nn.Module:
-    """The network of a recipe, with fresh weights or those that `init` names; frozen parts need no gradient.
+    """Build the network of a recipe, with random weights or those of `init`; frozen parts require no gradient.
 
     Raises
     ------
     TrainingError
-        If the checkpoint is of another kind than the recipe, or shares no role or region with it.
+        If the checkpoint's network differs in kind, or shares no sequence or region with the recipe.
     """
     network = _fresh(config.model, len(config.roles), len(REGIONS))
     if config.model.init is not None:
@@ -48,7 +48,7 @@ def network_for(config: TrainConfig) -> nn.Module:
 
 
 def frozen_parts(network: nn.Module, model: ModelConfig) -> list[nn.Module]:
-    """The parts of the network that stay as they began: the contracting path, or none."""
+    """Return the parts of the network that keep their starting weights: the contracting path, or none."""
     return [network.get_submodule(name) for name in _ENCODERS[model.architecture]] if model.freeze_encoder else []
 
 
@@ -87,7 +87,7 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
         else fresh
         for name, fresh in network.state_dict().items()
     }
-    # Earlier versions stored running variances beyond the range of float16 as infinite, which no training mends.
+    # Earlier versions stored running variances beyond the float16 range as infinite; training never repairs these.
     network.load_state_dict(
         {name: torch.where(torch.isfinite(tensor), tensor, fresh_ones[name]) for name, tensor in new_weights.items()}
     )
@@ -96,7 +96,7 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
 def _seeing_neighbours(
     weights: Mapping[str, torch.Tensor], model: ModelConfig, roles: int, regions: int
 ) -> dict[str, torch.Tensor]:
-    """Weights of a network for single slices as those of one with neighbours, which at first change nothing."""
+    """Expand weights for single slices to a network with neighbours, whose output is the same at first."""
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in _fresh(model, roles, regions).state_dict().items()}
     wide = {}
@@ -114,12 +114,12 @@ def _fresh(model: ModelConfig, roles: int, regions: int) -> nn.Module:
 
 
 def _matches(model_names: Sequence[str], recipe_names: Sequence[str]) -> list[int | None]:
-    """For each of ours its place among theirs; None where they lack it."""
+    """Return for each of the recipe's names its index among the model's names; None if the model lacks it."""
     return [model_names.index(name) if name in model_names else None for name in recipe_names]
 
 
 def _growth(model: ModelConfig) -> dict[str, list[tuple[int, int]]]:
-    """By how much each axis of each tensor grows with one role more, and with one region more."""
+    """Return by how much each axis of each tensor grows with one more sequence, and with one more region."""
     with torch.device("meta"):
         shapes = [
             {name: t.shape for name, t in _fresh(model, *sizes).state_dict().items()}
@@ -140,9 +140,9 @@ def _moved(
     sizes: tuple[int, int],
     matches: tuple[Sequence[int | None], Sequence[int | None]],
 ) -> torch.Tensor:
-    """The source's values at the places that its roles and regions have in `fresh`.
+    """Return `fresh` with the source's values in the places of the sequences and regions that both have.
 
-    A role that the source lacks gets weight 0, so that at first its images change nothing; a region that it lacks
+    A sequence that the source lacks gets weight 0, so that its images have no effect at first; a region that it lacks
     keeps its fresh weights.
     """
     result = fresh.clone()
@@ -163,7 +163,7 @@ def _moved(
 
 
 def _pairs(side: int, blocks: int, size: int, matches: Sequence[int | None]) -> list[tuple[int, int | None]]:
-    """Places along an axis of ours and theirs: other features come first, then blocks of one map a role or region."""
+    """Pair our indices along an axis with theirs: other features first, then blocks of one map per role or region."""
     before = side - blocks * size
     pairs: list[tuple[int, int | None]] = [(place, place) for place in range(before)]
     for block in range(blocks):
@@ -176,7 +176,7 @@ def _pairs(side: int, blocks: int, size: int, matches: Sequence[int | None]) -> 
 def _maps_then_images(
     sizes: tuple[int, int], matches: tuple[Sequence[int | None], Sequence[int | None]]
 ) -> list[tuple[int, int | None]]:
-    """Places along an axis that has one place a region, then one a role."""
+    """Pair indices along an axis that has one entry per region, followed by one per sequence."""
     roles, regions = matches
     maps: list[tuple[int, int | None]] = list(enumerate(regions))
     images = [(len(regions) + own, None if other is None else sizes[1] + other) for own, other in enumerate(roles)]

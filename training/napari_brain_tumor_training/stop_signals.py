@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop at the next good moment, and not in the middle of a step."""
+"""Handle Ctrl-C and SIGTERM as a request to stop at the next safe moment, not in the middle of a step."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from napari_brain_tumor.progress import Job, Progress
 
 
 class StoppedError(Exception):
-    """A signal asked the job to stop, and it did; `exit_code` is what a shell expects then (130 or 143)."""
+    """The job was stopped by a signal; `exit_code` is the usual one of shells for that signal (130 or 143)."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -18,9 +18,9 @@ class StoppedError(Exception):
 
 
 def run_until_stopped(job: Job[Any], on_progress: Callable[[Progress], None]) -> Any:
-    """Run a job and return its result; close it at its next progress after a signal.
+    """Run a job and return its result; after a signal, close it at its next progress report.
 
-    A second signal acts at once, as it does without this function. To be called in the main thread.
+    A second signal takes effect immediately, as without this function. Must be called in the main thread.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def run_until_stopped(job: Job[Any], on_progress: Callable[[Progress], None]) ->
 
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Signals as they come, for as long as it lasts."""
+    """Collect signals within the context."""
     received: list[int] = []
     before: dict[signal.Signals, Any] = {}
 

@@ -1,6 +1,6 @@
-"""Make synthetic gliomas with voxel-exact truth: four sequences of one invented patient for every seed.
+"""Make synthetic gliomas with voxel-exact truth: one virtual patient with four sequences for each seed.
 
-From the shell: `python -m napari_brain_tumor_training.synthetic OUT --seed 7`.
+From the command line: `python -m napari_brain_tumor_training.synthetic OUT --seed 7`.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from napari_brain_tumor_training.synthetic_fields import Field, on_grid
 from napari_brain_tumor_training.synthetic_tumour import Grade, GrownTumour, Parts, draw_plan, grow, no_parts, parts_on
 
 GENERATOR_VERSION: Final = 1
-"""Raise when the same seed would give another case."""
+"""Must be increased whenever the same seed would give a different case."""
 
 _FILE_WORDS: Final[dict[Role, str]] = {"T1": "t1", "T1c": "t1ce", "T2": "t2", "FLAIR": "flair"}
 _TO_LPS: Final = (slice(None, None, -1), slice(None, None, -1), slice(None))
@@ -32,29 +32,29 @@ _TO_LPS: Final = (slice(None, None, -1), slice(None, None, -1), slice(None))
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSpec:
-    """What synthetic cases may be like.
+    """Specification of synthetic cases.
 
     Parameters
     ----------
     resolution_mm : float
-        Voxel side of the images; the same seed shows the same patient at any resolution.
+        Voxel size of the images; the same seed shows the same patient at any resolution.
     growth_mm : float
-        Voxel side of the growth simulation.
+        Voxel size of the growth simulation.
     grade : {"HGG", "LGG"}, optional
-        Every case of one grade; by default drawn.
+        Use the same grade for all cases; drawn at random if not given.
     low_grade_share : float
-        Probability of a low-grade tumour where the grade is drawn.
+        Probability of a low-grade tumour if the grade is drawn.
     enhancing_low_grade : float
         Probability that a low-grade tumour enhances in patches.
     volume_ml : (float, float)
-        Range of the whole tumour.
+        Range of the volume of the whole tumour.
     degradation : Degradation
-        Shading, noise, blur, texture and spread of contrasts.
+        Shading, noise, blur, texture and variation of contrasts.
 
     Raises
     ------
     TrainingError
-        For a resolution or a volume range that cannot be made.
+        If the resolution or the volume range is not feasible.
     """
 
     resolution_mm: float = 1.0
@@ -79,7 +79,7 @@ class SyntheticSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phantom:
-    """A synthetic case with what it was made from: tissues and tumour parts in RAS, study and truth in LPS."""
+    """A synthetic case with the data it was rendered from: tissues and tumour parts in RAS, study and truth in LPS."""
 
     study: Study
     segmentation: Segmentation
@@ -89,26 +89,26 @@ class Phantom:
 
 
 def make_case(seed: int, *, spec: SyntheticSpec | None = None) -> tuple[Study, Segmentation]:
-    """Make one synthetic glioma and its exact truth; the same seed and spec give the same bytes.
+    """Make one synthetic glioma with exact truth; the same seed and spec give identical bytes.
 
     Parameters
     ----------
     seed : int
-        Not negative; everything varies with it.
+        Not negative; determines everything that varies.
     spec : SyntheticSpec, optional
-        What the case may be like; by default at 1 mm, 5 to 120 mL, one in five low-grade.
+        Specification of the case; the default is 1 mm, 5 to 120 mL, one in five low-grade.
 
     Returns
     -------
     Study
-        T1, T1c, T2 and FLAIR, uint8 `(X, Y, Z)`, skull-stripped (0 outside the brain), on one LPS grid as BraTS has it.
+        T1, T1c, T2 and FLAIR, uint8 `(X, Y, Z)`, skull-stripped (0 outside the brain), on one LPS grid as in BraTS.
     Segmentation
-        Our classes on the same grid, with the draw in its provenance.
+        The package's classes on the same grid, with the drawn parameters in its provenance.
 
     Raises
     ------
     TrainingError
-        If nilearn, whose tissue maps are used, is not installed.
+        If nilearn is not installed, whose tissue maps are used.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def make_case(seed: int, *, spec: SyntheticSpec | None = None) -> tuple[Study, S
 
 
 def make_phantom(seed: int, *, spec: SyntheticSpec | None = None) -> Phantom:
-    """Make one synthetic glioma as `make_case` does, and keep its tissues and tumour parts."""
+    """Make one synthetic glioma as in `make_case`, including its tissues and tumour parts."""
     spec = spec or SyntheticSpec()
     for_head, for_tumour, for_images = _streams(seed)
     head = draw_head(for_head)
@@ -135,9 +135,9 @@ def make_phantom(seed: int, *, spec: SyntheticSpec | None = None) -> Phantom:
 
 
 def make_healthy(seed: int, *, spec: SyntheticSpec | None = None) -> Study:
-    """Make the head of that seed as it would be scanned without a tumour: what no model should find anything in.
+    """Make the head of a seed as scanned without a tumour, in which no model should find anything.
 
-    The same seed and spec give the same bytes. Of the spec, only resolution and degradation count.
+    The same seed and spec give identical bytes. Only the spec's resolution and degradation are used.
     """
     spec = spec or SyntheticSpec()
     for_head, _, for_images = _streams(seed)
@@ -148,15 +148,15 @@ def make_healthy(seed: int, *, spec: SyntheticSpec | None = None) -> Study:
 
 
 def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[Path]:
-    """Write a case as `<name>_{t1,t1ce,t2,flair,seg}.nii.gz` and the truth's sidecar `<name>_seg.json`.
+    """Write a case as `<name>_{t1,t1ce,t2,flair,seg}.nii.gz`, with a sidecar `<name>_seg.json` for the truth.
 
-    The truth is in the MSD schema (1 edema, 2 non-enhancing, 3 enhancing). The same case gives the same bytes: no
-    time stands in the files.
+    The truth has the MSD label schema (1 edema, 2 non-enhancing, 3 enhancing). The same case gives identical bytes:
+    the files contain no time stamps.
 
     Raises
     ------
     SaveError
-        If the folder cannot be written.
+        If the folder cannot be written to.
     """
     arrays = {f"{study.name}_{_FILE_WORDS[role]}.nii.gz": array for role, array in study.sequences.items()}
     arrays[f"{study.name}_seg.nii.gz"] = segmentation.data
@@ -172,7 +172,7 @@ def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[P
 
 
 def _streams(seed: int) -> list[np.random.Generator]:
-    """For head, tumour and images: a change in one step leaves what the others draw."""
+    """Return generators for head, tumour and images; a change in one step does not affect what the others draw."""
     if seed < 0:
         raise TrainingError(f"The seed is {seed}; it must be 0 or a positive integer.")
     return np.random.default_rng(seed).spawn(3)
@@ -184,7 +184,7 @@ def _drawn_grade(rng: np.random.Generator, spec: SyntheticSpec) -> Grade:
 
 
 def _push_on(tumour: GrownTumour, grid: Grid) -> Field:
-    """The displacement on the whole grid; it has faded to nearly nothing where the growth cube ends."""
+    """Resample the displacement to the whole grid; it has faded to almost nothing at the edge of the growth cube."""
     return np.stack([on_grid(component, tumour.grid, grid) for component in tumour.push_mm])
 
 

@@ -1,7 +1,7 @@
-"""A healthy head of its own for every seed: tissue maps from the ICBM 152 template, reshaped and refolded.
+"""A different healthy head for each seed: tissue maps of the ICBM 152 template, deformed and given new folds.
 
 The averaged template is blurred where people differ most, in the outer sulci. Sharpening its tissue shares and cutting
-random sheets of fluid into the cortex gives back the look of one person.
+random sheets of fluid into the cortex restores the appearance of an individual.
 """
 
 from collections.abc import Sequence
@@ -18,33 +18,34 @@ from napari_brain_tumor.geometry import Box, Grid, bounding_box
 from napari_brain_tumor_training.synthetic_fields import BandNoise, Field, Mask, axis_coordinates
 
 _WARPS: Final = ((45.0, 3.5), (22.0, 1.8), (11.0, 0.8))
-"""Smoothness and standard deviation in mm of the displacements that are summed: their gradient stays below one."""
+"""Smoothness and standard deviation, in mm, of displacements that are summed; their gradient stays below one."""
 
 _HEAD_BOX: Final = ((-92.0, 92.0), (-128.0, 96.0), (-84.0, 98.0))
-"""Millimetres in which the brain is looked for."""
+"""Box in millimetres in which the brain is searched for."""
 
 _SHARE_FLOOR: Final = 0.02
-"""Added to tissue shares before their logarithm."""
+"""Added to tissue shares before taking logarithms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """What makes one head differ from the template; every part can be evaluated on any grid.
+    """Parameters that make a head differ from the template; all parts can be evaluated on any grid.
 
     Parameters
     ----------
     to_template : (3, 3) array
-        Subject to template millimetres, before the warp: scale, turn, shear and left-right flip.
+        Transform from subject to template millimetres, before the warp: scale, rotation, shear and left-right flip.
     warps : sequence of (float, three BandNoise)
-        Displacements in mm: standard deviation and components.
+        Displacements in mm, each with its standard deviation and components.
     folds, fold_depth, folia : BandNoise
-        Zero surfaces are sulci; how deep they reach; the finer ones of the cerebellum.
+        Fields whose zero surfaces are sulci, that set the depth of the sulci, and for the finer folds of the
+        cerebellum.
     vessels : two BandNoise
-        Vessels run where both are zero.
+        Vessels run where both fields are zero.
     patches : BandNoise
-        Where the dura enhances and the choroid plexus lies.
+        Determines where the dura enhances and the choroid plexus is.
     fluid_shift : float
-        Log-odds by which fluid spaces are wider (positive) or narrower than the template's.
+        Log-odds by which fluid spaces are wider (positive) or narrower than in the template.
     """
 
     to_template: npt.NDArray[np.float64]
@@ -59,7 +60,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tissues:
-    """Shares of a voxel `(X, Y, Z)`, 0 to 1: white + grey + fluid = 1 in the brain; vessel and dura lie over them."""
+    """Tissue shares of voxels `(X, Y, Z)`, 0 to 1: white + grey + fluid = 1 in the brain; vessels and dura on top."""
 
     white: Field
     grey: Field
@@ -82,7 +83,7 @@ class _Templates:
 
 
 def draw_head(rng: np.random.Generator) -> Head:
-    """Draw a head: 0.86 to 1 times the template's size per axis, since it is large, turned by up to 8 degrees."""
+    """Draw a head, rotated by up to 8 degrees and 0.86 to 1 times as large per axis as the template, which is large."""
     return Head(
         to_template=np.asarray(np.linalg.inv(_random_matrix(rng)), dtype=np.float64),
         warps=tuple((std, _three_fields(rng, sigma)) for sigma, std in _WARPS),
@@ -96,7 +97,7 @@ def draw_head(rng: np.random.Generator) -> Head:
 
 
 def head_grid(head: Head, resolution_mm: float, margin_mm: float = 2.0) -> Grid:
-    """The smallest RAS grid of that voxel size around the brain, with a margin."""
+    """Return the smallest RAS grid of this voxel size that contains the brain with a margin."""
     coarse = _grid_of_box(_HEAD_BOX, 4.0)
     depth = _sampled(_templates().depth_mm, _template_points(head, coarse, None), outside=-5.0)
     box = bounding_box(depth > -2.0)
@@ -111,11 +112,11 @@ def tissues_on(head: Head, grid: Grid, push_mm: Field | None = None) -> Tissues:
     Parameters
     ----------
     head : Head
-        As drawn.
+        A head from `draw_head`.
     grid : Grid
-        RAS, aligned with the world.
+        RAS grid aligned with the world axes.
     push_mm : (3, X, Y, Z) float32 array, optional
-        By how much a growing mass has moved the tissue that is now at each voxel.
+        Displacement, by a growing mass, of the tissue that is now at each voxel.
     """
     templates = _templates()
     points = _template_points(head, grid, push_mm)
@@ -137,7 +138,7 @@ def tissues_on(head: Head, grid: Grid, push_mm: Field | None = None) -> Tissues:
 
 @lru_cache(maxsize=1)
 def _templates() -> _Templates:
-    """The tissue maps at 1 mm, from the files that come with nilearn (nothing is downloaded)."""
+    """Load the tissue maps at 1 mm from the files included in nilearn, without downloading anything."""
     try:
         from nilearn import datasets
     except ImportError as missing:
@@ -162,7 +163,7 @@ def _signed_depth(brain: Mask) -> Field:
 
 
 def _sinus(affine: npt.NDArray[np.float64], depth: Field) -> Field:
-    """The superior sagittal sinus: a tube under the vault in the midline."""
+    """Return the superior sagittal sinus, a midline tube under the vault."""
     x, y, z = axis_coordinates(Grid(depth.shape, affine))
     above = ((z > 5) & (z < 90))[None, None, :] & ((y > -105) & (y < 60))[None, :, None]
     tube = np.exp(-((x[:, None, None] / 2.2) ** 2) - ((depth - 2.5) / 2.5) ** 2)
@@ -175,7 +176,7 @@ def _ventricle(fluid: Field, depth: Field) -> Field:
 
 
 def _random_matrix(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Template to subject: shear, then scale with a flip by chance, then a turn."""
+    """Draw the matrix from template to subject: shear, then scale with a random flip, then rotation."""
     scale = rng.uniform(0.90, 0.96) * rng.uniform(0.96, 1.04, size=3)
     scale[0] *= rng.choice([-1.0, 1.0])
     shear = np.eye(3) + np.triu(rng.uniform(-0.03, 0.03, size=(3, 3)), 1)
@@ -212,7 +213,7 @@ def _box_mm(grid: Grid, box: Box, margin_mm: float) -> list[tuple[float, float]]
 
 
 def _template_points(head: Head, grid: Grid, push_mm: Field | None) -> Field:
-    """Template voxel coordinates `(3, X, Y, Z)` of what lies at each voxel of the grid."""
+    """Return the template voxel coordinates `(3, X, Y, Z)` of the tissue at each voxel of the grid."""
     moved = np.stack(np.broadcast_arrays(*np.ix_(*axis_coordinates(grid)))).astype(np.float32)
     for std, components in head.warps:
         for axis, noise in enumerate(components):
@@ -227,7 +228,7 @@ def _template_points(head: Head, grid: Grid, push_mm: Field | None) -> Field:
 
 
 def _millimetres(points: Field) -> Field:
-    """Template coordinates in mm of template voxel coordinates `(3, X, Y, Z)`."""
+    """Convert template voxel coordinates `(3, X, Y, Z)` to millimetres."""
     affine = _templates().affine
     return np.stack([points[axis] * affine[axis, axis] + affine[axis, 3] for axis in range(3)]).astype(np.float32)
 
@@ -237,7 +238,7 @@ def _sampled(template: Field, points: Field, outside: float = 0.0) -> Field:
 
 
 def _tissue_shares(head: Head, grid: Grid, points: Field, depth: Field) -> tuple[Field, Field, Field]:
-    """White, grey and fluid shares, sharper than the template's average of 152 people, with folds of their own."""
+    """Return white, grey and fluid shares, sharper than in the template (a mean of 152 people), with new folds."""
     templates = _templates()
     white, grey = _sampled(templates.white, points), _sampled(templates.grey, points)
     fluid = np.clip(1 - white - grey, 0, 1)
@@ -252,8 +253,8 @@ def _tissue_shares(head: Head, grid: Grid, points: Field, depth: Field) -> tuple
 
 
 def _folds(head: Head, grid: Grid, grey: Field, white: Field, depth: Field) -> Field:
-    """Log-odds that sulci add to fluid: high on the zero surfaces of smooth noise, in the outer grey matter only."""
-    # A surface of this noise is 1.2 mm to either side of its zero (its slope is 1 / (sqrt(2) sigma) per mm).
+    """Return the log-odds of fluid in sulci: high on the zero surfaces of smooth noise, in outer grey matter only."""
+    # Sheets extend 1.2 mm to either side of the noise's zero surface (its slope is 1 / (sqrt(2) sigma) per mm).
     sheet = np.exp(-((head.folds.on(grid) / 0.17) ** 2))
     reach = np.clip((13 + 5 * head.fold_depth.on(grid) - depth) / 4, 0, 1)
     folds = 6.0 * sheet * reach * np.clip(grey * 1.6 - 2.5 * white, 0, 1)
@@ -262,7 +263,7 @@ def _folds(head: Head, grid: Grid, grey: Field, white: Field, depth: Field) -> F
 
 
 def _folia(head: Head, grid: Grid, template_mm: Field, depth: Field) -> Field:
-    """Log-odds that the cerebellum's folia add to fluid: a finer pattern than the cerebrum's."""
+    """Return the log-odds of fluid between the folia of the cerebellum, a finer pattern than in the cerebrum."""
     _, y, z = template_mm
     cerebellum = np.clip((-14 - z) / 4, 0, 1) * np.clip((-42 - y) / 4, 0, 1) * np.clip((16 - depth) / 6, 0, 1)
     sheet = np.exp(-((head.folia.on(grid) / 0.25) ** 2))

@@ -1,7 +1,7 @@
-"""How four MRI sequences show the tissues of a head and a tumour: means, texture, shading, blur, noise, grey levels.
+"""Render tissues and tumour as four MRI sequences: means, texture, shading, blur, noise and grey levels.
 
-The means are relative to white matter. Their order follows relaxation at 3 T; their spread follows medians over real
-gliomas (z-scores within the brain), so that networks trained on those meet familiar contrasts here.
+Means are relative to white matter. Their order follows relaxation times at 3 T, their spread the medians of real
+gliomas (z-scores within the brain), so that networks trained on real scans see familiar contrasts here.
 """
 
 from collections.abc import Mapping
@@ -66,42 +66,42 @@ CONTRASTS: Final[dict[Role, dict[Matter, float]]] = {
         "dura": 1.05,
     },
 }
-"""Mean of each matter by that of white matter."""
+"""Mean of each kind of matter, divided by that of white matter."""
 
 _UNEVENNESS: Final[dict[Matter, float]] = {"edema": 0.10, "living": 0.08, "enhancing": 0.22, "dead": 0.10}
-"""Standard deviation of slow variation within the parts of a tumour, by their mean."""
+"""Standard deviation of slow variation within the parts of a tumour, divided by their mean."""
 
 _QUIETNESS: Final[dict[Role, float]] = {"T1": 1.8, "T1c": 1.3, "T2": 0.9, "FLAIR": 0.9}
-"""Signal-to-noise of each sequence by the drawn one: T1 is scanned with more averaging than it has contrast."""
+"""Factor on the drawn signal-to-noise ratio: T1 is acquired with more averaging than its contrast suggests."""
 
 _DEAD_FLAIR_SPREAD: Final = 0.2
-"""Relative spread between cases of necrosis on FLAIR, which follows its protein content."""
+"""Relative variation between cases of necrosis on FLAIR, which depends on its protein content."""
 
 _BRIGHTEST_PERCENTILE: Final = 99.9
 _TOP_LEVEL: Final = 125
-"""Finer grey levels would store noise: they show no more and double the size of the files."""
+"""Highest grey level; finer levels would only store noise and double the size of the files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """How far images are from ideal.
+    """Degradation of images compared with ideal ones.
 
     Parameters
     ----------
     bias : float
         Standard deviation of the logarithm of coil shading.
     signal_to_noise : (float, float)
-        Range of white matter by (Rician) noise on T2 and FLAIR; T1 and T1c have less noise.
+        Range of the ratio of white matter to (Rician) noise on T2 and FLAIR; T1 and T1c have less noise.
     blur_mm : (float, float)
         Range of the in-plane point spread (standard deviation).
     slice_blur_mm : (float, float)
-        The same across slices of T2 and FLAIR, which are scanned in thick ones.
+        The same across slices of T2 and FLAIR, which are acquired in thick slices.
     texture : float
-        Standard deviation of fine variation within tissue, by its mean.
+        Standard deviation of fine variation within tissue, divided by its mean.
     gamma : float
         Standard deviation of the logarithm of each sequence's contrast exponent.
     jitter : float
-        Standard deviation of the logarithm of each mean, after the exponent.
+        Standard deviation of the logarithm of each mean, after applying the exponent.
     """
 
     bias: float = 0.08
@@ -116,7 +116,7 @@ class Degradation:
 def render(
     tissues: Tissues, parts: Parts, grid: Grid, rng: np.random.Generator, degradation: Degradation
 ) -> dict[Role, npt.NDArray[np.uint8]]:
-    """Images `(X, Y, Z)` of the four sequences in grey levels 1 to 125 within the brain and 0 outside."""
+    """Render images `(X, Y, Z)` of the four sequences, with grey levels 1 to 125 in the brain and 0 outside."""
     cover = _cover(parts, tissues, grid)
     textures = (BandNoise.draw(rng, 1.6).on(grid), BandNoise.draw(rng, 9.0).on(grid))
     uneven = BandNoise.draw(rng, 2.5).on(grid), BandNoise.draw(rng, 6.0).on(grid)
@@ -130,7 +130,7 @@ def render(
 
 
 def _cover(parts: Parts, tissues: Tissues, grid: Grid) -> dict[Matter, Field]:
-    """How much of each voxel the parts of the tumour cover: soft borders of about a voxel, wider for edema."""
+    """Return how much of each voxel the tumour's parts cover, with soft borders of about a voxel, wider for edema."""
     edema = _soft(parts.edema, 1.1, grid) * np.clip(0.7 + 0.5 * parts.density, 0, 1) * (1 - tissues.fluid)
     edema = edema * (1 - 0.35 * tissues.grey)
     return {
@@ -146,7 +146,7 @@ def _soft(mask: npt.NDArray[np.bool_], width_mm: float, grid: Grid) -> Field:
 
 
 def _drawn_means(role: Role, rng: np.random.Generator, degradation: Degradation) -> dict[Matter, float]:
-    """Means of one scan: one exponent, which keeps their order, then a little change of each."""
+    """Draw the means of one scan: a common exponent, which keeps their order, then small independent changes."""
     gamma = float(np.exp(degradation.gamma * np.clip(rng.standard_normal(), -2, 2)))
     jitter = np.exp(degradation.jitter * np.clip(rng.standard_normal(len(CONTRASTS[role])), -2, 2))
     means = {matter: mean**gamma * float(j) for (matter, mean), j in zip(CONTRASTS[role].items(), jitter, strict=True)}
@@ -157,7 +157,7 @@ def _drawn_means(role: Role, rng: np.random.Generator, degradation: Degradation)
 
 
 def _ideal(tissues: Tissues, cover: Mapping[Matter, Field], means: Mapping[Matter, float], uneven: Field) -> Field:
-    """The image without shading, blur and noise: tissue by its shares, then each part of the tumour over it."""
+    """Return the image without shading, blur and noise: tissues by their shares, then the tumour's parts on top."""
     image = tissues.white * means["white"] + tissues.grey * means["grey"] + tissues.fluid * means["fluid"]
     healthy = np.ones_like(image)
     tumour = np.zeros_like(image)
@@ -173,7 +173,7 @@ def _ideal(tissues: Tissues, cover: Mapping[Matter, Field], means: Mapping[Matte
 
 
 def _scanned(ideal: Field, role: Role, grid: Grid, rng: np.random.Generator, degradation: Degradation) -> Field:
-    """Shading, blur and Rician noise."""
+    """Add shading, blur and Rician noise."""
     shading = np.exp(degradation.bias * BandNoise.draw(rng, 45.0).on(grid))
     in_plane = rng.uniform(*degradation.blur_mm)
     across = rng.uniform(*degradation.slice_blur_mm) if role in ("T2", "FLAIR") else in_plane
@@ -185,7 +185,7 @@ def _scanned(ideal: Field, role: Role, grid: Grid, rng: np.random.Generator, deg
 
 
 def _grain(rng: np.random.Generator, grid: Grid) -> Field:
-    """Unit noise that is a little correlated between neighbours, as interpolation onto 1 mm leaves it."""
+    """Return unit noise with a slight correlation between neighbours, as after interpolation to 1 mm."""
     white = rng.standard_normal(grid.shape, dtype=np.float32)
     smooth = ndimage.gaussian_filter(white, 0.4, truncate=3)
     return np.asarray(smooth / smooth.std(), dtype=np.float32)

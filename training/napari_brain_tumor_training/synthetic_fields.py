@@ -14,11 +14,11 @@ __all__ = ["Mask"]
 Field = npt.NDArray[np.float32]
 
 _WORLD_BOX: Final = ((-110.0, 110.0), (-145.0, 115.0), (-95.0, 110.0))
-"""Millimetres along x, y and z that hold any head of the template after scaling, turning and warping."""
+"""Box in millimetres (x, y, z) that contains any head after scaling, rotating and warping the template."""
 
 
 def axis_coordinates(grid: Grid) -> tuple[Field, Field, Field]:
-    """World coordinates in mm along the three axes of a grid that is aligned with the world in RAS order."""
+    """Return the world coordinates in mm along the three axes of a grid aligned with the world in RAS order."""
     x, y, z = (
         (grid.affine[axis, 3] + grid.affine[axis, axis] * np.arange(size)).astype(np.float32)
         for axis, size in enumerate(grid.shape)
@@ -28,17 +28,17 @@ def axis_coordinates(grid: Grid) -> tuple[Field, Field, Field]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BandNoise:
-    """Gaussian noise of unit variance, smooth over `sigma_mm`, defined everywhere in the head.
+    """Gaussian noise of unit variance and smoothness `sigma_mm`, defined everywhere in the head.
 
-    The field is a sum of Gaussian bumps on a lattice whose spacing is their width: it is evaluated axis by axis
-    with three small matrix products, which makes it quick on large grids.
+    The field is a sum of Gaussian bumps on a lattice with a spacing equal to their width. It is evaluated axis by axis
+    with three small matrix products, which is fast on large grids.
 
     Parameters
     ----------
     weights : (I, J, K) float32 array
         Height of each bump.
     sigma_mm : float
-        Width of a bump and distance between neighbours.
+        Width of a bump, and distance between neighbouring bumps.
     """
 
     weights: Field
@@ -46,12 +46,12 @@ class BandNoise:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, sigma_mm: float) -> "BandNoise":
-        """A new field; the numbers taken from `rng` depend on `sigma_mm` alone."""
+        """Draw a new field; how many numbers are taken from `rng` depends only on `sigma_mm`."""
         shape = tuple(len(_lattice(axis, sigma_mm)) for axis in range(3))
         return cls(rng.standard_normal(shape, dtype=np.float32), sigma_mm)
 
     def on(self, grid: Grid) -> Field:
-        """Values `(X, Y, Z)` at the voxels of a RAS grid."""
+        """Return the values `(X, Y, Z)` at the voxels of a RAS grid."""
         x, y, z = (self._basis(axis, at) for axis, at in enumerate(axis_coordinates(grid)))
         partly = np.tensordot(x, self.weights, axes=(1, 0))
         partly = np.matmul(y, partly)
@@ -65,7 +65,7 @@ class BandNoise:
 
 
 def on_grid(field: Field, source: Grid, target: Grid) -> Field:
-    """A field of one RAS grid at the voxels of another, linear, with its border value outside."""
+    """Interpolate a field linearly from one RAS grid to another, continuing its border values outside."""
     partly = field
     for axis, at in enumerate(axis_coordinates(target)):
         partly = _interpolate_axis(partly, axis, (at - source.affine[axis, 3]) / source.affine[axis, axis])

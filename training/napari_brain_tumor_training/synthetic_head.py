@@ -1,8 +1,8 @@
-"""A skull, scalp, face and neck of their own around any brain, in four sequences: whole heads with exact truth.
+"""Add a random skull, scalp, face and neck to any brain, in four sequences: whole heads with exact truth.
 
-Real T2 scans with their skull are rare in public sets, while stripped brains abound. What lies around a brain is simple
-enough to be drawn: shells along its surface, two orbits, air-filled cavities, a neck. Proportions, thicknesses and
-intensities vary widely, so that a network learns what a brain is and not what these heads are.
+Real T2 scans with the skull are rare in public data sets, but skull-stripped brains abound. The surroundings of a brain
+are simple enough to be drawn: shells along its surface, two orbits, air-filled cavities, a neck. Proportions,
+thicknesses and intensities vary widely, so that a network learns to recognise brains and not these heads.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,18 +65,18 @@ _MEANS: Final[dict[Role, dict[_Matter, float]]] = {
         "cord": 1.0,
     },
 }
-"""Mean of each matter outside the brain by that of white matter."""
+"""Mean of each kind of matter outside the brain, divided by that of white matter."""
 
 _BRAIN_MEDIAN: Final[dict[Role, float]] = {"T1": 0.82, "T1c": 0.88, "T2": 1.45, "FLAIR": 1.06}
-"""Median within a brain by the mean of white matter."""
+"""Median within a brain, divided by the mean of white matter."""
 
 _MARGINS_MM: Final = ((34.0, 34.0), (34.0, 40.0), (85.0, 26.0))
-"""Room around the brain: left and right, back and front, below and above."""
+"""Margins around the brain: left and right, back and front, below and above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadScan:
-    """A whole head: float32 sequences `(X, Y, Z)` in RAS order, its brain, and the grid of both."""
+    """A whole head: float32 sequences `(X, Y, Z)` in RAS order, its brain, and their common grid."""
 
     sequences: Mapping[Role, Field]
     brain: Mask
@@ -84,16 +84,16 @@ class HeadScan:
 
 
 def dress(images: Mapping[Role, npt.NDArray[np.generic]], brain: Mask, spacing_mm: float, seed: int) -> HeadScan:
-    """Put a head around a stripped brain.
+    """Add a head around a skull-stripped brain.
 
     Parameters
     ----------
     images : mapping of role to (X, Y, Z) array
-        RAS, isotropic; what lies outside the brain is not looked at.
+        In RAS order, isotropic; voxels outside the brain are ignored.
     brain : (X, Y, Z) bool array
-        The truth, which is returned with the room for the head around it.
+        The true brain mask; it is returned with margins for the head.
     spacing_mm : float
-        Voxel side; 2 mm is enough for what is drawn.
+        Voxel size; 2 mm is sufficient for the structures drawn.
     seed : int
         The same seed gives the same head.
     """
@@ -113,7 +113,7 @@ def dress(images: Mapping[Role, npt.NDArray[np.generic]], brain: Mask, spacing_m
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Place:
-    """Millimetres from landmarks that the brain's box gives: the middle, the frontal pole, the lowest slice."""
+    """Coordinates in mm relative to landmarks of the brain's box: its middle, frontal pole and lowest slice."""
 
     x: Field
     y: Field
@@ -123,7 +123,7 @@ class _Place:
     height: float
 
     def ellipsoid(self, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Field:
-        """Squared distance by the radii: below one is inside."""
+        """Return the squared distance to the centre relative to the radii; values below one are inside."""
         parts = zip((self.x, self.y, self.z), centre, radii, strict=True)
         return np.asarray(sum(((at - c) / r) ** 2 for at, c, r in parts), dtype=np.float32)
 
@@ -147,7 +147,7 @@ def _place(brain: Mask, spacing_mm: float) -> _Place:
 
 
 def _layers(brain: Mask, spacing_mm: float, rng: np.random.Generator) -> dict[_Matter, Mask]:
-    """Which voxels are of which matter; later entries lie over earlier ones, and the brain over all."""
+    """Return the voxels of each kind of matter; later entries cover earlier ones, and the brain covers all."""
     at = _place(brain, spacing_mm)
     noise = _noise_source(brain.shape, spacing_mm, rng)
     away = _away(brain, spacing_mm)
@@ -184,7 +184,7 @@ def _layers(brain: Mask, spacing_mm: float, rng: np.random.Generator) -> dict[_M
 
 
 def _away(brain: Mask, spacing_mm: float) -> Field:
-    """Millimetres outside the brain once its folds and gaps are bridged, as the inner skull does."""
+    """Return the distance from the brain in mm after bridging its folds and gaps, as the inner skull does."""
     far = np.asarray(ndimage.distance_transform_edt(~brain), dtype=np.float32) * np.float32(spacing_mm)
     reach = 9.0
     bridged = np.asarray(ndimage.distance_transform_edt(far < reach)) * spacing_mm > reach
@@ -207,7 +207,7 @@ def _neck(at: _Place, rng: np.random.Generator) -> Field:
 
 
 def _cavities(at: _Place, rng: np.random.Generator, grow: float) -> Mask:
-    """Nose, sinuses and mastoid cells; grown they hold the mucosa that lines them."""
+    """Return the nose, sinuses and mastoid cells; with `grow`, including the mucosa that lines them."""
     draws = np.random.default_rng(rng.integers(2**31) if grow == 1.25 else 0)
     centres = [
         ((0, -8, -18), (12, 34, 26)),
@@ -228,7 +228,7 @@ def _cavities(at: _Place, rng: np.random.Generator, grow: float) -> Mask:
 
 
 def _orbits(at: _Place, rng: np.random.Generator) -> tuple[Mask, Mask]:
-    """The globes, and the cones of fat behind them."""
+    """Return the eyeballs, and the cones of fat behind them."""
     apart = 0.235 * at.width * rng.uniform(0.92, 1.08)
     front, level = rng.uniform(-16, -4), rng.uniform(0.17, 0.27) * at.height
     radius = rng.uniform(11, 13.5)
@@ -247,7 +247,7 @@ def _orbits(at: _Place, rng: np.random.Generator) -> tuple[Mask, Mask]:
 def _painted(
     inner: Field, brain: Mask, layers: Mapping[_Matter, Mask], role: Role, rng: np.random.Generator, *, strange: bool
 ) -> Field:
-    """The ideal image: each matter at a mean near its own, or, in a strange contrast, at any."""
+    """Return the ideal image: each kind of matter at a mean near its usual one, or at any mean if `strange`."""
     image = np.zeros(brain.shape, dtype=np.float32)
     suppressed = rng.random() < {"T1": 0.1, "T1c": 0.25, "T2": 0.25, "FLAIR": 0.3}[role]
     for matter, where in layers.items():
@@ -264,7 +264,7 @@ def _painted(
 
 
 def _scanned(image: Field, spacing_mm: float, rng: np.random.Generator) -> Field:
-    """Coil shading, blur and Rician noise."""
+    """Add coil shading, blur and Rician noise."""
     coarse = rng.standard_normal((4, 4, 4)) * rng.uniform(0.0, 0.25)
     zoom = [n / 4 for n in image.shape]
     shading = np.exp(ndimage.zoom(coarse, zoom, order=1, mode="nearest", grid_mode=True))[
@@ -279,7 +279,7 @@ def _scanned(image: Field, spacing_mm: float, rng: np.random.Generator) -> Field
 def _noise_source(
     shape: tuple[int, ...], spacing_mm: float, rng: np.random.Generator
 ) -> Callable[[float], npt.NDArray[np.float32]]:
-    """Smooth noise of unit deviation, by its width in millimetres."""
+    """Return a function that makes smooth noise of unit standard deviation, given its width in millimetres."""
 
     def smooth(width_mm: float) -> npt.NDArray[np.float32]:
         step = max(1.0, width_mm / spacing_mm)

@@ -1,4 +1,4 @@
-"""Make the synthetic cases of a recipe, once, before a run begins."""
+"""Make the synthetic cases of a recipe, once, before a run starts."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from napari_brain_tumor_training.synthetic import SyntheticSpec, make_case, writ
 
 
 def make_synthetic_cases(source: DataSource, data_root: Path) -> Job[None]:
-    """Write the cases of a synthetic source that its folder lacks, each as a whole or not at all: a job.
+    """Write the cases that a synthetic source's folder still lacks, each atomically, as a job.
 
     Raises
     ------
     TrainingError
-        If nilearn, whose tissue maps are used, is not installed.
+        If nilearn is not installed, whose tissue maps are used.
     SaveError
-        If the folder cannot be written.
+        If the folder cannot be written to.
     """
     folder = data_root / source.path
     seeds = range(source.first_seed, source.first_seed + source.cases)

@@ -1,8 +1,8 @@
-"""A glioma that grows in a head: reaction-diffusion core, edema along the white matter, pressure on what surrounds it.
+"""Growth of a glioma in a head: reaction-diffusion core, edema along white matter, pressure on surrounding tissue.
 
-Growth follows du/dt = div(D grad u) + rho u (1 - u) (Swanson 2000, doi:10.1046/j.1365-2184.2000.00177.x),
-explicit Euler with no flow into fluid. The front is about sqrt(D / rho) wide, here 4.5 to 6 mm, which keeps it well
-above the grid's spacing. Core and edema grow separately, each until it has the volume that was drawn for it.
+Growth follows du/dt = div(D grad u) + rho u (1 - u) (Swanson 2000, doi:10.1046/j.1365-2184.2000.00177.x), computed by
+the explicit Euler method with no flow into fluid. The width of the front is about sqrt(D / rho), here 4.5 to 6 mm, well
+above the grid's spacing. Core and edema grow separately, each until it has reached its drawn volume.
 """
 
 from collections.abc import Iterator
@@ -22,32 +22,32 @@ from napari_brain_tumor_training.synthetic_fields import BandNoise, Field, Mask,
 Grade = Literal["HGG", "LGG"]
 
 _REACH_MM: Final = 62.0
-"""Half the side of the cube in which a tumour grows."""
+"""Half the edge length of the cube in which a tumour grows."""
 
 _MAX_STEPS: Final = 600
 _STEPS_BETWEEN_CHECKS: Final = 4
 _CORE_LEVEL: Final = 0.45
 _EDEMA_LEVEL: Final = 0.35
 _SULCUS_MM: Final = 2.5
-"""Tissue is averaged over this width before a core grows in it: a sulcus does not stop a tumour, a ventricle does."""
+"""Tissue is averaged over this width before a core grows in it, so that ventricles stop a tumour but sulci do not."""
 
 _SMALLEST_ISLAND_MM3: Final = 80.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TumourPlan:
-    """What is drawn before growth.
+    """Parameters drawn before growth.
 
     Parameters
     ----------
     grade : {"HGG", "LGG"}
-        A high-grade core has a dead centre and an enhancing rim; a low-grade core enhances in patches or not at all.
+        A high-grade core has a necrotic centre and an enhancing rim; a low-grade one enhances in patches or not at all.
     volume_ml : float
-        Of the whole tumour.
+        Volume of the whole tumour.
     core_share : float
-        Core volume by whole-tumour volume.
+        Volume of the core, as a share of the whole tumour.
     dead_share : float
-        Necrotic volume by core volume (0 in a low-grade tumour).
+        Volume of necrosis, as a share of the core (0 in a low-grade tumour).
     gap_share : float
         Share of the living core that does not enhance.
     diffusivity, rate : float
@@ -55,11 +55,11 @@ class TumourPlan:
     push_mm : float
         Largest displacement of the tissue around the core.
     where : float
-        Picks the place, between 0 and 1.
+        Selects the tumour's position, between 0 and 1.
     lobes : (L, 3) array
-        Offsets in mm of the seeds of growth from the place.
+        Offsets in mm of the growth seeds from the position.
     edge, rim, gaps, fringe : BandNoise
-        Irregularities of the core's edge, of the rim's width, of the enhancement and of the edema.
+        Irregularities of the core's edge, the rim's width, the enhancement and the edema.
     """
 
     grade: Grade
@@ -80,7 +80,7 @@ class TumourPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GrownTumour:
-    """Densities of core and edema (0 to 1) with the displacement `(3, X, Y, Z)` in mm, on the grid of growth."""
+    """Densities of core and edema (0 to 1), and the displacement `(3, X, Y, Z)` in mm, on the growth grid."""
 
     plan: TumourPlan
     grid: Grid
@@ -91,7 +91,7 @@ class GrownTumour:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """Disjoint parts of a tumour on a grid; `density` is that of edema, and labels are our classes."""
+    """Disjoint parts of a tumour on a grid; `density` is that of the edema, `labels` are the package's classes."""
 
     edema: Mask
     living: Mask
@@ -104,18 +104,18 @@ class Parts:
 def draw_plan(
     rng: np.random.Generator, grade: Grade, volume_range_ml: tuple[float, float], enhancing_low_grade: float
 ) -> TumourPlan:
-    """Draw a tumour of that grade.
+    """Draw a tumour of the given grade.
 
     Parameters
     ----------
     rng : numpy Generator
-        Source of chance.
+        Random number generator.
     grade : {"HGG", "LGG"}
         See `TumourPlan`.
     volume_range_ml : (float, float)
-        Smallest and largest whole tumour.
+        Smallest and largest volume of the whole tumour.
     enhancing_low_grade : float
-        Probability that a low-grade tumour has patches of enhancement.
+        Probability that a low-grade tumour has enhancing patches.
     """
     low, high = volume_range_ml
     ring = grade == "HGG"
@@ -143,7 +143,7 @@ def draw_plan(
 
 
 def grow(head: Head, plan: TumourPlan, brain_grid: Grid, step_mm: float) -> GrownTumour:
-    """Grow a tumour in a head, on a cube of that voxel size around its place.
+    """Grow a tumour in a head, on a cube of voxel size `step_mm` around its position.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def grow(head: Head, plan: TumourPlan, brain_grid: Grid, step_mm: float) -> Grow
 
 
 def parts_on(tumour: GrownTumour, tissues: Tissues, grid: Grid) -> Parts:
-    """The parts of a grown tumour at the voxels of a grid, where `tissues` are already displaced by it."""
+    """Evaluate the parts of a grown tumour on a grid, for `tissues` that it has already displaced."""
     plan, spacing = tumour.plan, grid.spacing[0]
     edge, fringe = 0.12 * plan.edge.on(grid), 0.08 * plan.fringe.on(grid)
     density = on_grid(tumour.edema, tumour.grid, grid)
@@ -184,14 +184,14 @@ def parts_on(tumour: GrownTumour, tissues: Tissues, grid: Grid) -> Parts:
 
 
 def no_parts(grid: Grid) -> Parts:
-    """The parts of a tumour that is not there."""
+    """Return the empty parts of a head without tumour."""
     none = np.zeros(grid.shape, dtype=np.bool_)
     return Parts(none, none, none, none, np.zeros(grid.shape, dtype=np.float32), np.zeros(grid.shape, dtype=np.uint8))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Medium:
-    """Where and how fast cells spread: D in mm2/day, rho in 1/day, room to live, voxel size in mm."""
+    """Growth parameters per voxel: D in mm2/day, rho in 1/day, where cells can live, voxel size in mm."""
 
     diffusivity: Field
     rate: Field
@@ -207,7 +207,7 @@ def _draw_lobes(rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _neighbourhood(head: Head, plan: TumourPlan, brain_grid: Grid, step_mm: float) -> tuple[Tissues, Grid]:
-    """Tissues on a cube around the place that the plan picks."""
+    """Return the tissues on a cube around the position that the plan selects."""
     coarse = _respaced(brain_grid, 4.0)
     place = _place(tissues_on(head, coarse), coarse, plan.where)
     grid = _respaced(brain_grid, step_mm)
@@ -227,7 +227,7 @@ def _respaced(grid: Grid, spacing_mm: float) -> Grid:
 
 
 def _place(tissues: Tissues, grid: Grid, where: float) -> npt.NDArray[np.float64]:
-    """A point of the hemispheres' white matter: not in the midline, cerebellum or brain stem, nor at the surface."""
+    """Return a point in cerebral white matter, away from the midline, cerebellum, brain stem and surface."""
     x, y, z = tissues.template_mm
     cerebrum = (np.abs(x) > 14) & (z > np.where(y < -35, 6, -18))
     candidates = np.argwhere((tissues.white > 0.8) & cerebrum & (tissues.depth_mm > 12))
@@ -237,7 +237,7 @@ def _place(tissues: Tissues, grid: Grid, where: float) -> npt.NDArray[np.float64
 
 
 def _seed_density(plan: TumourPlan, grid: Grid) -> Field:
-    """Gaussians of 3 mm at the lobes' centres, around the middle of the cube."""
+    """Return 3 mm Gaussians at the lobes' centres, around the middle of the cube."""
     middle = grid.world((np.asarray(grid.shape) - 1) / 2)
     density = np.zeros(grid.shape, dtype=np.float32)
     for lobe in plan.lobes:
@@ -248,7 +248,7 @@ def _seed_density(plan: TumourPlan, grid: Grid) -> Field:
 
 
 def _core_medium(tissues: Tissues, diffusivity: float, step_mm: float) -> tuple[Mask, Field]:
-    """Where a solid core can live and how fast it spreads there: it bridges sulci, not ventricles or the falx."""
+    """Return where a solid core can live and how fast it spreads; it bridges sulci, but not ventricles or the falx."""
     white, grey = (_blurred(share, _SULCUS_MM / step_mm) for share in (tissues.white, tissues.grey))
     falx = (np.abs(tissues.template_mm[0]) < 2) & (tissues.fluid > 0.3)
     room = tissues.brain & (white + grey >= 0.45) & ~falx
@@ -260,7 +260,7 @@ def _blurred(share: Field, width_voxels: float) -> Field:
 
 
 def _grown(start: Field, medium: _Medium, roughness: Field, level: float, voxels: float) -> Field:
-    """Density once `voxels` lie above the level, or after the last allowed step."""
+    """Return the density once `voxels` of them exceed the level, or after the last allowed step."""
     density = start
     for number, density in enumerate(_steps(start, medium)):
         if (
@@ -272,7 +272,7 @@ def _grown(start: Field, medium: _Medium, roughness: Field, level: float, voxels
 
 
 def _steps(start: Field, medium: _Medium) -> Iterator[Field]:
-    """The density after each explicit Euler step, as short as stability asks."""
+    """Yield the density after each explicit Euler step; the step size is limited by stability."""
     density = np.where(medium.room, start, 0).astype(np.float32)
     faces = [_face_diffusivity(medium, axis) for axis in range(3)]
     largest = max(float(face.max(initial=1e-6)) for face in faces)
@@ -285,7 +285,7 @@ def _steps(start: Field, medium: _Medium) -> Iterator[Field]:
 
 
 def _face_diffusivity(medium: _Medium, axis: int) -> Field:
-    """Mean of both sides of each face, zero where either side has no room."""
+    """Return the mean of both sides of each face, zero if cells cannot live on either side."""
     lower, upper = _both_sides(axis)
     open_face = medium.room[lower] & medium.room[upper]
     mean = (medium.diffusivity[lower] + medium.diffusivity[upper]) / 2
@@ -310,7 +310,7 @@ def _both_sides(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 
 
 def _push(core: Mask, depth_mm: Field, largest_mm: float, step_mm: float) -> Field:
-    """Displacement away from the core, fading with distance and at the skull."""
+    """Return the displacement away from the core, which fades with distance and near the skull."""
     smooth = ndimage.gaussian_filter(core.astype(np.float32), 10.0 / step_mm)
     away = -np.stack([np.gradient(smooth, axis=axis) for axis in range(3)])
     longest = max(float(np.sqrt((away**2).sum(axis=0)).max()), 1e-12)
@@ -318,7 +318,7 @@ def _push(core: Mask, depth_mm: Field, largest_mm: float, step_mm: float) -> Fie
 
 
 def _grown_edema(head: Head, plan: TumourPlan, grid: Grid, push: Field, core: Mask) -> Field:
-    """Fluid that leaks from the core and spreads in white matter forty times as easily as in grey."""
+    """Grow edema: fluid that leaks from the core and spreads forty times as easily in white matter as in grey."""
     tissues = tissues_on(head, grid, push)
     spacing = grid.spacing[0]
     room = (tissues.brain & (tissues.fluid < 0.6)) | core
@@ -334,7 +334,7 @@ def _grown_edema(head: Head, plan: TumourPlan, grid: Grid, push: Field, core: Ma
 
 
 def _dead_centre(core: Mask, plan: TumourPlan, grid: Grid) -> Mask:
-    """The innermost voxels of the core, as many as the plan says, with a wall of uneven width."""
+    """Return the planned share of the core's innermost voxels, with a wall of uneven thickness."""
     if plan.dead_share == 0 or not core.any():
         return np.zeros_like(core)
     depth = np.asarray(ndimage.distance_transform_edt(core), dtype=np.float32) * np.float32(grid.spacing[0])
@@ -343,7 +343,7 @@ def _dead_centre(core: Mask, plan: TumourPlan, grid: Grid) -> Mask:
 
 
 def _lowest_share(values: Field, within: Mask, share: float) -> Mask:
-    """The voxels of a mask with the lowest values, that share of them."""
+    """Return this share of a mask's voxels, those with the lowest values."""
     if not within.any() or share <= 0:
         return np.zeros_like(within)
     if share >= 1:
@@ -352,7 +352,7 @@ def _lowest_share(values: Field, within: Mask, share: float) -> Mask:
 
 
 def _touching(mask: Mask, anchor: Mask) -> Mask:
-    """The connected parts of a mask that hold a voxel of the anchor."""
+    """Return the connected parts of a mask that contain a voxel of the anchor."""
     labelled, count = ndimage.label(mask)
     keep = np.zeros(count + 1, dtype=np.bool_)
     keep[np.unique(labelled[anchor])] = True

@@ -1,4 +1,4 @@
-"""What changes while a network trains, and one step of it."""
+"""The state of a network in training, and one training step."""
 
 import logging
 import time
@@ -28,13 +28,13 @@ from napari_brain_tumor_training.starting_weights import frozen_parts, network_f
 logger = logging.getLogger(__name__)
 
 _ABSURD = 1e15
-"""No running statistic of a layer is beyond this; what comes from uninitialised memory mostly is."""
+"""Running statistics of a layer beyond this value are invalid; most values from uninitialised memory exceed it."""
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Best:
-    """The averaged weights of the best validation so far: mean Dice over regions and sets, and its row of history."""
+    """The averaged weights of the best validation so far, its mean Dice over regions and sets, and its history row."""
 
     score: float
     epoch: int
@@ -46,11 +46,12 @@ class Best:
 class Trainer:
     """The state of a run.
 
-    Nothing random is kept: every batch draws from generators seeded by the run's seed and the batch's number, so a
-    run that goes on after any step sees what it would have seen.
+    No random state is stored: every batch is drawn with generators seeded by the run's seed and the number of the
+    batch, so a run resumed after any step draws the same samples as an uninterrupted one.
 
-    Of several processes each draws its own part of the batch and runs the network on it. The loss is that of the whole
-    batch, whose logits they tell each other, so that N processes with a batch of b do what one does with N b.
+    With several processes, each draws its own part of the batch and runs the network on it. The loss is computed over
+    the whole batch from logits gathered across processes, so N processes with a batch of b are equivalent to a single
+    process with N b.
     """
 
     config: TrainConfig
@@ -66,11 +67,11 @@ class Trainer:
     outputs: nn.Module
     """The network with its side outputs, which shares gradients with the other processes."""
     overlap: torch.Tensor
-    """Of the epoch so far `(3, 2)`: by region twice the voxels that truth and prediction share, and those of both."""
+    """Sums over the epoch `(3, 2)`: by region, twice the intersection of truth and prediction, and the sum of both."""
     epoch: int = 0
-    """Epochs that are over."""
+    """Number of completed epochs."""
     iteration: int = 0
-    """Steps of the present epoch that are done."""
+    """Number of completed steps in the current epoch."""
     total_loss: float = 0.0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -80,18 +81,18 @@ class Trainer:
     def start(
         cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device, group: ProcessGroup | None = None
     ) -> "Trainer":
-        """A run before its first step; raises `TrainingError` where a batch cannot be parted among the group."""
+        """Create a run before its first step; raises `TrainingError` if the group cannot divide a batch evenly."""
         group = group or ProcessGroup()
         _check_shards(plan, group)
         torch.manual_seed(config.seed)
         network = network_for(config)
         if plan.channels_last:
-            # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
+            # torch's type annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
             network = network.to(memory_format=_layout(config.model.dims))  # type: ignore[call-overload]
         if config.model.dims == 3 and device.type == "cpu" and plan.precision != "float32":
             network = with_exact_flat_convolutions(network)
         if group.size > 1 and device.type == "cuda":
-            # On the CPU there is no such layer: there every process normalises by its own part of the batch.
+            # No such layer exists for the CPU, where each process normalises over its own part of the batch.
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         network = network.to(device)
         ema = get_ema_multi_avg_fn(plan.ema_decay)  # type: ignore[no-untyped-call]
@@ -115,16 +116,16 @@ class Trainer:
 
     @property
     def steps(self) -> int:
-        """Steps done since the run began."""
+        """Number of steps since the start of the run."""
         return self.epoch * self.plan.iterations_per_epoch + self.iteration
 
     @property
     def has_waited_enough(self) -> bool:
-        """Whether validation has not got better for as long as the recipe waits."""
+        """Whether validation has not improved for as long as the recipe's patience allows."""
         return self.best is not None and self.epoch - self.best.epoch >= (self.plan.patience or self.plan.epochs)
 
     def train_epoch(self, sampler: VolumeSampler) -> Job[dict[str, float]]:
-        """What is left of the epoch; returns its row of the history. Stopping between two steps leaves all whole."""
+        """Train the rest of the epoch and return its row of the history; safe to stop between any two steps."""
         self.set_to_train()
         batches = self._batches(sampler)
         while self.iteration < self.plan.iterations_per_epoch:
@@ -138,7 +139,7 @@ class Trainer:
         return self._row()
 
     def end_epoch(self, row: dict[str, float]) -> None:
-        """Add the row to the history and begin the next epoch."""
+        """Add the row to the history and start the next epoch."""
         self.history.append(row)
         self.epoch += 1
         self.iteration = 0
@@ -146,13 +147,13 @@ class Trainer:
         self.overlap.zero_()
 
     def set_to_train(self) -> None:
-        """Training mode, but for what is frozen, whose batch norms are not to learn either."""
+        """Set the network to training mode, except frozen parts, whose batch norms must not change either."""
         self.network.train()
         for part in frozen_parts(self.network, self.config.model):
             part.eval()
 
     def step(self, batches: Iterator[tuple[Batch, int]]) -> float:
-        """Draw as many batches as the recipe accumulates, and take one step of the optimiser; returns the loss."""
+        """Accumulate gradients over the recipe's number of batches, take one optimiser step, and return the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate_at(self.steps, self.plan)
         self.optimiser.zero_grad(set_to_none=True)
@@ -166,7 +167,7 @@ class Trainer:
             raise OutOfMemoryError(_too_large(self.config, self.device)) from error
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_norm)
-        # With float16 the scaler leaves such a step out and lowers its scale.
+        # With float16, the scaler skips such a step and lowers its scale.
         if not (self.scaler.is_enabled() or torch.isfinite(norm)):
             raise TrainingError(self._not_finite("gradient", float(norm)))
         self.scaler.step(self.optimiser)
@@ -177,7 +178,7 @@ class Trainer:
 
     @torch.no_grad()
     def loss_of(self, batch: Batch) -> float:
-        """The loss of the averaged weights on a batch as it is, with the same outputs and weights as in training."""
+        """Return the loss of the averaged weights on an unaugmented batch, with the outputs and weights of training."""
         images, targets, known = self._on_device(batch, *self._tensors(batch))
         with torch.autocast(self.device.type, _PRECISIONS[self.plan.precision], self.plan.precision != "float32"):
             outputs = weighted_outputs(self.average.module, images, self.config.loss.deep_supervision)
@@ -185,21 +186,21 @@ class Trainer:
         return float(sum(weight * self.loss(logits.float(), targets, known, fraction) for weight, logits in outputs))
 
     def _statistics(self) -> dict[str, torch.Tensor]:
-        """Copies of the running statistics of the layers."""
+        """Return copies of the layers' running statistics."""
         buffers = self.network.named_buffers()
         return {name: buffer.clone() for name, buffer in buffers if buffer.is_floating_point()}
 
     def _mend_statistics(self, before: Mapping[str, torch.Tensor]) -> None:
-        """Take running statistics that a step made infinite, or absurd, back to what they were before it.
+        """Restore running statistics that a step made infinite or absurdly large.
 
-        On the CPU a bfloat16 convolution of torch 2.13 has been seen to give, once in hundreds of steps, values from
-        uninitialised memory. The loss survives that, as batch norm divides by what it sees; a running variance that
-        became infinite would stay so, and with it the averaged weights.
+        On the CPU, bfloat16 convolutions of torch 2.13 have been seen to return values from uninitialised memory, once
+        in hundreds of steps. The loss survives this, because batch norm divides by the variance it sees, but an
+        infinite running variance would stay infinite, and so would the averaged weights.
         """
         if not before:
             return
         buffers = dict(self.network.named_buffers())
-        sound = torch.stack([(buffers[name].abs() < _ABSURD).all() for name in before]).tolist()  # a GPU is asked once
+        sound = torch.stack([(buffers[name].abs() < _ABSURD).all() for name in before]).tolist()  # a single GPU sync
         for (name, previous), is_sound in zip(before.items(), sound, strict=True):
             if not is_sound:
                 logger.warning("%s became infinite in step %d; its previous value is used.", name, self.steps + 1)
@@ -216,12 +217,12 @@ class Trainer:
 
     @property
     def _own_shards(self) -> int:
-        """In how many parts this process draws its batch."""
+        """Return the number of parts in which this process draws its batch."""
         return (self.plan.shards or self.group.size) // self.group.size
 
     def _backward(self, shards: Sequence[tuple[Batch, int]], *, last: bool) -> float:
-        """Add the gradients of a batch, and of the other processes' with the last; returns its part of the loss."""
-        # Gradients are kept to this process until the last of those that are accumulated.
+        """Accumulate the gradients of a batch, synchronised with the `last` one; returns its part of the loss."""
+        # Gradients stay local until the last accumulated batch.
         apart = isinstance(self.outputs, DistributedDataParallel) and not last
         images, targets, known = self._drawn(shards)
         with self.outputs.no_sync() if apart else nullcontext():  # type: ignore[operator]
@@ -234,13 +235,13 @@ class Trainer:
             value = float(loss.detach())
             if not np.isfinite(value):
                 raise TrainingError(self._not_finite("loss", value))
-            # Each process has the gradient by its own logits; what is averaged over processes is to be their sum.
+            # Each process computes the gradient of its own logits; DDP averages over processes, but the sum is needed.
             self.scaler.scale(loss * self.group.size).backward()  # type: ignore[no-untyped-call]
         self.overlap += _overlap(outputs[0][1].detach(), targets, known)
         return value
 
     def _drawn(self, shards: Sequence[tuple[Batch, int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The images of this process, the targets of all, and where these are known."""
+        """Return this process's images, the targets of all processes, and where these are known."""
         parts = []
         for batch, seed in shards:
             torch.manual_seed(seed)
@@ -252,13 +253,13 @@ class Trainer:
         return images, self.group.joined_batch(targets), self.group.joined_batch(known)
 
     def _prepared(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Varied images, targets, and where these are known, on the device."""
+        """Return augmented images, targets, and where these are known, on the device."""
         images, masks = self.augment(*self._tensors(batch), torch.from_numpy(batch.present))
         return self._on_device(batch, images, masks)
 
     def _tensors(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images, and targets with the voxels that are known behind them, where they can be varied."""
-        # Metal lacks some of the operations.
+        """Return images, and targets followed by the mask of known voxels, on a device that can augment them."""
+        # Metal lacks some of the required operations.
         place = self.device if self.device.type == "cuda" else torch.device("cpu")
         images, targets = (torch.from_numpy(part).to(place) for part in (batch.images, batch.targets))
         masks = targets if batch.where is None else torch.cat([targets, torch.from_numpy(batch.where).to(targets)], 1)
@@ -267,7 +268,7 @@ class Trainer:
     def _on_device(
         self, batch: Batch, images: torch.Tensor, masks: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images, targets, and where these are known, on the device."""
+        """Return images, targets, and where these are known, on the device."""
         known = torch.from_numpy(batch.known)[(..., *[None] * (images.ndim - 2))].to(self.device)
         targets, where = masks[:, : len(REGIONS)], masks[:, len(REGIONS) :]
         if batch.where is not None:
@@ -298,7 +299,7 @@ class Trainer:
 
 
 class _Outputs(nn.Module):
-    """A network that gives every output that is trained, with its weight, when it is called."""
+    """A network that returns all trained outputs with their weights when called."""
 
     def __init__(self, network: nn.Module, supervision: str) -> None:
         super().__init__()
@@ -306,7 +307,7 @@ class _Outputs(nn.Module):
         self._supervision = supervision
 
     def forward(self, images: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
-        """Pairs of weight and logits `(N, R, [Z,] Y, X)`, the final ones first."""
+        """Return pairs of weight and logits `(N, R, [Z,] Y, X)`, the final output first."""
         return weighted_outputs(self.network, images, self._supervision)
 
 
@@ -328,14 +329,14 @@ def _check_shards(plan: OptimisationConfig, group: ProcessGroup) -> None:
 
 
 def drawn_batch(sampler: VolumeSampler, size: int, seed: int, number: int) -> tuple[Batch, int]:
-    """The batch of that number, and the seed of its augmentation."""
+    """Draw the batch of this number, and the seed of its augmentation."""
     random = np.random.default_rng([seed, number])
     return sampler.draw(size, random), int(random.integers(2**62))
 
 
 @torch.no_grad()
 def _overlap(logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Twice the intersection, and the sum, of truth and prediction `(3, 2)` over known voxels."""
+    """Return twice the intersection, and the sum, of truth and prediction `(3, 2)` over known voxels."""
     axes = (0, *range(2, logits.ndim))
     predicted, truth = (logits > 0) & known, (targets > 0.5) & known
     shared = 2 * (predicted & truth).sum(axes)

@@ -1,4 +1,4 @@
-"""Dice of a checkpoint on the validation side of a split, case by case, through the same `segment` that users call."""
+"""Dice of a checkpoint on each validation case of a split, computed with the same `segment` that users call."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +20,9 @@ from napari_brain_tumor_training.config import TrainConfig
 
 @dataclass(frozen=True, slots=True)
 class CaseDice:
-    """Dice per known region of one validation case.
+    """Dice of each known region of one validation case.
 
-    `subset` is the subset of roles that it was to be segmented from, `roles` those of them that the case has.
+    `subset` contains the sequences that were requested, `roles` those of them that the case has.
     """
 
     dataset: str
@@ -42,23 +42,24 @@ def validate(
     flips: bool = False,
     device: str = "auto",
 ) -> Job[list[CaseDice]]:
-    """Segment every validation case from every subset of roles: a job.
+    """Segment every validation case from every subset of sequences, as a job.
 
     Parameters
     ----------
     config : TrainConfig
-        For the sources and the split.
+        Defines the sources and the split.
     data_root : Path
         Folder that the recipe's paths are relative to.
     model : ModelInfo
-        The checkpoint.
+        The checkpoint to validate.
     subsets : sequence of sequences of role
-        What each case is segmented from. The first stands for "every role that the case has": a case that lacks some
-        of it is segmented from the others. Of the further subsets a case must have every role.
+        Subsets of sequences to segment each case from. The first one stands for "every sequence that the case has": a
+        case that lacks some of them is segmented from the rest. The others are only used for cases that have all of
+        their sequences.
     flips : bool
         Average over mirrored inputs.
     device : str
-        As for `segment`.
+        As in `segment`.
     """
     files = [case for case in find_cases(config, data_root) if case.split == "val"]
     scores = []
@@ -77,12 +78,12 @@ def validate(
 
 
 def where_known(labels: Segmentation, known: npt.NDArray[np.bool_] | None) -> Segmentation:
-    """The labels where the truth is known, background elsewhere."""
+    """Return the labels where the truth is known, and background elsewhere."""
     return labels if known is None else replace(labels, data=labels.data * known)
 
 
 def summarise(scores: Iterable[CaseDice]) -> list[Metrics]:
-    """Mean Dice per set, subset of roles and region."""
+    """Return the mean Dice per set, subset of sequences and region."""
     groups: dict[tuple[str, tuple[Role, ...], bool], list[dict[Region, float]]] = {}
     for score in scores:
         groups.setdefault((score.dataset, score.subset, score.flips), []).append(score.dice)

@@ -1,8 +1,8 @@
-"""The training loss on the validation side, of the same few windows after every epoch.
+"""The training loss on the validation side, computed on the same few windows after every epoch.
 
-Training and validation loss beside each other tell whether a network learns or learns by heart. The windows are drawn
-as for training, but not varied and no lesion is mixed in; the weights are the averaged ones, which are validated and
-kept. It takes at most a tenth as many batches as the epoch, forward alone.
+Comparing training and validation loss shows whether a network generalises or memorises. The windows are drawn as in
+training, but without augmentation and lesion mixing; the weights are the averaged ones, which are also validated and
+kept. It uses at most a tenth of the epoch's number of batches, and only the forward pass.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,26 +17,26 @@ from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahea
 from napari_brain_tumor_training.trainer import Trainer
 
 VALIDATION_LOSS: Final = "validation loss"
-"""Its column in the history."""
+"""Column of the loss in the history."""
 _MOST_BATCHES: Final = 25
 _SEED: Final = 20_231_113
-"""Of the windows: the same for every epoch, run and recipe of the same data."""
+"""Seed of the windows: the same for all epochs, runs and recipes on the same data."""
 
 
 def validation_loss(trainer: Trainer, cases: Sequence[TrainingCase]) -> Job[dict[str, float]]:
-    """A job that computes the loss of the averaged weights on fixed windows of the validation cases.
+    """Compute the loss of the averaged weights on fixed windows of the validation cases, as a job.
 
     Parameters
     ----------
     trainer : Trainer
-        Between two epochs; nothing of it changes.
+        A trainer between two epochs; it is not modified.
     cases : sequence of TrainingCase
-        Of the validation side.
+        Cases of the validation side.
 
     Returns
     -------
     dict of str to float
-        The entry of the history; empty where no source with a share has validation cases.
+        Entry for the history; empty if no source with a share has validation cases.
     """
     config = trainer.config
     sampler = _sampler(config, cases)
@@ -45,7 +45,7 @@ def validation_loss(trainer: Trainer, cases: Sequence[TrainingCase]) -> Job[dict
     count = max(1, min(_MOST_BATCHES, trainer.plan.iterations_per_epoch // 10))
     trainer.average.eval()
     values = []
-    size = trainer.plan.batch * trainer.group.size  # the windows of a run are the same with any number of processes
+    size = trainer.plan.batch * trainer.group.size  # the same windows for any number of processes
     for number, batch in enumerate(_batches(sampler, size, count)):
         yield Progress(number, count, f"validation loss, batch {number + 1} of {count}")
         values.append(trainer.loss_of(batch))
@@ -53,7 +53,7 @@ def validation_loss(trainer: Trainer, cases: Sequence[TrainingCase]) -> Job[dict
 
 
 def _sampler(config: TrainConfig, cases: Sequence[TrainingCase]) -> VolumeSampler | None:
-    """Draws windows as for training but for the shares of grades, which validation may have others of."""
+    """Return a sampler as in training, but without shares of grades, which may not suit the validation side."""
     datasets = {case.files.dataset for case in cases}
     sources = [
         source.model_copy(update={"grade_shares": {}})

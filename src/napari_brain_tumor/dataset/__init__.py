@@ -1,4 +1,4 @@
-"""Curated data sets: what curation writes and training reads.
+"""Curated data sets, as created by curation and used for training.
 
 >>> from napari_brain_tumor.dataset import CuratedDataset
 """

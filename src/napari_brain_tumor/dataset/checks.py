@@ -1,6 +1,6 @@
-"""Is a data set fit to learn from? Findings in plain words: what was found, and what to do.
+"""Check whether a data set is fit for training; findings say in plain words what was found and what to do.
 
-Thresholds were set on 37 gliomas (BraTS) and 88 patients of the Kaggle LGG set, which experts have labelled.
+Thresholds were set on 37 gliomas (BraTS) and 88 patients of the Kaggle LGG set, all labelled by experts.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -25,37 +25,37 @@ from napari_brain_tumor.types import Array, Mask
 Severity = Literal["ok", "warning", "error"]
 
 _OUTSIDE_SHARE: Final = 0.02
-"""Share of a label outside the head from which it is told."""
+"""Fraction of a label outside the head above which it is reported."""
 _TINY_VOXELS: Final = 4
-"""Voxels up to which an island is tiny."""
+"""Maximum size in voxels of a tiny island."""
 _MANY_ISLANDS: Final = 10
-"""Tiny islands from which they are told; experts leave a few."""
+"""Number of tiny islands from which they are reported; expert labels contain a few."""
 _BARE_SHARE: Final = 0.5
-"""Share of the enhancing tumour's surface without other tumour around it, from which that is told."""
+"""Fraction of the enhancing tumour's surface not adjoining other tumour above which it is reported."""
 _ENOUGH_VOXELS: Final = 100
-"""Voxels of a label from which its place can be compared with the picture."""
+"""Minimum number of label voxels for comparing the label's position with the image."""
 _FLIP_GAIN: Final = 0.2
-"""How much better a mirrored label must fit the picture (in standard deviations of the head) to be told.
+"""How much better a mirrored label must fit the image (in standard deviations of the head) to be reported.
 
-Of the 125 labels none fits better mirrored; of the same labels mirrored 95 to 98 % are found, by axis.
+None of the 125 labels fits better mirrored; if these labels are mirrored, 95 to 98 % are detected, depending on axis.
 """
 _TISSUE: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found in a case.
+    """Finding of a check in a case.
 
     Parameters
     ----------
     case : str
-        Id.
+        Id of the case.
     check : str
         Name of the check, such as `"flip"`.
     severity : {"ok", "warning", "error"}
-        An error makes the case unfit; a warning is for a person to look at.
+        An error makes the case unfit for training; a warning should be looked at by a person.
     problem, todo : str
-        What was found, and what to do; `todo` is empty where all is well.
+        What was found, and what to do; `todo` is empty if there is no problem.
     """
 
     case: str
@@ -66,19 +66,19 @@ class Finding:
 
 
 def check_dataset(dataset: CuratedDataset, cases: Collection[str] | None = None) -> Job[tuple[Finding, ...]]:
-    """A job that checks cases; a case without a problem has one finding of severity `"ok"`.
+    """Check cases, as a job; a case without a problem gets one finding of severity `"ok"`.
 
     Parameters
     ----------
     dataset : CuratedDataset
-        Is not changed.
+        Data set to check; it is not changed.
     cases : collection of str, optional
-        Ids; all if not given.
+        Ids of the cases to check; by default all.
 
     Raises
     ------
     CaseNotFoundError
-        If there is no case of such an id.
+        If there is no case with one of the ids.
     """
     records = dataset.index.cases if cases is None else tuple(dataset.case(case) for case in cases)
     findings: list[Finding] = []
@@ -102,16 +102,16 @@ def _check_record(dataset: CuratedDataset, record: CaseRecord) -> list[Finding]:
 
 
 def check_case(record: CaseRecord, study: Study, truth: Truth) -> tuple[Finding, ...]:
-    """The findings in an opened case that are not `"ok"`.
+    """Return the findings in an opened case, leaving out those that are `"ok"`.
 
     Parameters
     ----------
     record : CaseRecord
-        What the index tells.
+        Record of the case in the index.
     study : Study
-        Its sequences, `(X, Y, Z)` each.
+        Sequences of the case, each `(X, Y, Z)`.
     truth : Truth
-        Its label, on the same grid.
+        Label of the case, on the same grid.
     """
     if not truth.segmentation.grid.same_place(study.grid):
         text = f"the label lies on {truth.segmentation.grid.describe()}, the scan on {study.grid.describe()}"
@@ -129,7 +129,7 @@ class _Case:
 
     @property
     def classes(self) -> Array:
-        """Our classes where they are known, else 0."""
+        """The package's classes where they are known, otherwise 0."""
         return np.where(self.truth.known, self.truth.segmentation.data, np.uint8(0))
 
     @property
@@ -167,7 +167,7 @@ def _check_empty(case: _Case) -> _Findings:
 
 
 def _check_nesting(case: _Case) -> _Findings:
-    """Classes are nested by their meaning; what can be seen is enhancing tumour that lies bare in healthy tissue."""
+    """Check that enhancing tumour does not lie bare in healthy tissue; nesting itself follows from the classes."""
     enhancing = case.classes == ENHANCING
     count = int(enhancing.sum())
     if count < _ENOUGH_VOXELS or "WT" not in case.record.label.known_regions:
@@ -213,9 +213,9 @@ def _check_flips(case: _Case) -> _Findings:
 
 
 def _brightness(case: _Case) -> Array:
-    """Where tumour is likely to be bright, in standard deviations of the head.
+    """Return an image in which tumour is likely to be bright, in standard deviations of the head.
 
-    FLAIR or T2, else what contrast adds to T1, else T1 after contrast, else T1 turned to dark.
+    This is FLAIR or T2, otherwise T1c minus T1, otherwise T1c, otherwise inverted T1.
     """
     sequences = case.study.sequences
     best: tuple[Role, ...] = ("FLAIR", "T2")
@@ -235,7 +235,7 @@ def _standardised(array: Array, head: Mask) -> Array:
 
 
 def _fit(bright: Array, label: Mask, head: Mask) -> float:
-    """Mean brightness in the label; what lies outside the head counts as dark."""
+    """Return the mean brightness in the label; voxels outside the head count as dark."""
     return float(np.where(head, bright, -1.0)[label].mean())
 
 
@@ -265,7 +265,7 @@ def _check_spacing(case: _Case) -> _Findings:
 
 
 def _head(study: Study) -> Mask:
-    """What differs from the background in any sequence, with its holes filled slice by slice."""
+    """Return voxels that differ from the background in any sequence, with holes filled slice by slice."""
     head = np.zeros(study.grid.shape, dtype=bool)
     for array in study.sequences.values():
         bright = float(np.percentile(array[::3, ::3, ::3], 99))

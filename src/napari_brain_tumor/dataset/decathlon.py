@@ -1,8 +1,8 @@
-"""`dataset.json`: the data set as readers of the Medical Decathlon see it.
+"""Write `dataset.json`, which describes the data set to readers of the Medical Decathlon format.
 
-That format has one list of channels and one meaning of labels for all cases, and nothing is unknown. So it lists the
-accepted cases with complete labels that share their sequences and regions with most others; whatever it cannot express
-is in `index.json` alone, and the description says how many cases that are.
+The format has a single list of channels and a single meaning of labels for all cases, and cannot mark labels as
+unknown. It therefore lists only accepted cases with complete labels that share the most common sequences and regions;
+everything else is only in `index.json`, and the description states how many cases that concerns.
 """
 
 import json
@@ -15,17 +15,17 @@ from napari_brain_tumor.dataset.truth import class_names
 from napari_brain_tumor.study import Role
 
 _MODALITIES: Final[dict[Role, str]] = {"T1": "T1w", "T1c": "T1gd", "T2": "T2w", "FLAIR": "FLAIR"}
-"""Roles as the Medical Decathlon spells them."""
+"""Sequence names as spelt in the Medical Decathlon."""
 _Kind = tuple[tuple[Role, ...], tuple[str, ...]]
 
 
 def dataset_text(index: DatasetIndex, before: Mapping[str, Any]) -> str:
-    """The text of `dataset.json`; fields of `before` that are not ours, such as a licence, are kept."""
+    """Return the text of `dataset.json`; fields of `before` that are not ours, such as a licence, are kept."""
     return json.dumps({**before, **dataset_document(index)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def dataset_document(index: DatasetIndex) -> dict[str, Any]:
-    """The fields that follow from the index: those of the Medical Decathlon, and `validation`."""
+    """Return the fields derived from the index: those of the Medical Decathlon, and `validation`."""
     kind = _most_common_kind(index.cases)
     listed = [case for case in index.cases if _is_listed(case, kind)]
     roles, regions = kind
@@ -48,7 +48,7 @@ def dataset_document(index: DatasetIndex) -> dict[str, Any]:
 
 
 def _most_common_kind(cases: Sequence[CaseRecord]) -> _Kind:
-    """Sequences and regions that most cases have, those to be listed first; of equals the one that tells more."""
+    """Return the most common sequences and regions among listable cases; among ties, the most comprehensive."""
     usable = [case for case in cases if _is_usable(case)] or list(cases)
     counts = Counter((case.roles, case.label.known_regions) for case in usable)
     return max(counts, key=lambda kind: (counts[kind], len(kind[0]), len(kind[1]), kind), default=((), ()))

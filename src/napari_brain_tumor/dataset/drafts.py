@@ -1,4 +1,4 @@
-"""Unsaved work on a label, kept in the data set's folder until it is saved: what a crash leaves."""
+"""Drafts of labels, kept in the data set's folder until they are saved, so that a crash does not lose them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ FOLDER: Final = "drafts"
 
 
 class DraftRecord(BaseModel, extra="forbid", frozen=True):
-    """What is known of a draft besides its labels."""
+    """Information about a draft besides its labels."""
 
     case: str
     label_sha256: str
-    """Of the saved label that was being changed."""
+    """Hash of the saved label that was being edited."""
     base: MadeBy
-    """Who made what was painted on: the saved label, or the prediction that took its place."""
+    """Who made the labels that were edited: the saved label, or the prediction that replaced it."""
     edited: bool = True
-    """Whether a hand changed something of it."""
+    """Whether anything was edited by hand."""
     made_at: AwareDatetime
 
 
@@ -37,22 +37,22 @@ class Draft:
 
 
 def draft_path(folder: Path, case_id: str) -> Path:
-    """Where the draft of a case is kept; raises `OutsideFolderError` where that would not be inside the data set."""
+    """Return the path of a case's draft; raises `OutsideFolderError` if it would be outside the data set."""
     return path_inside(folder, f"{FOLDER}/{case_id}.npz", named_by="The draft")
 
 
 def keep_draft(folder: Path, draft: Draft) -> None:
-    """Write the draft of a case in place of an earlier one; raises `SaveError` if that fails, the earlier one stays."""
+    """Write the draft of a case, replacing an earlier one; on failure, raises `SaveError` and keeps the earlier one."""
     write_packed(draft_path(folder, draft.record.case), draft.labels, draft.record.model_dump_json())
 
 
 def read_draft(folder: Path, case_id: str) -> Draft | None:
-    """The draft of a case, or None.
+    """Read the draft of a case, or return None.
 
     Raises
     ------
     UnreadableFileError
-        If its file is damaged.
+        If the file is damaged.
     """
     path = draft_path(folder, case_id)
     if not path.is_file():
@@ -66,5 +66,5 @@ def read_draft(folder: Path, case_id: str) -> Draft | None:
 
 
 def forget_draft(folder: Path, case_id: str) -> None:
-    """Remove the draft of a case, if there is one."""
+    """Delete the draft of a case, if there is one."""
     draft_path(folder, case_id).unlink(missing_ok=True)

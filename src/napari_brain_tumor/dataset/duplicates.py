@@ -1,10 +1,10 @@
-"""Whether two cases show the same examination: same voxels, same patient, or pictures that look alike.
+"""Detect whether two cases show the same examination: identical voxels, the same patient, or similar images.
 
-Measured on 37 gliomas (BraTS), 88 patients of the Kaggle LGG set and three of these in their original files: copies
-that were cropped and stored with 63 grey levels, or re-encoded as JPEG 2000, correlate by at least 0.999; the two most
-alike of 8,000 pairs of different patients by 0.88 over their sequences, by 0.93 in a single one. Pictures of one
-patient that were processed in another way (on an atlas, skull removed) correlate by 0.2 to 0.4 and do not stand out:
-for these the patient's name decides.
+Measured on 37 gliomas (BraTS), 88 patients of the Kaggle LGG set and three of these in their original files. Copies
+that were cropped and stored with 63 grey levels, or re-encoded as JPEG 2000, correlate by at least 0.999; among 8,000
+pairs of different patients, the highest correlation is 0.88 over all sequences, and 0.93 in a single one. Images of
+the same patient with different processing (in atlas space, skull-stripped) correlate by only 0.2 to 0.4 and cannot be
+detected in this way; these are recognised by the patient's name.
 """
 
 import base64
@@ -22,24 +22,24 @@ from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.types import Array
 
 LOOKS_ALIKE: Final = 0.96
-"""Mean correlation of the fingerprints of shared sequences from which two cases are taken for one examination."""
+"""Mean correlation of fingerprints of shared sequences above which two cases are taken for the same examination."""
 
 _SIDE: Final = 12
-"""Voxels of a fingerprint along each axis."""
+"""Number of voxels of a fingerprint along each axis."""
 _DETAIL_VOXELS: Final = 1.2
-"""What is smoother than this is taken out of a fingerprint: all heads are alike in the large."""
+"""Structures smoother than this are removed from a fingerprint, since all heads are alike on a large scale."""
 _TISSUE: Final = 0.1
-"""Difference to the background from which a voxel belongs to the picture, as a share of bright tissue."""
+"""Minimum difference of tissue from the background, as a fraction of the difference of bright tissue."""
 _LEVELS: Final = 30
-"""Levels of a fingerprint per standard deviation."""
+"""Number of levels of a fingerprint per standard deviation."""
 _ENOUGH_VALUES: Final = 32
-"""Distinct values from which their counts tell one scan from another."""
+"""Minimum number of distinct values for their counts to identify a scan."""
 _COUNTABLE: Final = 1 << 24
-"""Range of integers that is counted value by value."""
+"""Maximum range of integers that are counted value by value."""
 
 
 def describe_sequences(study: Study) -> dict[Role, SequenceRecord]:
-    """What the index keeps of each sequence, in the order of the image's channels."""
+    """Return what the index stores about each sequence, in the order of the image's channels."""
     return {
         role: SequenceRecord(
             channel=channel,
@@ -54,17 +54,18 @@ def describe_sequences(study: Study) -> dict[Role, SequenceRecord]:
 
 
 def voxels_sha256(array: Array) -> str:
-    """Hash of the voxels `(X, Y, Z)` in file order, as float32: their type and the file's compression do not matter."""
+    """Return a hash of the voxels `(X, Y, Z)` as float32 in file order, independent of data type and compression."""
     digest = hashlib.sha256(repr(array.shape).encode())
     digest.update(np.asfortranarray(array, dtype="<f4").tobytes(order="F"))
     return digest.hexdigest()
 
 
 def values_sha256(array: Array) -> str:
-    """Hash of how often each value occurs, the background left out.
+    """Return a hash of how often each value occurs, leaving out the background.
 
-    It stays the same when the image is cropped, padded, flipped, turned, compressed or given another header, and no
-    two scans agree in it by chance. An image of a few values only could, so its voxels are hashed where they lie.
+    It does not change when the image is cropped, padded, flipped, rotated, compressed or given another header, and two
+    scans will not share it by chance. An image with only a few distinct values might, so for these its voxels are
+    hashed together with their positions.
     """
     values, counts = _histogram(array)
     if len(values) < _ENOUGH_VALUES:
@@ -76,10 +77,10 @@ def values_sha256(array: Array) -> str:
 
 
 def fingerprint(array: Array, grid: Grid) -> str:
-    """A coarse picture of what is in a sequence, as text; compared by `find_similar`.
+    """Return a coarse image of a sequence as text, for comparison by `find_similar`.
 
-    The box around the tissue is averaged to 12x12x12 voxels along RAS axes, what all heads have in common is taken
-    out, and the rest is standardised.
+    The box around the tissue is averaged to 12x12x12 voxels along RAS axes, large-scale structure common to all heads
+    is removed, and the rest is standardised.
     """
     ras = to_ras(grid).apply(array)
     coarse = _pooled(ras[_tissue_box(ras).slices])
@@ -91,21 +92,21 @@ def fingerprint(array: Array, grid: Grid) -> str:
 def find_similar(
     sequences: Mapping[Role, SequenceRecord], key: str, cases: Sequence[CaseRecord]
 ) -> tuple[SimilarCase, ...]:
-    """The cases that show the same examination, or belong to the same patient.
+    """Return the cases that show the same examination or belong to the same patient.
 
     Parameters
     ----------
     sequences : mapping of role to SequenceRecord
-        Of the new case.
+        Sequences of the new case.
     key : str
-        Of its patient.
+        Key of the new case's patient.
     cases : sequence of CaseRecord
-        To compare with.
+        Cases to compare with.
 
     Returns
     -------
     tuple of SimilarCase
-        One for each case found, with the strongest reason: same voxels, then looks alike, then same patient.
+        One for each case found, with the strongest reason: same voxels, then similar images, then same patient.
     """
     flipped = {role: _flips(_vector(record)) for role, record in sequences.items()}
     values = {record.values_sha256 for record in sequences.values()}
@@ -122,7 +123,7 @@ def find_similar(
 
 
 def _likeness(flipped: Mapping[Role, Array], case: CaseRecord) -> float:
-    """Mean correlation over the shared sequences, at the best of the eight flips, which are the same for all."""
+    """Return the mean correlation over shared sequences for the best of the eight flips, common to all sequences."""
     shared = [role for role in flipped if role in case.sequences]
     if not shared:
         return 0.0
@@ -138,7 +139,7 @@ def _vector(record: SequenceRecord) -> Array:
 
 
 def _flips(vector: Array) -> Array:
-    """The fingerprint mirrored in all ways, `(8, n)`: a file may lie about left and right."""
+    """Return the fingerprint mirrored in all ways, `(8, n)`, since left and right may be wrong in a file."""
     cube = vector.reshape(_SIDE, _SIDE, _SIDE)
     return np.stack([np.flip(cube, axes).ravel() for axes in _subsets(range(3))])
 
@@ -166,7 +167,7 @@ def _most_frequent(values: Array, counts: Array) -> Any:
 
 
 def _tissue_box(ras: Array) -> Box:
-    """The box of what differs from the background, which is the most frequent value."""
+    """Return the bounding box of what differs from the background, which is the most frequent value."""
     sample = np.asarray(ras[::3, ::3, ::3], dtype=np.float32)
     background = float(_most_frequent(*_histogram(sample)))
     bright = abs(float(np.percentile(sample, 99)) - background)
@@ -175,7 +176,7 @@ def _tissue_box(ras: Array) -> Box:
 
 
 def _pooled(array: Array) -> npt.NDArray[np.float32]:
-    """Means over 12x12x12 blocks of equal size; a voxel that lies in two blocks counts in both by its share."""
+    """Average over 12x12x12 blocks of equal size; a voxel that straddles blocks contributes to each by its share."""
     pooled: npt.NDArray[np.float32] = np.asarray(array, dtype=np.float32)
     for axis in range(3):
         weights = _block_weights(pooled.shape[axis])
@@ -184,7 +185,7 @@ def _pooled(array: Array) -> npt.NDArray[np.float32]:
 
 
 def _block_weights(count: int) -> npt.NDArray[np.float32]:
-    """The share that each of `count` voxels has in each block, `(12, count)`; a row sums to 1."""
+    """Return the weight of each of `count` voxels in each block, `(12, count)`; rows sum to 1."""
     edges = np.linspace(0, count, _SIDE + 1)
     voxels = np.arange(count)
     overlap = np.minimum(edges[1:, np.newaxis], voxels + 1) - np.maximum(edges[:-1, np.newaxis], voxels)

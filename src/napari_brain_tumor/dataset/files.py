@@ -1,4 +1,4 @@
-"""The image and label files of a case: NIfTI on the scan's own grid."""
+"""Read and write the image and label files of a case: NIfTI on the scan's own grid."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,29 +21,29 @@ from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, Ti
 from napari_brain_tumor.types import Array
 
 _FAST: Final = 1
-"""gzip level of images: a tenth larger than usual, three times quicker."""
+"""gzip level for images: files are a tenth larger than at the usual level, but written three times faster."""
 _INTEGERS: Final = (np.uint8, np.int16, np.uint16, np.int32)
 
 
 def image_file(case_id: str) -> str:
-    """Relative path of the image of a case."""
+    """Return the relative path of a case's image."""
     return f"imagesTr/{case_id}.nii.gz"
 
 
 def label_file(case_id: str, version: int) -> str:
-    """Relative path of the label of a case: named as the image at first, a new name whenever it is changed."""
+    """Return the relative path of a case's label: first named like the image, then renamed with every change."""
     return f"labelsTr/{case_id}.nii.gz" if version == 1 else f"labelsTr/{case_id}.v{version}.nii.gz"
 
 
 def image_writer(study: Study) -> Callable[[Path], None]:
-    """A function that writes the sequences of a study as one file, in the order T1, T1c, T2, FLAIR."""
+    """Return a function that writes the sequences of a study as one file, in the order T1, T1c, T2, FLAIR."""
     arrays = storable(list(study.sequences.values()))
     values = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
     return lambda path: write_nifti(values, study.grid, study.layout, path, compresslevel=_FAST)
 
 
 def label_writer(truth: Truth, layout: FileLayout) -> Callable[[Path], None]:
-    """A function that writes a truth as a label file with the header of the scan, and what it tells inside it."""
+    """Return a function that writes a label file with the scan's header and the meaning of its labels inside."""
     values = encode(truth)
     has_known_classes = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
     comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if has_known_classes else ""
@@ -51,7 +51,7 @@ def label_writer(truth: Truth, layout: FileLayout) -> Callable[[Path], None]:
 
 
 def storable(arrays: Sequence[Array]) -> list[Array]:
-    """The arrays in one type that NIfTI readers know: the smallest integer that holds them all, else float32."""
+    """Convert arrays to one type supported by NIfTI: the smallest integer type that fits them all, else float32."""
     if all(array.dtype.kind in "iub" for array in arrays):
         low, high = min(int(a.min()) for a in arrays), max(int(a.max()) for a in arrays)
         for kind in _INTEGERS:
@@ -61,14 +61,14 @@ def storable(arrays: Sequence[Array]) -> list[Array]:
 
 
 def read_study(folder: Path, case: CaseRecord) -> Study:
-    """The study of a case; its layout is that of the slices it came from, where it came from slices.
+    """Read the study of a case; if it was imported from slices, its layout is that of these slices.
 
     Raises
     ------
     UnreadableFileError
         If the image is missing or damaged.
     DatasetError
-        If it does not have the grid or the number of sequences that the index tells.
+        If its grid or number of sequences differs from the index.
     """
     path = path_inside(folder, case.image, named_by="The index")
     volumes = read_nifti(path)
@@ -90,19 +90,19 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
 
 
 def image_layout(folder: Path, case: CaseRecord) -> FileLayout:
-    """The matrices of a case's image, for the header of its label."""
+    """Return the header matrices of a case's image, for use in the header of its label."""
     return read_nifti_header(path_inside(folder, case.image, named_by="The index")).forms
 
 
 def read_truth(folder: Path, case: CaseRecord) -> Truth:
-    """The label of a case and which part of it is known.
+    """Read the label of a case and which part of it is known.
 
     Raises
     ------
     UnreadableFileError
         If the label is missing or damaged.
     DatasetError
-        If it is not the label that the index tells.
+        If it is not the label described in the index.
     """
     path = path_inside(folder, case.label.file, named_by="The index")
     volume = read_nifti(path)[0]

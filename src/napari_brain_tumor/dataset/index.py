@@ -1,7 +1,7 @@
-"""What a curated data set is, as documents: every case, every patient's side of the split, and who made which label.
+"""Index of a curated data set: all cases, each patient's side of the split, and the author of each label.
 
-The index is one JSON file that is read and written as a whole. Whatever it says is checked when it is read, so that
-nobody works with a data set that contradicts itself.
+The index is a single JSON file that is read and written as a whole. It is validated on reading, so that an inconsistent
+data set is never used.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ SimilarKind = Literal["same voxels", "looks alike", "same patient"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 STATES: Final[tuple[ReviewState, ...]] = ("draft", "accepted", "rejected", "needs_second_look")
-"""Of a review: not decided yet, good to train on, not to be used, to be looked at again."""
+"""Review states: not decided yet, accepted for training, not to be used, to be looked at again."""
 
 _CASE_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,119}$"
-"""No dot, so that `<id>.v2.nii.gz` cannot be the file of another case."""
+"""Dots are not allowed, so that `<id>.v2.nii.gz` cannot be the file of another case."""
 
 
 def now() -> datetime:
-    """The time as records keep it: UTC, whole seconds."""
+    """Return the current time as stored in records: UTC, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -50,11 +50,11 @@ RelativeFile = Annotated[str, AfterValidator(_inside_the_folder)]
 
 
 class _Document(BaseModel, extra="forbid", frozen=True):
-    """A part of the index; it knows no entries but its own."""
+    """A part of the index; unknown entries are not allowed."""
 
 
 class GridRecord(_Document):
-    """Shape, voxel-to-world matrix and unit of a case; `"voxel"` where nobody told the spacing."""
+    """Shape, voxel-to-world matrix and unit of a case; the unit is `"voxel"` if the spacing is unknown."""
 
     shape: tuple[int, int, int]
     affine: tuple[tuple[float, float, float, float], ...]
@@ -66,7 +66,7 @@ class GridRecord(_Document):
 
     @property
     def grid(self) -> Grid:
-        """The grid itself; raises `DimensionError` where the numbers make none."""
+        """The grid itself; raises `DimensionError` if the numbers do not form a valid grid."""
         return Grid(self.shape, np.array(self.affine), self.unit)
 
     @model_validator(mode="after")
@@ -78,8 +78,8 @@ class GridRecord(_Document):
 class SequenceRecord(_Document):
     """One sequence of a case.
 
-    `sha256` is of the voxels in file order, `values_sha256` of how often each value occurs, which cropping, padding,
-    flips and compression leave as it is; `fingerprint` is a coarse picture (`duplicates.fingerprint`).
+    `sha256` is the hash of the voxels in file order; `values_sha256` that of how often each value occurs, which
+    cropping, padding, flips and compression do not change; `fingerprint` is a coarse image (`duplicates.fingerprint`).
     """
 
     channel: int = Field(ge=0)
@@ -91,14 +91,14 @@ class SequenceRecord(_Document):
 
 
 class SliceNumbers(_Document):
-    """The `<patient>_<k>.tif` files that a study came from, for writing masks back under the same names."""
+    """Numbers of the `<patient>_<k>.tif` files a study came from, for writing masks back under the same names."""
 
     patient: str
     numbers: tuple[int, ...]
 
 
 class KnownSlices(_Document):
-    """The slices, along one axis of the array, whose labels are known; the others are unknown, not background."""
+    """Slices along one axis of the array whose labels are known; in the others they are unknown, not background."""
 
     axis: Literal[0, 1, 2] = 2
     numbers: tuple[int, ...]
@@ -111,14 +111,14 @@ class MadeBy(_Document):
     model: str | None = None
     model_sha256: str | None = None
     source: str | None = None
-    """The file an imported label was read from."""
+    """The file from which an imported label was read."""
 
 
 class LabelRecord(_Document):
-    """The label of a case: which file, what it tells and who made it.
+    """The label of a case: its file, the regions it defines, and who made it.
 
-    `known_slices` is None where every slice is known; `unknown_voxels` counts the voxels that are not, for whatever
-    reason. `voxels` counts each class among the known ones.
+    `known_slices` is None if every slice is known; `unknown_voxels` counts the voxels that are unknown for any reason.
+    `voxels` counts the known voxels of each class.
     """
 
     file: RelativeFile
@@ -139,7 +139,7 @@ class LabelRecord(_Document):
 
 
 class Review(_Document):
-    """What a person decided about the label of a case."""
+    """A reviewer's decision on the label of a case."""
 
     state: ReviewState = "draft"
     note: str = ""
@@ -152,23 +152,23 @@ class SimilarCase(_Document):
     case: str
     kind: SimilarKind
     score: float = 1.0
-    """Correlation of the fingerprints where the pictures look alike, else 1."""
+    """Correlation of the fingerprints if the images are similar, otherwise 1."""
 
 
 class CaseRecord(_Document):
-    """One examination with its label, as the index keeps it."""
+    """An examination with its label, as stored in the index."""
 
     id: str = Field(pattern=_CASE_ID)
     patient: str
     source: str = ""
-    """The data set or folder it came from."""
+    """The data set or folder that the case came from."""
     grade: str | None = None
     image: RelativeFile
     grid: GridRecord
     sequences: dict[Role, SequenceRecord] = Field(min_length=1)
     slices: SliceNumbers | None = None
     notes: tuple[str, ...] = ()
-    """What the reader noticed about the files."""
+    """Notes made while reading the files."""
     label: LabelRecord
     review: Review = Review()
     split: Split
@@ -177,7 +177,7 @@ class CaseRecord(_Document):
 
     @property
     def patient_key(self) -> str:
-        """The key of the patient, the same for every spelling of the name."""
+        """The patient's key, which is the same for every spelling of the name."""
         return patient_key(self.patient)
 
     @property
@@ -190,13 +190,13 @@ class CaseRecord(_Document):
         return self.review.state
 
     def region_voxels(self, region: Region) -> int | None:
-        """Known voxels of a region, or None where the label does not tell it."""
+        """Return the number of known voxels of a region, or None if the label does not define it."""
         if region not in self.label.known_regions:
             return None
         return sum(self.label.voxels.get(value, 0) for value in REGIONS[region])
 
     def region_ml(self, region: Region) -> float | None:
-        """Millilitres of a region's known voxels, or None where the label or the voxel size does not tell."""
+        """Return the volume of a region's known voxels in mL, or None if the region or the voxel size is unknown."""
         voxels = self.region_voxels(region)
         grid = self.grid.grid
         return None if voxels is None or grid.unit != "mm" else voxels * grid.voxel_volume_mm3 / 1000
@@ -218,7 +218,7 @@ class CaseRecord(_Document):
 
 
 class SplitPolicy(_Document):
-    """How new patients are put on a side: the seed, and the shares of validation and test."""
+    """How new patients are assigned to a side: the seed, and the fractions of validation and test."""
 
     seed: int = 0
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
@@ -233,13 +233,13 @@ class SplitPolicy(_Document):
 
     @property
     def shares(self) -> dict[Split, float]:
-        """The share of each side."""
+        """The fraction of each side."""
         train = 1 - self.val_fraction - self.test_fraction
         return {"train": train, "val": self.val_fraction, "test": self.test_fraction}
 
 
 class PatientRecord(_Document):
-    """One patient's side of the split. It is written once, and stays when the patient's last case is removed."""
+    """A patient's side of the split. It never changes, and is kept when the patient's last case is removed."""
 
     split: Split
     stratum: str = ""
@@ -247,18 +247,18 @@ class PatientRecord(_Document):
     decided_at: AwareDatetime
     grade: str | None = None
     same_person: tuple[str, ...] = ()
-    """Keys of other patients whose pictures are the same: they are one person under two names."""
+    """Keys of other patients with the same images, i.e. the same person under different names."""
     also_known_as: tuple[str, ...] = ()
-    """Keys of names of cases that a given split said to be this patient's."""
+    """Keys of case names that a given split table assigned to this patient."""
 
 
 class DatasetIndex(_Document):
-    """A whole curated data set but for its voxels.
+    """A whole curated data set except for its voxels.
 
     Raises
     ------
     pydantic.ValidationError
-        If ids or files are not unique, a patient stands on both sides, or a case is not on its patient's side.
+        If ids or files are not unique, a person is on different sides, or a case is not on its patient's side.
     """
 
     format: Literal[1] = 1
@@ -267,7 +267,7 @@ class DatasetIndex(_Document):
     classes: dict[int, str] = Field(default_factory=lambda: dict(CLASS_NAMES))
     created_at: AwareDatetime
     revision: int = Field(default=0, ge=0)
-    """Grows with every change."""
+    """Increases with every change."""
     policy: SplitPolicy = SplitPolicy()
     patients: dict[str, PatientRecord] = Field(default_factory=dict)
     cases: tuple[CaseRecord, ...] = ()
@@ -286,7 +286,7 @@ class DatasetIndex(_Document):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        # Ids are file names, and not every file system tells upper from lower case.
+        # Ids are used as file names, and some file systems do not distinguish upper and lower case.
         _refuse_repeats("the id", (case.id.lower() for case in self.cases))
         _refuse_repeats("the file", (file.lower() for case in self.cases for file in (case.image, case.label.file)))
         for case in self.cases:
@@ -298,17 +298,17 @@ class DatasetIndex(_Document):
 
     @property
     def files(self) -> frozenset[str]:
-        """Relative paths of every image and label."""
+        """Relative paths of all images and labels."""
         return frozenset(file for case in self.cases for file in (case.image, case.label.file))
 
     @property
     def split_sha256(self) -> str:
-        """Of all patients and their sides: the same for two data sets that are split alike."""
+        """Hash of all patients and their sides; equal for two data sets with the same split."""
         sides = sorted((key, patient.split) for key, patient in self.patients.items())
         return hashlib.sha256(json.dumps(sides).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """The text of the index file."""
+        """Return the text of the index file."""
         return self.model_dump_json(indent=1) + "\n"
 
 
@@ -319,5 +319,5 @@ def _refuse_repeats(what: str, values: Iterable[str]) -> None:
 
 
 def case_id_from(name: str) -> str:
-    """A valid id for a case of that name: what cannot be in a file name becomes a dash."""
+    """Return a valid id for a case of that name, with characters not allowed in file names replaced by dashes."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:120] or "case"

@@ -1,4 +1,4 @@
-"""Write the cases of a data set as nnU-Net v2 reads them (Isensee 2021, doi:10.1038/s41592-020-01008-z)."""
+"""Export the cases of a data set in nnU-Net v2 format (Isensee 2021, doi:10.1038/s41592-020-01008-z)."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from napari_brain_tumor.study import ROLES, NiftiForms, Role
 
 SPLITS_FILE: Final = "splits_final.json"
 _PREPROCESSED: Final = "nnUNet_preprocessed"
-"""nnU-Net's variable with that folder, and how the folder is called beside `nnUNet_raw` by custom."""
+"""nnU-Net's environment variable for that folder, and the folder's usual name beside `nnUNet_raw`."""
 
 _CLASSES: Final[dict[str, int]] = {"background": 0, "edema": 1, "non_enhancing": 2, "enhancing": 3}
 _REGIONS: Final[dict[str, int | list[int]]] = {
@@ -40,20 +40,20 @@ _REGIONS: Final[dict[str, int | list[int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class NnunetTarget:
-    """What is written.
+    """What to export.
 
     Parameters
     ----------
     number, name : int, str
-        The folder becomes `Dataset<number>_<name>`.
+        The folder will be named `Dataset<number>_<name>`.
     roles : tuple of Role
-        Channels; a case that lacks one is left out.
+        Channels; a case that lacks one of them is left out.
     regions : bool
-        Whether nnU-Net shall learn the nested regions, not the classes.
+        Whether nnU-Net should be trained on the nested regions instead of the classes.
     states : tuple of ReviewState
-        Cases in other states are left out.
+        Review states to include; cases in other states are left out.
     whole_tumour_only : bool
-        Whether the label is the whole tumour alone; without it, cases that tell no more are left out.
+        Whether to export only the whole tumour as label; otherwise, cases that define no other region are left out.
     """
 
     number: int
@@ -73,13 +73,13 @@ class NnunetTarget:
 
     @property
     def folder(self) -> str:
-        """As nnU-Net calls it."""
+        """Folder name according to nnU-Net's convention."""
         return f"Dataset{self.number:03d}_{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class NnunetReport:
-    """Where it was written, the ids of the cases in it, the others with the reason, and the file with the split."""
+    """Where the data set was written, the ids of its cases, the other cases with the reason, and the split file."""
 
     folder: Path
     cases: tuple[str, ...]
@@ -93,29 +93,29 @@ def export_nnunet(
     target: NnunetTarget,
     preprocessed: str | PathLike[str] | None = None,
 ) -> Job[NnunetReport]:
-    """A job that writes `Dataset<number>_<name>`, whole or not at all.
+    """Write `Dataset<number>_<name>`, completely or not at all, as a job.
 
-    Training and validation go to `imagesTr` and `labelsTr`, the test side to `imagesTs` and `labelsTs`. Voxels whose
-    label is not known get nnU-Net's ignore label. `splits_final.json`, in the data set's folder of
-    `nnUNet_preprocessed` where nnU-Net reads it, holds the data set's own split as its only fold, 0.
+    Training and validation cases go to `imagesTr` and `labelsTr`, test cases to `imagesTs` and `labelsTs`. Voxels whose
+    label is unknown get nnU-Net's ignore label. `splits_final.json`, in the data set's folder in `nnUNet_preprocessed`,
+    where nnU-Net looks for it, contains the data set's own split as its only fold, 0.
 
     Parameters
     ----------
     dataset : CuratedDataset
-        Is not changed.
+        Data set to export; it is not changed.
     raw : path-like
         The folder `nnUNet_raw`.
     target : NnunetTarget
-        What is written.
+        What to export.
     preprocessed : path-like, optional
-        The folder `nnUNet_preprocessed`: what the variable of that name says if not given, else the one beside `raw`.
+        The folder `nnUNet_preprocessed`; by default from the environment variable of that name, else beside `raw`.
 
     Raises
     ------
     DatasetError
-        If no case can be written, the folder is there already, or another split lies where this one belongs.
+        If no case can be exported, the folder already exists, or a different split is in its place.
     SaveError
-        If a file cannot be written; nothing is left then.
+        If a file cannot be written; nothing is left behind then.
     """
     place = named_path(raw) / target.folder
     if place.exists():
@@ -128,7 +128,7 @@ def export_nnunet(
         raise DatasetError(f"No case of {dataset.name} can be exported for training: {_summary(left_out)}.")
     split_text = _json_text(_splits(cases))
     _refuse_other_split(split_file, split_text)
-    # A case may be known in part in one data set and fully in another: labels are the same for all cases of one.
+    # Labels must be defined alike in all cases of an nnU-Net data set, so one partly known case is enough.
     has_unknown = any(not case.label.is_complete for case in cases)
     try:
         with scratch_beside(place) as scratch:
@@ -137,7 +137,7 @@ def export_nnunet(
                 yield Progress(number, len(cases), case.id)
                 _write_case(dataset, case, staging, target)
             write_text(staging / "dataset.json", _json_text(_document(dataset, cases, target, has_unknown)))
-            # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
+            # The split is written first: without it, nnU-Net would train the data set on its own folds.
             write_text(split_file, split_text)
             os.replace(staging, place)
     except OSError as error:
@@ -163,7 +163,7 @@ def _refuse_other_split(path: Path, text: str) -> None:
 
 
 def _reason(case: CaseRecord, target: NnunetTarget) -> str:
-    """Why a case is left out; empty if it is not."""
+    """Return why a case is left out; empty if it is not."""
     missing = [role for role in target.roles if role not in case.roles]
     if case.state not in target.states:
         return f"it is {case.state.replace('_', ' ')}"
@@ -192,7 +192,7 @@ def _write_case(dataset: CuratedDataset, case: CaseRecord, folder: Path, target:
 
 
 def _values(truth: Truth, target: NnunetTarget) -> npt.NDArray[np.uint8]:
-    """Values of the label file; what is not known gets the ignore label, the next after the classes."""
+    """Return the values of the label file; unknown voxels get the ignore label, which follows the last class."""
     classes = truth.segmentation.data
     values = (classes > 0).astype(np.uint8) if target.whole_tumour_only else classes
     return np.where(truth.known, values, np.uint8(_ignore(target)))

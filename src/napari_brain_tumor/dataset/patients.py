@@ -1,4 +1,4 @@
-"""Who a case belongs to: one key per patient, however a data set spells it."""
+"""Identify the patient of a case: one key per patient, however its data set spells the name."""
 
 import re
 from typing import Final
@@ -14,21 +14,21 @@ _VISITS: Final = (
     r"^(?P<patient>UPENN-GBM-\d{5})-\d{2}$",
     r"^(?P<patient>RHUH-\d{4})-\d$",
     r"^(?P<patient>UCSF-PDGM-\d{3,5})(?:-FU\d*[A-Z]*)?$",
-    # BIDS: what follows the subject is session, run and so on.
+    # BIDS: the subject is followed by session, run and so on.
     r"^(?P<patient>SUB-[A-Z0-9]+)(?:-(?:SES|RUN|ACQ|CE|REC|SPACE)-.*)?$",
 )
-"""Names that tell patient and visit, in the spelling of `_plain`."""
+"""Patterns of names with patient and visit, in the spelling of `_plain`."""
 
 
 def patient_key(name: str) -> str:
-    """The key under which every spelling of a patient's name is the same.
+    """Return a key that is the same for every spelling of a patient's name.
 
-    Case and separators do not matter, and the dates and visits of the naming schemes that are known are left out.
+    Case and separators are ignored, and dates and visits of known naming schemes are removed.
 
     Raises
     ------
     DatasetError
-        If the name has no letter or digit.
+        If the name contains no letter or digit.
 
     Examples
     --------
@@ -45,12 +45,12 @@ def patient_key(name: str) -> str:
 
 
 _SAME_PERSON: Final = (
-    # The numbers of BraTS 2021 stayed when the names changed in 2023.
+    # The numbers of BraTS 2021 were kept when the names changed in 2023.
     (r"^BRATS2021-(\d{5})$", r"BRATS-GLI-\1"),
-    # From 2017 to 2019 the year in front changed, and TCIA got a number of its site.
+    # From 2017 to 2019 the year in front changed, and TCIA cases got a site number.
     (r"^BRATS(?:20)?(?:17|18|19)-TCIA\d*-(\d+)-\d+$", r"BRATS-TCIA-\1"),
     (r"^BRATS(?:20)?(?:17|18|19)-(2013|CBICA|TMC)-([A-Z0-9]+)-\d+$", r"BRATS-\1-\2"),
-    # Visits, where the name says so, or a number stands before them, as in P7-2019-03-01 and P7-PREOP.
+    # Visits, if named as such or preceded by a number, as in P7-2019-03-01 and P7-PREOP.
     (r"^(.+?)-SES-[A-Z0-9].*$", r"\1"),
     (r"^(.*\d.*?)-(?:19|20)\d\d-?[01]\d-?[0-3]\d$", r"\1"),
     (
@@ -59,19 +59,19 @@ _SAME_PERSON: Final = (
         r"\1",
     ),
 )
-"""Names of one person in several years, or at several visits, and what they have in common."""
+"""Patterns of names that one person has in several years or at several visits, and their common form."""
 
 
 def person_key(name: str) -> str:
-    """The key of the person that a patient's name stands for in every naming scheme that is known.
+    """Return the key of the person that a patient's name refers to in any known naming scheme.
 
-    Where `patient_key` tells two names apart this may not: it leaves out the year of the challenge, visits and the
-    sequence at the end of a file's name. It decides whom a new case belongs to; what a data set has is kept as it is.
+    This may be equal for names that differ in `patient_key`, since it ignores the year of the challenge, visits and the
+    sequence at the end of a file name. It decides which patient a new case belongs to; existing cases are not changed.
 
     Raises
     ------
     DatasetError
-        If the name has no letter or digit.
+        If the name contains no letter or digit.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def person_key(name: str) -> str:
     >>> person_key("P7_ses-20190301"), person_key("P7_flair"), person_key("P17_flair")
     ('P7', 'P7', 'P17')
     """
-    # The sequence first: the schemes that tell patient and visit know nothing behind these.
+    # The sequence is removed first, because the patterns for patient and visit expect nothing after these.
     key = patient_key(_without_sequence(patient_key(name)))
     for pattern, common in _SAME_PERSON:
         key = re.sub(pattern, common, key)
@@ -88,7 +88,7 @@ def person_key(name: str) -> str:
 
 
 def _without_sequence(key: str) -> str:
-    """`P7-T1-POST` is of P7, whichever sequence it shows; what is nothing but a sequence stays."""
+    """Return the key without its sequence, `P7` from `P7-T1-POST`; a key that is only a sequence is unchanged."""
     words = key.split("-")
     for count in range(1, len(words)):
         rest = roles_in(" ".join(words[count:]))

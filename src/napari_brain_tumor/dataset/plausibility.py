@@ -1,4 +1,4 @@
-"""Can these be pictures of one head? Questions that are asked of a data set's cases, and of a case before a run."""
+"""Checks whether images can show one head, used for the cases of a data set and before segmenting a case."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,26 +8,26 @@ import numpy as np
 from napari_brain_tumor.types import Array, Mask
 
 _HEAD_MM: Final = (90.0, 300.0)
-"""The longest side of a head or brain lies between."""
+"""Range of the longest side of a head or brain."""
 _SAME: Final = 0.9999
-"""Correlation within the head from which two pictures are one."""
+"""Correlation within the head above which two images are the same."""
 
 
 def is_size_of_a_head(sides_mm: Sequence[float]) -> bool:
-    """Whether a box of these sides can hold a head or brain, and not much more."""
+    """Whether a box with these sides can contain a head or brain and not much more."""
     low, high = _HEAD_MM
     return low <= max(sides_mm) <= high and min(sides_mm) >= low / 3
 
 
 def same_picture(first: Array, second: Array, head: Mask) -> bool:
-    """Whether two sequences are the same picture, perhaps with other brightness and contrast.
+    """Whether two sequences are the same image, except perhaps for brightness and contrast.
 
     Parameters
     ----------
     first, second : array
-        Of one shape.
+        Arrays of the same shape.
     head : bool array
-        Of the same shape: where they are compared.
+        Mask of the same shape in which they are compared.
     """
     return np.array_equal(first, second) or _correlation(first[head], second[head]) > _SAME
 

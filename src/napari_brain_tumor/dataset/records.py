@@ -1,4 +1,4 @@
-"""The parts of a case's record, made from what is handed in."""
+"""Build the parts of a case's record."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from napari_brain_tumor.study import Study, TifSlices
 
 
 def case_of(index: DatasetIndex, case_id: str) -> CaseRecord:
-    """The case of that id; raises `CaseNotFoundError` where there is none."""
+    """Return the case with that id; raises `CaseNotFoundError` if there is none."""
     for case in index.cases:
         if case.id == case_id:
             return case
@@ -32,7 +32,7 @@ def case_of(index: DatasetIndex, case_id: str) -> CaseRecord:
 
 
 def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
-    """The wanted id, or one made from the name; raises `DatasetError` if it is taken or not valid."""
+    """Return the requested id, or one made from the name; raises `DatasetError` if it is taken or invalid."""
     used = {case.id.lower() for case in index.cases}
     case_id = requested or case_id_from(name)
     if case_id.lower() in used:
@@ -47,19 +47,19 @@ def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
 
 
 def spelling(patient: str, key: str) -> str:
-    """The name as it was given, where it leads to the key by itself."""
+    """Return the name as given if it yields the key by itself, otherwise the key."""
     return patient if patient_key(patient) == key else key
 
 
 def new_review(state: ReviewState, note: str, *, decided: bool = False) -> Review:
-    """A review of now; raises `DatasetError` if there is no such state."""
+    """Return a review with the current time; raises `DatasetError` if there is no such state."""
     if state not in STATES:
         raise DatasetError(f"{state!r} is not a review state. Choose one of {', '.join(STATES)}.")
     return Review(state=state, note=note, reviewed_at=now() if decided or state != "draft" else None)
 
 
 def slice_numbers(study: Study) -> SliceNumbers | None:
-    """The slices that a study came from, where it came from slices."""
+    """Return the slice numbers of a study that was read from slices, otherwise None."""
     layout = study.layout
     if not isinstance(layout, TifSlices):
         return None
@@ -67,7 +67,7 @@ def slice_numbers(study: Study) -> SliceNumbers | None:
 
 
 def label_record(case_id: str, version: int, truth: Truth, maker: MadeBy | None) -> LabelRecord:
-    """What the index tells about a label."""
+    """Return what the index stores about a label."""
     return LabelRecord(
         file=label_file(case_id, version),
         version=version,

@@ -1,8 +1,8 @@
-"""Which side of the split a patient is on: decided once, by a seeded rule or a given table, and never changed.
+"""Assign patients to a side of the split, once and for all, by a seeded rule or a given table.
 
-A network that has seen a patient in training scores too well on that patient, and one that was chosen by its score on
-a patient was in part fitted to it. So a side is kept even when all cases of the patient are removed, and every change
-that would move a patient is refused.
+A network's score is too high on patients it has seen in training, and biased on patients used for selecting it. A
+patient's side is therefore kept even if all cases of the patient are removed, and any change that would move a patient
+is refused.
 """
 
 import csv
@@ -32,7 +32,7 @@ _COLUMNS: Final = ("patient", "split")
 
 @dataclass(frozen=True, slots=True)
 class SplitRow:
-    """One row of a given split: a patient's side and, where the table tells them, a case of the patient and a grade."""
+    """One row of a given split: a patient's side and, if the table has them, a case of the patient and a grade."""
 
     patient: str
     split: Split
@@ -43,9 +43,9 @@ class SplitRow:
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A case on its way into the data set: what decides its patient's side.
+    """A case to be added, with the information that determines its patient's side.
 
-    `twins` are the cases of other patients that show the same examination, as case id to patient key.
+    `twins` maps the ids of other patients' cases that show the same examination to their patients' keys.
     """
 
     case: str
@@ -57,7 +57,7 @@ class Newcomer:
 
 
 def side_named(text: str) -> Split:
-    """The side that a person means by `val`, `validation`, `Train` and the like; raises `SplitError` for others."""
+    """Return the side meant by `val`, `validation`, `Train` and the like; raises `SplitError` for other text."""
     side = _SIDES.get(text.strip().lower())
     if side is None:
         raise SplitError(f"{text!r} is not a side of a split. Choose train, val or test.")
@@ -65,7 +65,7 @@ def side_named(text: str) -> Split:
 
 
 def resolve_key(patients: Patients, name: str) -> str:
-    """The key of the patient that a name stands for: a patient's name, or a case's that a given split told."""
+    """Return the key of the patient that a name refers to: a patient's name, or a case name from a given split."""
     key = patient_key(name)
     if key in patients:
         return key
@@ -73,7 +73,7 @@ def resolve_key(patients: Patients, name: str) -> str:
 
 
 def key_of_newcomer(patients: Patients, name: str) -> str:
-    """The key of the patient that a new case shows: one that is there, by the same name or person, else a new one."""
+    """Return the key of a new case's patient: an existing one with the same name or person, otherwise a new one."""
     key = resolve_key(patients, name)
     if key in patients:
         return key
@@ -82,12 +82,12 @@ def key_of_newcomer(patients: Patients, name: str) -> str:
 
 
 def assign(patients: Patients, newcomer: Newcomer, policy: SplitPolicy) -> dict[str, PatientRecord]:
-    """All patients, with the newcomer's among them and on a side.
+    """Return all patients with the new case's patient among them, assigned to a side.
 
     Raises
     ------
     SplitError
-        If the patient is on another side than the given one, or than a patient whose pictures are the same.
+        If the patient is on a different side from the given one, or from a patient with the same images.
     """
     own = patients.get(newcomer.key)
     twins = {case: key for case, key in (newcomer.twins or {}).items() if key != newcomer.key}
@@ -110,10 +110,10 @@ def assign(patients: Patients, newcomer: Newcomer, policy: SplitPolicy) -> dict[
 
 
 def side_by_rule(patients: Patients, key: str, stratum: str, policy: SplitPolicy) -> Split:
-    """The side of a new patient: drawn by seed and key among the sides that its stratum has too few of.
+    """Draw the side of a new patient by seed and key, among the sides that are under-represented in its stratum.
 
-    After any number of patients each side of a stratum has its share to within one patient (with two sides), whatever
-    the order; the same patients in the same order get the same sides.
+    At any time each side of a stratum has its fraction of patients to within one (for two sides), whatever the order;
+    the same patients in the same order get the same sides.
     """
     counts = Counter(p.split for p in patients.values() if p.stratum == stratum and p.decided_by != "same person")
     total = counts.total() + 1
@@ -128,12 +128,12 @@ def side_by_rule(patients: Patients, key: str, stratum: str, policy: SplitPolicy
 
 
 def read_split_table(path: Path) -> tuple[SplitRow, ...]:
-    """The rows of a CSV file with the columns `patient` and `split`, and perhaps `dataset`, `case` and `grade`.
+    """Read a CSV file with the columns `patient` and `split`, and optionally `dataset`, `case` and `grade`.
 
     Raises
     ------
     SplitError
-        If it cannot be read, a column or a value is missing, or one patient stands on two sides.
+        If it cannot be read, a column or a value is missing, or a patient is on two sides.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -152,14 +152,14 @@ def read_split_table(path: Path) -> tuple[SplitRow, ...]:
 
 
 def given_rows(table: str | PathLike[str] | Sequence[SplitRow] | None) -> Sequence[SplitRow]:
-    """The rows of a given split, or of the table with that path; raises as `read_split_table`."""
+    """Return the rows of a given split, or of the table at that path; raises the errors of `read_split_table`."""
     if table is None:
         return ()
     return read_split_table(named_path(table)) if isinstance(table, str | PathLike) else table
 
 
 def checked_policy(seed: int, val_fraction: float, test_fraction: float) -> SplitPolicy:
-    """The rule with these shares; raises `DatasetError` where they leave nothing to train on."""
+    """Return the policy with these fractions; raises `DatasetError` if they leave nothing for training."""
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
         raise DatasetError(
             f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each must lie between 0 "
@@ -169,12 +169,12 @@ def checked_policy(seed: int, val_fraction: float, test_fraction: float) -> Spli
 
 
 def with_table(patients: Patients, rows: Sequence[SplitRow]) -> dict[str, PatientRecord]:
-    """All patients and those of a given split; names of cases in it are remembered as the patient's.
+    """Return all patients and those of a given split; case names in it are stored as aliases of the patient.
 
     Raises
     ------
     SplitError
-        If a patient is on another side already.
+        If a patient is already on a different side.
     """
     updated = dict(patients)
     claims = Counter(key for key, _ in {(patient_key(r.case), patient_key(r.patient)) for r in rows if r.case})
@@ -238,7 +238,7 @@ def _joined(patient: PatientRecord, other: str) -> PatientRecord:
 
 
 def _uniform(seed: int, key: str) -> float:
-    """A number in [0, 1) that depends on seed and key alone."""
+    """Return a number in [0, 1) that depends only on seed and key."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:7]) / 2**56
 

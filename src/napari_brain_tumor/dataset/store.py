@@ -1,4 +1,4 @@
-"""A curated data set on disk: cases with their labels, reviews and frozen split, changed whole or not at all."""
+"""A curated data set on disk: cases with their labels, reviews and fixed split, changed only as complete steps."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -63,23 +63,23 @@ DEFAULT_TIMEOUT_S: Final = 60.0
 
 
 class CuratedDataset(StoredCases):
-    """Cases with their truth, who made it, what was decided about it and the side of the split.
+    """Cases with their reference labels, the labels' authors and reviews, and the side of the split.
 
-    A folder in the layout of the Medical Decathlon: `imagesTr`, `labelsTr` and `dataset.json`, with all that this
-    format cannot express in `index.json`. Reading needs no lock and always sees a whole data set; every change is made
-    whole or not at all, also if the process is killed, and one process at a time.
+    The folder has the layout of the Medical Decathlon: `imagesTr`, `labelsTr` and `dataset.json`; everything that this
+    format cannot express is in `index.json`. Reading needs no lock and always sees a complete data set. Every change is
+    made completely or not at all, even if the process is killed, and by one process at a time.
 
     Parameters
     ----------
     folder : path-like
-        Of a data set that exists; `create` makes a new one.
+        Folder of an existing data set; use `create` to make a new one.
     timeout_s : float
-        How long a change waits while another process writes.
+        How long a change waits while another process is writing.
 
     Raises
     ------
     DatasetError
-        If there is no data set, or its index contradicts itself.
+        If there is no data set, or its index is inconsistent.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class CuratedDataset(StoredCases):
 
     @classmethod
     def open(cls, folder: AnyPath) -> Self:
-        """The data set in a folder; the same as `CuratedDataset(folder)`."""
+        """Open the data set in a folder; the same as `CuratedDataset(folder)`."""
         return cls(folder)
 
     @classmethod
@@ -109,27 +109,27 @@ class CuratedDataset(StoredCases):
         test_fraction: float = 0.0,
         split_table: AnyPath | Sequence[SplitRow] | None = None,
     ) -> Self:
-        """Make an empty data set.
+        """Create an empty data set.
 
         Parameters
         ----------
         folder : path-like
-            New or empty.
+            New or empty folder.
         name : str, optional
-            Of the data set; the folder's name if not given.
+            Name of the data set; by default the folder's name.
         description : str
-            For the reader of `dataset.json`.
+            Description for readers of `dataset.json`.
         seed : int
-            Of the rule that puts new patients on a side.
+            Seed of the rule that assigns new patients to a side.
         val_fraction, test_fraction : float
-            Shares of the patients of each stratum in validation and in test; the rest is for training.
+            Fractions of the patients of each stratum for validation and for test; the rest is for training.
         split_table : path-like or sequence of SplitRow, optional
-            A given split: a CSV file with the columns `patient` and `split`, and perhaps `case` and `grade`.
+            A given split: a CSV file with the columns `patient` and `split`, optionally `case` and `grade`.
 
         Raises
         ------
         DatasetError
-            If the folder holds something, or the fractions leave nothing to train on.
+            If the folder is not empty, or the fractions leave nothing for training.
         SplitError
             If the given split cannot be used.
         """
@@ -177,49 +177,49 @@ class CuratedDataset(StoredCases):
         Parameters
         ----------
         study : Study
-            Its sequences are copied into the data set, with values and grid as they are.
+            Its sequences are copied into the data set with unchanged values and grid.
         segmentation : Segmentation
-            Our classes on the study's grid; its `known_regions` say what it tells.
+            Labels in the package's classes on the study's grid; `known_regions` says which regions they define.
         patient : str, optional
-            Who it shows, by any spelling; the study's name if not given.
+            Name of the patient in any spelling; by default the study's name.
         case_id : str, optional
-            Letters, digits, `_` and `-`; made from the study's name if not given.
+            Letters, digits, `_` and `-`; by default made from the study's name.
         source : str
-            The data set it came from.
+            The data set that the case came from.
         grade : str, optional
-            Of the tumour, such as `"HGG"` or `"2"`; the split is balanced by it.
+            Tumour grade, such as `"HGG"` or `"2"`; the split is balanced by it.
         known : (X, Y, Z) bool array, optional
-            Voxels whose label is known; all if not given.
+            Voxels whose label is known; by default all.
         known_slices : sequence of int or KnownSlices, optional
-            Slices whose label is known, along the third axis if not said otherwise.
+            Slices whose label is known, along the third axis unless specified otherwise.
         made_by : MadeBy, optional
-            Who made the label; taken from the segmentation's provenance if not given.
+            Who made the label; by default taken from the segmentation's provenance.
         state : {"draft", "accepted", "rejected", "needs_second_look"}
-            Of the review.
+            State of the review.
         note : str
-            Of the review.
+            Note of the review.
         split : {"train", "val", "test"}, optional
-            The side of a new patient, if the rule shall not decide.
+            Side for a new patient, instead of the one given by the rule.
         not_same_as : collection of str
-            Ids of cases that look the same but are other people.
+            Ids of cases that look the same but show different people.
 
         Returns
         -------
         CaseRecord
-            Its `similar` names the cases that show the same examination or patient; all are on one side.
+            Its `similar` lists the cases that show the same examination or patient; all are on the same side.
 
         Raises
         ------
         GridMismatchError, LabelSchemaError, DimensionError
-            If the label does not fit the study.
+            If the label does not match the study.
         DatasetError
-            If the id is taken or not valid.
+            If the id is taken or invalid.
         SplitError
-            If it would put a patient, or one examination, on two sides.
+            If a patient or an examination would be on two sides.
         DatasetBusyError
-            If another process writes for too long.
+            If another process is writing for too long.
         SaveError
-            If the files cannot be written; the data set is then as before.
+            If the files cannot be written; the data set is then unchanged.
         """
         truth = truth_of(segmentation, known, known_slices)
         check_same_grid(study.name, segmentation, study.grid)
@@ -268,25 +268,25 @@ class CuratedDataset(StoredCases):
         note: str | None = None,
         based_on: str | None = None,
     ) -> CaseRecord:
-        """Replace the label of a case. What was decided about the old label does not hold for the new one.
+        """Replace the label of a case. The review of the old label does not carry over to the new one.
 
         Parameters
         ----------
         case_id : str
-            Of the case.
+            Id of the case.
         segmentation, known, known_slices, made_by, state
             As for `add`.
         note : str, optional
-            Of the review; the old note stays if not given.
+            Note of the review; by default the old note is kept.
         based_on : str, optional
-            `label.sha256` of the label that was corrected: refused if somebody replaced that label meanwhile.
+            `label.sha256` of the label that was edited; refused if that label has been replaced meanwhile.
 
         Raises
         ------
         CaseNotFoundError
-            If there is no case of that id.
+            If there is no case with that id.
         LabelChangedError
-            If the label is not the one that was corrected.
+            If the current label is not the one that was edited.
         GridMismatchError, LabelSchemaError, DimensionError, DatasetError, SaveError
             As for `add`.
         """
@@ -308,12 +308,12 @@ class CuratedDataset(StoredCases):
         return record
 
     def review(self, case_id: str, state: ReviewState, note: str | None = None) -> CaseRecord:
-        """Note what was decided about the label of a case; the old note stays if none is given.
+        """Record the decision on a case's label; the old note is kept if none is given.
 
         Raises
         ------
         CaseNotFoundError
-            If there is no case of that id.
+            If there is no case with that id.
         DatasetError
             If there is no such state.
         """
@@ -325,12 +325,12 @@ class CuratedDataset(StoredCases):
         return record
 
     def remove(self, case_id: str) -> None:
-        """Remove a case and its files. Its patient's side of the split stays as it is, should it ever come back.
+        """Remove a case and its files. Its patient keeps the side of the split in case of a later return.
 
         Raises
         ------
         CaseNotFoundError
-            If there is no case of that id.
+            If there is no case with that id.
         """
         with self._change() as index:
             removed = case_of(index, case_id)
@@ -338,12 +338,12 @@ class CuratedDataset(StoredCases):
             commit(self._folder, index, index.model_copy(update={"cases": remaining}), {})
 
     def apply_split(self, table: AnyPath | Sequence[SplitRow]) -> int:
-        """Take over a given split for patients to come; returns how many patients are new in it.
+        """Adopt a given split for future patients; returns how many of its patients are new.
 
         Raises
         ------
         SplitError
-            If it puts a patient on another side than the one it is on.
+            If it would move a patient to a different side.
         """
         rows = given_rows(table)
         with self._change() as index:
@@ -354,12 +354,12 @@ class CuratedDataset(StoredCases):
     def set_policy(
         self, *, seed: int | None = None, val_fraction: float | None = None, test_fraction: float | None = None
     ) -> SplitPolicy:
-        """Change the rule for patients to come. Nobody who is on a side is moved.
+        """Change the policy for future patients. Patients already on a side are not moved.
 
         Raises
         ------
         DatasetError
-            If the fractions leave nothing to train on.
+            If the fractions leave nothing for training.
         """
         with self._change() as index:
             old = index.policy
@@ -373,7 +373,7 @@ class CuratedDataset(StoredCases):
 
     @contextmanager
     def _change(self) -> Iterator[DatasetIndex]:
-        """The index as it is on disk, while no other process can change it."""
+        """Yield the index as it is on disk, locked against changes by other processes."""
         with locked(self._folder, self._timeout_s):
             yield read_index(self._folder)
 
@@ -383,7 +383,7 @@ class CuratedDataset(StoredCases):
 
 
 def _refuse_content(folder: Path) -> None:
-    """A folder may hold what an unfinished `create` left, nothing else."""
+    """Raise if a folder contains anything but what an unfinished `create` left."""
     if (folder / INDEX_FILE).exists():
         raise DatasetError(f"{folder} is a curated data set already. Open it, or choose another folder.")
     own = {*FOLDERS, LOCK_FILE, "dataset.json"}

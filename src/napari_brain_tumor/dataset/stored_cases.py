@@ -1,4 +1,4 @@
-"""What a curated data set on disk holds. Reading needs no lock and always sees a whole data set."""
+"""Read access to a curated data set on disk, without a lock; a reader always sees a complete data set."""
 
 from collections.abc import Collection
 from os import PathLike
@@ -19,17 +19,17 @@ OneOrMore = str | Collection[str]
 
 
 class StoredCases:
-    """Cases with their truth, who made it, what was decided about it and the side of the split, as they are on disk.
+    """Cases with their reference labels, the labels' authors and reviews, and the side of the split, as on disk.
 
     Parameters
     ----------
     folder : path-like
-        Of a data set.
+        Folder of a data set.
 
     Raises
     ------
     DatasetError
-        If there is no data set, or its index contradicts itself.
+        If there is no data set, or its index is inconsistent.
     """
 
     def __init__(self, folder: AnyPath) -> None:
@@ -39,17 +39,17 @@ class StoredCases:
 
     @property
     def folder(self) -> Path:
-        """Where the data set is."""
+        """Folder of the data set."""
         return self._folder
 
     @property
     def name(self) -> str:
-        """Of the data set."""
+        """Name of the data set."""
         return self.index.name
 
     @property
     def index(self) -> DatasetIndex:
-        """Everything but the voxels, as it is on disk now."""
+        """Everything except the voxels, as currently on disk."""
         stamp = self._stamp_on_disk()
         if not stamp or stamp != self._stamp:
             # If the index is replaced in between, the older stamp makes the next access read it again.
@@ -67,7 +67,7 @@ class StoredCases:
         return f"{type(self).__name__}({str(self._folder)!r}, {len(self)} cases)"
 
     def cases(self, *, state: OneOrMore | None = None, split: OneOrMore | None = None) -> tuple[CaseRecord, ...]:
-        """The cases in the order in which they were added, of a state or side, or of several."""
+        """Return the cases in the order in which they were added, optionally only of certain states or sides."""
         states, sides = _several(state), _several(split)
         return tuple(
             case
@@ -76,55 +76,55 @@ class StoredCases:
         )
 
     def case(self, case_id: str) -> CaseRecord:
-        """The record of a case; raises `CaseNotFoundError` where there is none of that id."""
+        """Return the record of a case; raises `CaseNotFoundError` if there is none with that id."""
         return case_of(self.index, case_id)
 
     def study(self, case_id: str) -> Study:
-        """The sequences of a case on its own grid, as `open_study` gives them.
+        """Return the sequences of a case on its own grid, as from `open_study`.
 
         Raises
         ------
         CaseNotFoundError
-            If there is no case of that id.
+            If there is no case with that id.
         UnreadableFileError, DatasetError
-            If its file is missing, damaged, or not the one that the index tells.
+            If its file is missing, damaged, or not the one described in the index.
         """
         return read_study(self._folder, self.case(case_id))
 
     def truth(self, case_id: str) -> Truth:
-        """The label of a case, and which regions and voxels of it are known.
+        """Return the label of a case, and which of its regions and voxels are known.
 
         Raises
         ------
         CaseNotFoundError
-            If there is no case of that id.
+            If there is no case with that id.
         UnreadableFileError, DatasetError
-            If its file is missing, damaged, or not the one that the index tells.
+            If its file is missing, damaged, or not the one described in the index.
         """
         while True:
             case, stamp = self.case(case_id), self._stamp
             try:
                 return read_truth(self._folder, case)
             except BrainTumorError:
-                # Another process may have replaced the label meanwhile: then the new index knows the new file.
+                # If another process has replaced the label meanwhile, the new index refers to the new file.
                 if self._stamp_on_disk() == stamp:
                     raise
 
     def image_path(self, case_id: str) -> Path:
-        """The file with the sequences of a case."""
+        """Return the file with the sequences of a case."""
         return self._folder / self.case(case_id).image
 
     def label_path(self, case_id: str) -> Path:
-        """The file with the label of a case; another one after the case was relabelled."""
+        """Return the file with the label of a case; it changes when the case is relabelled."""
         return self._folder / self.case(case_id).label.file
 
     def check_files(self, *, voxels: bool = False) -> dict[str, str]:
-        """What is wrong with the files, by case id; empty where all is well.
+        """Return the problems with files by case id; empty if there are none.
 
         Parameters
         ----------
         voxels : bool
-            Whether every image and label is read and compared with its hash, which takes a second a case.
+            Whether to read every image and label and compare it with its hash, which takes about a second per case.
         """
         problems = {}
         for case in self.index.cases:

@@ -1,7 +1,7 @@
-"""A model's score of a case, stored in the data set's folder: its labels, their Dice, and how unsure it is.
+"""A model's score for a case, stored in the data set's folder: its labels, their Dice, and its uncertainty.
 
-The labels depend on the images and the weights alone, so they are computed once; the Dice is of one label, and is
-computed again after the case was relabelled.
+The labels depend only on the images and the weights, so they are computed once. The Dice also depends on the reference
+label and is recomputed when the case has been relabelled.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ FOLDER: Final = "opinions"
 
 
 class StoredScore(BaseModel, extra="forbid", frozen=True):
-    """A model's labels for a case in numbers.
+    """Numerical results for a model's labels of a case.
 
-    `dice` is whole-volume, over the voxels whose truth is known; `uncertainty` is the mean entropy in bits, 0 to 1, of
-    the whole tumour's probability along the tumour's border.
+    `dice` is computed over the whole volume where the reference is known; `uncertainty` is the mean entropy in bits, 0
+    to 1, of the whole tumour's probability along the tumour's border.
     """
 
     case: str
@@ -41,29 +41,29 @@ class StoredScore(BaseModel, extra="forbid", frozen=True):
     made_at: AwareDatetime
 
     def is_about(self, case: CaseRecord) -> bool:
-        """Whether it was computed from the images of that case."""
+        """Whether it was computed from the current images of that case."""
         return self.images_sha256 == images_sha256(case)
 
 
 def images_sha256(case: CaseRecord) -> str:
-    """Of all sequences of a case."""
+    """Return a hash of all sequences of a case."""
     text = ",".join(f"{role}:{case.sequences[role].sha256}" for role in case.roles)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def score_path(folder: Path, case_id: str, weights_sha256: str) -> Path:
-    """Where the score of a model on a case is kept; raises `OutsideFolderError` if not inside the data set."""
+    """Return the path of a model's score for a case; raises `OutsideFolderError` if not inside the data set."""
     return path_inside(folder, f"{FOLDER}/{weights_sha256[:16]}/{case_id}.npz", named_by="The score of a model")
 
 
 def store_score(folder: Path, score: StoredScore, labels: npt.NDArray[np.uint8]) -> None:
-    """Write a score with its labels `(X, Y, Z)`, in place of an earlier one; raises `SaveError` if that fails."""
+    """Write a score with its labels `(X, Y, Z)`, replacing an earlier one; raises `SaveError` on failure."""
     path = score_path(folder, score.case, score.weights_sha256)
     write_packed(path, labels, score.model_dump_json())
 
 
 def read_score(folder: Path, case: CaseRecord, weights_sha256: str) -> StoredScore | None:
-    """The score of a model on a case, or None where there is none of these images."""
+    """Read a model's score for a case, or return None if there is none for the current images."""
     path = score_path(folder, case.id, weights_sha256)
     try:
         status = path.stat()
@@ -75,16 +75,16 @@ def read_score(folder: Path, case: CaseRecord, weights_sha256: str) -> StoredSco
 
 @lru_cache(maxsize=10_000)
 def _read(path: Path, changed_ns: int, inode: int) -> StoredScore | None:
-    """What is written there, or was when the file had these marks; a table asks for all cases again and again."""
+    """Read a score, cached by modification time and inode, since tables request all cases repeatedly."""
     try:
         document = read_document(path)
         return None if document is None else StoredScore.model_validate_json(document)
     except (UnreadableFileError, ValidationError):
-        return None  # it can be computed again
+        return None  # can be recomputed
 
 
 def read_prediction(folder: Path, case: CaseRecord, score: StoredScore) -> Segmentation:
-    """The labels behind a score, on the grid of the case; raises `UnreadableFileError` where they are gone."""
+    """Return the labels behind a score on the case's grid; raises `UnreadableFileError` if they are missing."""
     packed = read_packed(score_path(folder, case.id, score.weights_sha256))
     return Segmentation(
         packed.labels.astype(np.uint8, copy=False),

@@ -1,10 +1,10 @@
-"""Change a data set whole or not at all, one process at a time.
+"""Change a data set completely or not at all, one process at a time.
 
-A change goes in this order: a journal with the names of the files that it will write and of those that it will leave
-behind; the new files, under names that the old index does not know; the index, replaced in one step; `dataset.json`,
-which follows from the index; the files left behind; the journal. Killed before the index is replaced, the old data set
-is there, after it the new one: the next change removes what the journal names and the index does not. Readers need
-no lock, since the index is replaced as a whole and its files are never overwritten.
+A change proceeds as follows: write a journal with the names of the files to be added and dropped; write the new files,
+under names unknown to the old index; replace the index in one step; write `dataset.json`, which is derived from the
+index; remove the dropped files; remove the journal. If the process is killed before the index is replaced, the old data
+set remains, afterwards the new one; the next change removes files that are in the journal but not in the index. Readers
+need no lock, since the index is replaced as a whole and its files are never overwritten.
 """
 
 import os
@@ -32,25 +32,25 @@ LOCK_FILE: Final = ".lock"
 FOLDERS: Final = ("imagesTr", "labelsTr")
 
 _TEMPORARY: Final = re.compile(r"^\.[0-9a-f]{12}\.(?P<name>.+)$")
-"""Names that `write_atomically` gives to files that are not finished."""
+"""Names that `write_atomically` gives to unfinished files."""
 _OWN_DOCUMENTS: Final = (INDEX_FILE, DATASET_FILE, JOURNAL_FILE)
 
 Write = Callable[[Path], Any]
 
 
 class _Journal(BaseModel, extra="forbid"):
-    """Relative paths of the files that the change under way adds and drops."""
+    """Relative paths of the files that the current change adds and drops."""
 
     files: tuple[RelativeFile, ...]
 
 
 def read_index(folder: Path) -> DatasetIndex:
-    """The index of a data set, checked as a whole.
+    """Read the index of a data set and validate it as a whole.
 
     Raises
     ------
     DatasetError
-        If there is none, or it contradicts itself.
+        If there is none, or it is inconsistent.
     """
     path = folder / INDEX_FILE
     try:
@@ -71,14 +71,14 @@ def read_index(folder: Path) -> DatasetIndex:
 
 @contextmanager
 def locked(folder: Path, timeout_s: float) -> Iterator[None]:
-    """Keep other processes from writing, and clear up what a killed one left.
+    """Prevent other processes from writing, and clean up after a killed one.
 
     Raises
     ------
     DatasetBusyError
-        If another process does not finish in that time.
+        If another process does not finish within that time.
     DatasetError
-        If the folder cannot be written to.
+        If the folder is not writable.
     """
     try:
         lock = FileLock(folder / LOCK_FILE)
@@ -99,7 +99,7 @@ def locked(folder: Path, timeout_s: float) -> Iterator[None]:
 
 
 def write_first(folder: Path, index: DatasetIndex) -> None:
-    """Make the folders and the index of a new data set; the index comes last, and with it the data set is there."""
+    """Create folders and index of a new data set; the index comes last and makes the data set valid."""
     for name in FOLDERS:
         (folder / name).mkdir(exist_ok=True)
     _write_dataset(folder, index)
@@ -107,28 +107,28 @@ def write_first(folder: Path, index: DatasetIndex) -> None:
 
 
 def commit(folder: Path, before: DatasetIndex, after: DatasetIndex, new_files: Mapping[str, Write]) -> DatasetIndex:
-    """Replace `before` by `after` in the folder; call it inside `locked`.
+    """Replace `before` by `after` in the folder; to be called inside `locked`.
 
     Parameters
     ----------
     folder : Path
-        Of the data set.
+        Folder of the data set.
     before, after : DatasetIndex
-        The index as it is and as it shall be; its revision is counted up here.
+        The current index and the intended one, whose revision is increased here.
     new_files : mapping of relative path to callable
-        Writes each file that `after` has and `before` has not, atomically, at the path it is given.
+        Functions that write the files added in `after`, atomically, at the path they are given.
 
     Returns
     -------
     DatasetIndex
-        The index that is there now.
+        The new index as written.
 
     Raises
     ------
     DatasetError
-        If a file that the data set does not know stands in the way.
+        If a file that is not part of the data set is in the way.
     SaveError
-        If a file cannot be written; the data set is then as before.
+        If a file cannot be written; the data set is then unchanged.
     """
     refuse_links_outside(folder, [folder / name for name in FOLDERS])
     after = DatasetIndex.model_validate({**dict(after), "revision": before.revision + 1})
@@ -137,14 +137,14 @@ def commit(folder: Path, before: DatasetIndex, after: DatasetIndex, new_files: M
         raise AssertionError(f"{sorted(added)} are new in the index, {sorted(new_files)} are to be written")
     _refuse_strangers(folder, added)
     with ExitStack() as undo:
-        undo.callback(_recover_if_possible, folder)  # the journal stays for the next change if even that fails
+        undo.callback(_recover_if_possible, folder)  # if that fails, too, the journal stays for the next change
         if added or dropped:
             _write_journal(folder, added | dropped)
         for name, write in new_files.items():
             write(folder / name)
         _write_index(folder, after)
         undo.pop_all()
-    # From here on the change is made; what remains is done now or by the next change.
+    # From here on, the change is in effect; the remaining steps are done now or by the next change.
     with suppress(OSError, SaveError):
         _write_dataset(folder, after)
         _recover(folder)
@@ -157,7 +157,7 @@ def _recover_if_possible(folder: Path) -> None:
 
 
 def _recover(folder: Path) -> None:
-    """Remove what an unfinished change left behind; files that no journal names are never touched."""
+    """Remove what an unfinished change left behind; files not listed in a journal are never touched."""
     _remove_temporaries(folder, _OWN_DOCUMENTS)
     journal = _read_journal(folder)
     if journal is None:
@@ -215,7 +215,7 @@ def _write_index(folder: Path, index: DatasetIndex) -> None:
 def _write_dataset(folder: Path, index: DatasetIndex) -> None:
     path = folder / DATASET_FILE
     text = dataset_text(index, _json_object(path))
-    # What another program wrote there may be no text.
+    # The file may have been overwritten by another program with undecodable content.
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         write_text(path, text)
 

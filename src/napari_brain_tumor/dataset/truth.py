@@ -1,8 +1,8 @@
-"""Labels that may be known in part only, and how one file holds them.
+"""Reference labels that may be only partly known, and their encoding in one file.
 
-A label file holds our classes (Medical Decathlon's order: 1 edema, 2 non-enhancing, 3 enhancing; 4 resection cavity).
-Where the truth is not known, 128 is added to what stands there: a draft that was not looked at yet is kept, and nobody
-takes it, or the background, for truth.
+A label file contains the package's classes (in the Medical Decathlon's order: 1 edema, 2 non-enhancing, 3 enhancing;
+4 resection cavity). Where the label is unknown, 128 is added to the value: a draft that has not been reviewed is kept,
+but neither it nor the background can be mistaken for the reference.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Labels, Mask
 
 UNKNOWN: Final = 128
-"""Added to the class of a voxel whose label is not known."""
+"""Added to the class of voxels whose label is unknown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """A label and which part of it is true.
+    """A label and which part of it is known.
 
     Parameters
     ----------
     segmentation : Segmentation
-        Our classes everywhere; its `known_regions` are the regions that it tells. Where `known` is false the classes
-        are a draft and nothing to learn from or to score against.
+        The package's classes everywhere; `known_regions` are the regions that it defines. Where `known` is false, the
+        classes are only a draft, not to be used for training or scoring.
     known : (X, Y, Z) bool array
         Voxels whose label is known.
     """
@@ -53,7 +53,7 @@ class Truth:
 
     @property
     def known_slices(self) -> KnownSlices | None:
-        """The known slices where whole slices are known or unknown, the third axis asked first; else None."""
+        """The known slices if whole slices are known or unknown, preferably along the third axis; otherwise None."""
         if self.is_complete:
             return None
         for axis in (2, 1, 0):
@@ -65,7 +65,7 @@ class Truth:
 
     @property
     def voxels(self) -> dict[int, int]:
-        """How many known voxels each class has, background left out."""
+        """Number of known voxels of each class, without background."""
         counts = np.bincount(self.segmentation.data[self.known], minlength=1)
         return {int(c): int(counts[c]) for c in np.flatnonzero(counts) if c > 0}
 
@@ -75,23 +75,23 @@ def truth_of(
     known: Mask | None = None,
     known_slices: Sequence[int] | KnownSlices | None = None,
 ) -> Truth:
-    """The truth that a segmentation tells, everywhere or in a part.
+    """Return the reference given by a segmentation, either everywhere or in a part.
 
     Parameters
     ----------
     segmentation : Segmentation
-        Our classes.
+        Labels in the package's classes.
     known : (X, Y, Z) bool array, optional
         Voxels whose label is known.
     known_slices : sequence of int or KnownSlices, optional
-        Slices, along the third axis of the array if not said otherwise, whose labels are known.
+        Slices whose labels are known, along the third axis of the array unless specified otherwise.
 
     Raises
     ------
     DimensionError
         If `known` is not a bool array of the labels' shape, or there is no such slice.
     LabelSchemaError
-        If a value is none of our classes.
+        If a value is not one of the package's classes.
     DatasetError
         If nothing is known.
     """
@@ -116,18 +116,18 @@ def check_same_grid(study_name: str, segmentation: Segmentation, grid: Grid) -> 
 
 
 def encode(truth: Truth) -> Labels:
-    """The values of a label file, `(X, Y, Z)` uint8."""
+    """Return the values of a label file, `(X, Y, Z)` uint8."""
     values: Labels = truth.segmentation.data + np.where(truth.known, np.uint8(0), np.uint8(UNKNOWN))
     return values
 
 
 def decode(values: Labels) -> tuple[Labels, Mask]:
-    """Classes and known voxels of the values of a label file."""
+    """Return classes and known voxels from the values of a label file."""
     return values & np.uint8(UNKNOWN - 1), values < UNKNOWN
 
 
 def class_names(known_regions: Sequence[str], values: Sequence[int]) -> dict[int, str]:
-    """Names of the classes of a label, as far as it tells them."""
+    """Return the names of a label's classes, as far as its known regions distinguish them."""
     complete = SCHEMAS["BraTS2024-post-treatment" if RESECTION_CAVITY in values else "MSD"].class_names
     if not known_regions or set(known_regions) == set(REGIONS):
         return complete
@@ -136,7 +136,7 @@ def class_names(known_regions: Sequence[str], values: Sequence[int]) -> dict[int
 
 
 def maker_of(segmentation: Segmentation) -> MadeBy:
-    """Who made a segmentation, as far as its provenance tells; somebody's hand where it tells nothing."""
+    """Return who made a segmentation according to its provenance; a person if it has none."""
     provenance = segmentation.provenance
     if provenance.get("task") == "segment":
         model = provenance.get("model") or {}
@@ -147,7 +147,7 @@ def maker_of(segmentation: Segmentation) -> MadeBy:
 
 
 def stratum(grade: str | None, label: LabelRecord) -> str:
-    """What patients are balanced by: the grade where it is known, else the innermost region that is there."""
+    """Return the stratum for balancing patients: the grade if known, otherwise the innermost region present."""
     if grade:
         return f"grade {grade}"
     present = [region for region in reversed(REGIONS) if region in label.known_regions and _is_present(label, region)]

@@ -1,4 +1,4 @@
-"""Correct a segmentation with a few prompts: strokes, points, boxes, lassos; without napari and without torch."""
+"""Correct a segmentation with a few prompts (strokes, points, boxes, lassos); requires neither napari nor torch."""
 
 from napari_brain_tumor.interactive.prompts import (
     Action,

@@ -1,4 +1,4 @@
-"""What is drawn around an area on a slice of the scan: exact there, and carried to the slices beside it."""
+"""Apply an area drawn on a slice of the scan: exactly on that slice, and carried to the slices beside it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,33 +19,33 @@ from napari_brain_tumor.types import Float32Array, Labels, Mask
 
 _TOUCHING: Final = np.ones((3, 3), bool)
 _CUT: Final = 4.0
-"""Millimetres of depth in the shapes at which they are as sure as the network ever is."""
+"""Signed distance of the shapes, in millimetres, at which they count as certain as the network's highest logits."""
 _ALIKE: Final = 0.75
-"""Share of a part beyond an outline's ring that must look like what was outlined for it to stay: in 38 sessions 5 of 6
-parts that were tumour looked so, and 1 of 19 that were not, of 25 pixels."""
+"""Share of a part beyond an outline's ring that must look like the outlined area for the part to stay. In 38 sessions,
+of parts of 25 pixels, 5 of 6 that were tumour looked like it, and 1 of 19 that were not."""
 _NARROW_MM: Final = 1.5
 _WIDER: Final = 0.5
-"""How far from the border of the shapes the network decides between two outlined slices, and by how much that is more
-for every millimetre away from what was drawn."""
+"""Between two outlined slices, the network decides within `_NARROW_MM` of the border of the shapes, plus `_WIDER` for
+every millimetre away from the drawing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """What earlier prompts settled of a region in a block: `(X, Y, Z)` where it is, and where it is not."""
+    """Where earlier prompts settled that a region is present in a block, and that it is absent, as `(X, Y, Z)`."""
 
     is_in: Mask
     is_out: Mask
 
     @classmethod
     def of(cls, bits_left: Labels, region: Region) -> "Said":
-        """From a bit for every class that is still possible at each voxel, 0 where nothing was said."""
+        """Convert from a bit for each class that is still possible at each voxel, 0 where nothing was settled."""
         bits = np.uint8(sum(1 << value for value in REGIONS[region]))
         settled = bits_left != 0
         return cls(settled & (bits_left & ~bits == 0), settled & (bits_left & bits == 0))
 
 
 def plane_of(touched: Touched) -> tuple[int, int] | None:
-    """Axis and number of the one slice of the scan that a drawing lies on; None where it lies aslant of all."""
+    """Return the axis and number of the slice that a drawing lies on; None if it is oblique to all slices."""
     both = np.concatenate([touched.inside, touched.around])
     extent = np.ptp(both, axis=0)
     flat = np.flatnonzero(extent == 0)
@@ -58,18 +58,18 @@ def plane_of(touched: Touched) -> tuple[int, int] | None:
 def sections_of(
     prompt: Lasso, touched: Touched, plane: tuple[int, int], block: Block, labels: Labels, said: Labels
 ) -> list[Section]:
-    """The regions of which a drawing says something, as they are on its slice after it.
+    """Return the regions that a drawing determines, as they are on its slice afterwards.
 
     Parameters
     ----------
     prompt : Lasso
     touched : Touched
-        Its voxels, on the whole grid.
+        The drawing's voxels, on the whole grid.
     plane : (axis, index)
-        Its slice of the grid.
+        Axis and number of its slice on the grid.
     block : Block
     labels, said : (X, Y, Z) uint8 array
-        Of the block, before.
+        Classes, and what was settled, in the block before the drawing.
     """
     box, axis = block.box, plane[0]
     index = plane[1] - box.start[axis]
@@ -94,7 +94,7 @@ def sections_of(
 
 
 def _named(prompt: Lasso) -> Iterator[Region]:
-    """The regions that a drawing is about; what nesting says of the others with them follows by itself."""
+    """Yield the regions that a drawing names directly; changes of others follow from the nesting of regions."""
     if prompt.border:
         yield BORDERED[prompt.label]
         return
@@ -111,10 +111,10 @@ def _flat_mask(voxels: npt.NDArray[np.intp], box: Box, axis: int, shape: tuple[i
 
 
 def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask, alike: Callable[[], Mask]) -> Mask:
-    """Where an outline decides: within it, around it, and wherever the region hangs together with both on the slice.
+    """Return where an outline decides: inside it, in its ring, and in all parts of the region connected to these.
 
-    What lies beyond that ring and looks like what is within the line is no spill, but another part of the tumour to
-    which the labels led: it stays. So does another part that was outlined before, unless the new line runs through it.
+    A part of the region beyond the ring that looks like the outlined area is not a spill but another part of the
+    tumour, and stays. So does a part that was outlined earlier, unless the new line runs through it.
     """
     parts, _ = ndimage.label(was, _TOUCHING)
     hanging = np.isin(parts, np.unique(parts[(drawn | around) & was])) & was
@@ -129,7 +129,7 @@ def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask, alik
 
 
 Decide = Callable[[Surroundings, Mapping[Region, Mask], Mask], Float32Array]
-"""Logits `(N, U, V)` of a region around a section, of all its regions before, and where something may change."""
+"""Return the logits `(N, U, V)` of a section's region, given all regions before and where something may change."""
 
 
 def carried(
@@ -140,19 +140,19 @@ def carried(
     decide: Decide | None,
     planes: Sequence[Plane] = (),
 ) -> Mask:
-    """The section's region in a block after it was drawn; only the shapes decide where `decide` is missing.
+    """Return the section's region in a block after the drawing; without `decide`, the shapes alone decide.
 
     Parameters
     ----------
     block : Block
     section : Section
     masks : mapping of region to (X, Y, Z) bool array
-        All regions before.
+        All regions before the drawing.
     said : Said
-        What earlier prompts settled of the section's region.
+        What earlier prompts settled about the section's region.
     decide : callable, optional
     planes : sequence of (axis, index), optional
-        All slices on which the region was outlined, this one too if it is now, in the block's numbers.
+        All slices on which the region was outlined, as numbers in the block; includes this one if it is outlined.
     """
     before = masks[section.region]
     around = Surroundings(block, section, before, said.is_in, said.is_out, planes)
@@ -162,7 +162,7 @@ def carried(
     after[could] = logits[could] > 0
     after[section.index] = section.inside
     parts, count = ndimage.label(after)
-    if count > 1:  # what is new hangs together with the drawing, or with what was there
+    if count > 1:  # new parts must be connected to the drawing, or to the region as it was
         hanging = np.zeros(count + 1, bool)
         hanging[parts[around.before]] = True
         hanging[parts[section.index]] = True
@@ -171,10 +171,10 @@ def carried(
 
 
 def _weighed(around: Surroundings, logits: Float32Array) -> Float32Array:
-    """What is decided, beside the shapes.
+    """Combine the network's logits with the shapes.
 
-    These decide alone where inside and outside look alike, and between outlined slices far from the border that they
-    give: there the drawing is stronger than the scans.
+    The shapes alone decide where the inside and outside look alike, and between outlined slices far from their border,
+    where the drawing is more reliable than the scans.
     """
     shapes = np.clip(around.base, -_CUT, _CUT)
     weighed: Float32Array = (around.trust * logits + (1 - around.trust) * shapes).astype(np.float32)
@@ -184,6 +184,6 @@ def _weighed(around: Surroundings, logits: Float32Array) -> Float32Array:
 
 
 def _certain(around: Surroundings) -> Mask:
-    """Where the shapes of two outlined slices alone decide what lies between them."""
+    """Return where the shapes of two outlined slices alone decide what lies between them."""
     far: Mask = np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest
     return around.is_between[:, None, None] & far

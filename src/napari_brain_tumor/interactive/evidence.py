@@ -1,4 +1,4 @@
-"""What speaks for and against a voxel following a prompt: numbers a voxel, from which `spread` decides."""
+"""Evidence for or against a voxel following a prompt: a vector of numbers per voxel, from which `spread` decides."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ from napari_brain_tumor.types import Array, Float32Array, Labels
 Voxels = tuple[Array, ...]
 
 FURTHEST_MM: Final = 40.0
-"""Voxels further from a prompt than this never follow it."""
+"""Voxels further than this from a prompt never follow it."""
 
 _EDGE: Final = 2.0
-"""How much longer a way becomes per standard deviation of change in a millimetre along it."""
+"""Added length of a path for each standard deviation per millimetre of intensity change along it."""
 
 _UNLIKELY: Final = -5.0
-"""Voxels that the fitted classifier scores below this do not follow, unless they are within `_ANYWAY_MM`: about one in
-eighty of them should (measured in sessions on the training patients), and they are half of all."""
+"""Voxels that the fitted classifier scores below this do not follow, unless they are within `_ANYWAY_MM`. They are half
+of all voxels, and about one in eighty of them should follow (measured in sessions on the training patients)."""
 _ANYWAY_MM: Final = 5.0
 
 _SURE: Final = 6.0
-"""Logits of a prior are cut here: networks say 0.0001 where they mean 'no'."""
+"""Logits of a prior are clipped here, because networks predict 0.0001 where they mean "no"."""
 
 FEATURES: Final = (
     "has prior",
@@ -61,20 +61,20 @@ FEATURES: Final = (
     "is an outline",
     *(f"has {role}" for role in ROLES),
 )
-"""Names of the numbers, in their order."""
+"""Names of the features, in order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """What a prompt asks of one region.
+    """A prompt's request for one region.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     inside : bool
-        Whether its voxels belong to the region.
+        Whether the voxels belong to the region.
     seeds : (N, 3) intp array
-        Its voxels in the block.
+        The prompt's voxels in the block.
     """
 
     region: Region
@@ -83,7 +83,7 @@ class Asked:
 
 
 class Block:
-    """The scans of one block, as the evidence needs them: smoothed a little, and a lot.
+    """The scans of one block, at several levels of smoothing, as needed for the evidence.
 
     Parameters
     ----------
@@ -104,18 +104,18 @@ class Block:
         self._logits: dict[Region, Float32Array | None] = {}
 
     def logit(self, region: Region) -> Float32Array | None:
-        """Of the network's probability of a region, cut at both ends; None where there is no network."""
+        """Return the logit of the network's probability of a region, clipped at both ends; None without a network."""
         if region not in self._logits:
             self._logits[region] = _logit(self.scene.prior(region, self.box))
         return self._logits[region]
 
     def views(self, region: Region) -> list[Float32Array]:
-        """What a linear classifier sees `(X, Y, Z)`: the scans, smoothed a little and a lot, and the logit."""
+        """Return the inputs `(X, Y, Z)` of a linear classifier: scans at two levels of smoothing, and the logit."""
         logit = self.logit(region)
         return [*self.images, *self.coarse, *([] if logit is None else [logit])]
 
     def aspects(self, region: Region) -> list[Float32Array]:
-        """What boosted trees see `(X, Y, Z)`: the scans that are there, as they are and smoothed, and all logits."""
+        """Return the inputs `(X, Y, Z)` of boosted trees: available scans, raw and smoothed, and all logits."""
         there = self.present > 0
         logits = [logit for other in REGIONS if (logit := self.logit(other)) is not None]
         own = self.logit(region)
@@ -124,13 +124,13 @@ class Block:
 
 
 class Reach:
-    """How far every voxel of a block is from voxels of a prompt, in several ways.
+    """Distances of all voxels of a block from the voxels of a prompt, measured in several ways.
 
     Parameters
     ----------
     block : Block
     seeds : (N, 3) intp array
-        Of the prompt, in the block.
+        Voxels of the prompt in the block.
     outline : bool
         Whether the prompt outlines an area.
     """
@@ -158,7 +158,7 @@ class Reach:
 def evidence(
     block: Block, reach: Reach, question: Asked, labels: Labels, alike: Array, otherwise: Array
 ) -> tuple[npt.NDArray[np.intp], Float32Array]:
-    """Voxels that could follow a prompt, and the numbers of each.
+    """Return the voxels that could follow a prompt, with their features.
 
     Parameters
     ----------
@@ -166,16 +166,16 @@ def evidence(
     reach : Reach
     question : Asked
     labels : (X, Y, Z) uint8 array
-        Classes of the block.
+        Classes in the block.
     alike, otherwise : (X, Y, Z) bool array
-        What earlier prompts settled as being what is asked, and as not being it; around an outline too.
+        Where earlier prompts settled the same as the request, and the opposite; also around an outline.
 
     Returns
     -------
     candidates : (N, 3) intp array
-        Voxels of the block whose label is not yet what is asked, and that could follow.
+        Voxels of the block that do not yet have the requested label, but could follow.
     numbers : (N, F) float32 array
-        In the order of `FEATURES`.
+        Features in the order of `FEATURES`.
     """
     sign = 1.0 if question.inside else -1.0
     current = region_mask(labels, question.region)
@@ -249,7 +249,7 @@ def _of_tissue(block: Block, reach: Reach, where: Voxels) -> Iterator[Any]:
 
 
 def gaussian_smooth(volumes: Float32Array, width_mm: float, spacing: Sequence[float]) -> Float32Array:
-    """Volumes `(..., X, Y, Z)` after a Gaussian filter: a matrix product an axis is quicker than SciPy's filter."""
+    """Smooth volumes `(..., X, Y, Z)` with a Gaussian; one matrix product per axis is faster than SciPy's filter."""
     x, y, z = (_gaussian(n, width_mm / side) for n, side in zip(volumes.shape[-3:], spacing, strict=True))
     flat = y @ (volumes @ z.T)
     smoothed: Float32Array = (x @ flat.reshape(*flat.shape[:-2], -1)).reshape(volumes.shape)
@@ -263,7 +263,7 @@ def _gaussian(length: int, sigma: float) -> Float32Array:
 
 
 def _far(mask: Array, spacing: tuple[float, float, float]) -> Float32Array:
-    """Distance to a mask, from every second voxel: at most `FURTHEST_MM`."""
+    """Return the distance to a mask, computed on every second voxel and limited to `FURTHEST_MM`."""
     few = mask[::2, ::2, ::2]
     if not few.any():
         few = ndimage.maximum_filter(mask, 2)[::2, ::2, ::2] if mask.any() else few
@@ -274,13 +274,13 @@ def _far(mask: Array, spacing: tuple[float, float, float]) -> Float32Array:
 
 
 def _full(few: Float32Array, shape: tuple[int, ...]) -> Float32Array:
-    """Every second voxel back to all of them."""
+    """Enlarge an array of every second voxel to all voxels."""
     enlarged: Float32Array = few.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
     return enlarged
 
 
 def _ways(block: Block, marks: Array, unlike: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Length of the shortest way to the prompt where edges, or unlike tissue, make it longer; on every second voxel."""
+    """Return the lengths of shortest paths to the prompt, with edges or unlike tissue as costs, at half resolution."""
     spacing = [2 * s for s in block.spacing]
     few = block.images[:, ::2, ::2, ::2]
     edges = np.zeros(few.shape[1:], np.float32)
@@ -309,10 +309,10 @@ def _fitted(
     alike: Array,
     otherwise: Array,
 ) -> tuple[Float32Array, float, float]:
-    """A linear classifier of what was said, and how many voxels it was fitted on, both kinds.
+    """Score voxels with a linear classifier fitted on settled voxels, and return the logarithms of both sample sizes.
 
-    Fisher's discriminant (Ann Eugen 1936, 7:179) with a ridge, between the prompt and what was said alike, and what was
-    said otherwise; what is neither near the prompt nor follows yet counts a little as otherwise.
+    Fisher's discriminant (Ann Eugen 1936, 7:179) with a ridge separates the prompt and voxels settled alike from those
+    settled otherwise. Voxels that are not near the prompt and do not follow yet count as otherwise, with a low weight.
     """
     images = block.views(question.region)
     counts = float(np.log1p(alike.sum())), float(np.log1p(otherwise.sum()))
@@ -340,7 +340,7 @@ def _fitted(
 
 
 def some_of(mask: Array, most: int = 4000) -> Voxels:
-    """Indices of the voxels of a mask, evenly left out where there are many more than `most`."""
+    """Return the indices of a mask's voxels, thinned evenly if there are many more than `most`."""
     at = np.nonzero(mask)
     step = max(1, len(at[0]) // most)
     return tuple(index[::step] for index in at)

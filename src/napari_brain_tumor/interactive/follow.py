@@ -1,4 +1,4 @@
-"""What follows an outline on the slices beside it, by the network that comes with the package."""
+"""Carry an outline to the neighbouring slices with the network shipped with the package."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,21 +13,21 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Float32Array, Mask
 
 _MARGIN: Final = 8
-"""Voxels around what may change that the network sees too."""
+"""Margin, in voxels, around what may change that the network sees too."""
 _PIXEL_MM: Final = 1.0
-"""Of the scans that the network was trained on: finer ones are averaged to about this."""
+"""Voxel size of the scans that the network was trained on; finer scans are averaged to about this."""
 
 
 def follow(around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> Float32Array:
-    """Logits `(N, U, V)` of the region of a section; 0 far from where something may change.
+    """Return the logits `(N, U, V)` of a section's region; 0 far from where something may change.
 
     Parameters
     ----------
     around : Surroundings
     masks : mapping of region to (X, Y, Z) bool array
-        All regions before.
+        All regions before the drawing.
     could : (N, U, V) bool array
-        Where something may change, the section's axis first.
+        Where something may change, with the section's axis first.
     """
     where = could.copy()
     where[around.section.index] |= around.section.inside

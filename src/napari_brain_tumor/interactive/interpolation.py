@@ -1,9 +1,9 @@
-"""Slices between corrected slices: shape-based interpolation.
+"""Shape-based interpolation of labels between corrected slices.
 
-Each region's outline becomes a signed distance, in millimetres, and the distances are interpolated instead of the
-labels: Raya and Udupa 1990, doi:10.1109/42.52991. Beyond the paper: parts are paired from slice to slice and moved onto
-each other where they would else not meet, and with three slices or more the distances follow a monotone cubic (PCHIP,
-Fritsch and Butland 1984, doi:10.1137/0905021) instead of a line.
+Each region's outline is converted to a signed distance in millimetres, and the distances are interpolated instead of
+the labels (Raya and Udupa 1990, doi:10.1109/42.52991). Beyond the paper, connected parts are paired from slice to slice
+and moved onto each other where they would otherwise not overlap, and with three or more slices the distances follow a
+monotone cubic (PCHIP, Fritsch and Butland 1984, doi:10.1137/0905021) instead of a straight line.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,26 +25,28 @@ from napari_brain_tumor.types import Array, Labels, Mask
 
 _NEIGHBOURS: Final = np.ones((3, 3), dtype=bool)
 _STEEPEST: Final = 3.0
-"""How far a part may move aside between two slices, in their distance, to count as the same part; its size is added."""
+"""How far a part may move sideways between two slices, per millimetre of their distance, to count as the same part; the
+sizes of both parts are added."""
 
 
 def interpolate_slices(
     labels: Labels, grid: Grid, axis: int, slices: Sequence[int], region: Region | None = None
 ) -> Labels:
-    """Labels in which the slices strictly between the given ones follow their shapes; no other voxel changes.
+    """Interpolate the slices strictly between the given ones; no other voxel changes.
 
     Parameters
     ----------
     labels : (X, Y, Z) uint8 array
-        Classes; what lies on the slices between is replaced, but for resection cavities where no tumour comes.
+        Classes. Those between the given slices are replaced, except resection cavities outside the new tumour.
     grid : Grid
-        Tells distances; where the voxel size is not known, voxels are taken to be cubes.
+        Defines the distances; if the voxel size is unknown, voxels are taken to be cubes.
     axis : int
-        Along which slices are counted, of the three of the array.
+        Array axis along which slices are counted.
     slices : sequence of int
-        At least two, in any order.
+        At least two slice numbers, in any order.
     region : {"WT", "TC", "ET"}, optional
-        Whose border alone follows; labels within it and beyond it stay, as far as they can. All three if not given.
+        Interpolate only the border of this region; labels inside and outside it are kept as far as possible. All three
+        regions if not given.
 
     Returns
     -------
@@ -53,15 +55,16 @@ def interpolate_slices(
     Raises
     ------
     PromptError
-        If fewer than two different slices are named, or one that is not there.
+        If fewer than two different slices are given, or one does not exist.
 
     Notes
     -----
-    Between two slices a border moves evenly; with more it bends smoothly and never overshoots. A part that is absent on
-    one of two slices tapers off: it ends on that slice in a point. Parts that overlap on neighbouring slices are one,
-    so parts split and join. Parts that overlap nothing are paired with the nearest such part of the other slice if that
-    is near enough (three times as far aside as the slices are apart, and the size of the parts), and move there. A
-    paired part is moved onto its partner first where that makes them overlap more: so slanted parts keep their width.
+    Between two slices a border moves linearly; with more slices its path is smooth and never overshoots. A part that is
+    absent on one of two slices tapers to a point on that slice. Parts that overlap on neighbouring slices count as one,
+    so parts can split and merge. A part that overlaps nothing is paired with the nearest such part on the other slice
+    if that is close enough (sideways at most three times the distance between the slices, plus the sizes of the parts),
+    and moves there. Before interpolation, a paired part is moved onto its partner if that increases their overlap, so
+    slanted parts keep their width.
     """
     order = _checked(labels.shape, axis, slices)
     filled = np.moveaxis(labels.copy(), axis, 0)
@@ -87,20 +90,20 @@ def interpolate_slices(
 
 
 def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float], nth: int, positions: Array) -> Mask:
-    """A region between two of the slices on which it is known, as `interpolate_slices` does it.
+    """Interpolate a region between two of the slices on which it is known, as `interpolate_slices` does.
 
     Parameters
     ----------
     masks : sequence of (A, B) bool array
         The region on the known slices, in order.
     places : (N,) array
-        Where they lie along the axis across them, in the unit of the spacing.
+        Positions of these slices along the axis, in the unit of the spacing.
     spacing : sequence of float
-        Of the slices' own axes.
+        Pixel spacing within the slices.
     nth : int
-        Wanted is what lies between the known slices `nth` and `nth + 1`.
+        Interpolate between the known slices `nth` and `nth + 1`.
     positions : (M,) array
-        Places between them.
+        Positions at which the region is interpolated.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float
 
 
 def with_region(labels: Labels, inside: Mask, region: Region) -> Labels:
-    """The labels with a region exactly there: what is new takes its outermost class, what is lost that around it."""
+    """Return labels with this region; added voxels get its outermost class, removed ones the class around it."""
     outermost = REGIONS[region][0]
     before = region_mask(labels, region)
     changed = labels.copy()
@@ -122,14 +125,14 @@ def with_region(labels: Labels, inside: Mask, region: Region) -> Labels:
 
 
 def signed_distance(mask: Mask, spacing: Sequence[float] | Array) -> Array:
-    """Distance of every voxel's centre to the mask's border, positive inside; the border runs between voxels.
+    """Return the signed distance of voxel centres to the mask's border, positive inside; the border is between voxels.
 
     Parameters
     ----------
     mask : (A, B) bool array
-        Not empty.
+        Must not be empty.
     spacing : sequence of float
-        Of its axes.
+        Pixel spacing of the mask.
     """
     if mask.all():
         return np.full(mask.shape, float(np.dot(mask.shape, spacing)))
@@ -154,9 +157,9 @@ def _checked(shape: Sequence[int], axis: int, slices: Sequence[int]) -> list[int
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Link:
-    """Parts of one slice and the parts of the next that they become; one side may be empty.
+    """Parts of one slice and the parts of the next slice that they become; one side may be empty.
 
-    `shift` is where the first has to be moved, in voxels, to lie on the second.
+    `shift` is the displacement, in voxels, that moves the first onto the second.
     """
 
     first: frozenset[int]
@@ -165,7 +168,7 @@ class _Link:
 
 
 class _Chain:
-    """One region on all given slices, and how its parts hang together from slice to slice."""
+    """One region on all given slices, and the links between its parts from slice to slice."""
 
     def __init__(self, masks: Sequence[Mask], places: Array, spacing: Sequence[float]) -> None:
         self._shape = masks[0].shape
@@ -178,14 +181,14 @@ class _Chain:
         ]
 
     def between(self, nth: int, places: Array) -> Mask:
-        """Masks `(N, A, B)` at places between the given slices `nth` and `nth + 1`."""
+        """Return masks `(N, A, B)` at positions between the given slices `nth` and `nth + 1`."""
         masks = np.zeros((len(places), *self._shape), dtype=bool)
         for link in self._links[nth]:
             self._draw(nth, link, places, masks)
         return masks
 
     def _draw(self, nth: int, link: _Link, places: Array, masks: Mask) -> None:
-        """Add what becomes of the parts of one link, computed in the block around them alone."""
+        """Add the interpolated parts of one link to the masks, computing only the block around them."""
         known = dict(self._stations(nth, link))
         block = _block([mask for mask, _ in known.values()], [shift for _, shift in known.values()], self._shape)
         distances = {}
@@ -201,9 +204,9 @@ class _Chain:
             masks[(at, *block)] |= _moved(curve, share * link.shift) > 0
 
     def _stations(self, nth: int, link: _Link) -> Iterator[tuple[int, tuple[Mask, Array]]]:
-        """The parts on the two slices of a link and on those before and after: their masks and places.
+        """Yield the parts of a link on its two slices and on the slices before and after: masks and displacements.
 
-        A place is how far they lie from the link's first parts, in voxels.
+        Displacements, in voxels, are relative to the link's first parts.
         """
         if nth > 0:
             before = [neighbour for neighbour in self._links[nth - 1] if neighbour.second & link.first]
@@ -228,7 +231,7 @@ def _moved(distance: Array, shift: Array) -> Array:
 
 
 def _taper(known: dict[int, tuple[Mask, Array]], distances: dict[int, Array], nth: int) -> None:
-    """Give slices on which the parts are absent, beside one on which they are, distances of parts that end there."""
+    """Where parts are absent next to a slice with them, add distances that let them shrink to a point there."""
     present = [at for at in (nth, nth + 1) if at in distances]
     for at in known:
         beside = [other for other in present if abs(other - at) == 1]
@@ -237,7 +240,7 @@ def _taper(known: dict[int, tuple[Mask, Array]], distances: dict[int, Array], nt
 
 
 def _links(first: Array, second: Array, spacing: Array, gap: float) -> list[_Link]:
-    """Which parts of a slice go on in which of the next."""
+    """Determine which parts of a slice continue in which parts of the next."""
     counts = int(first.max()), int(second.max())
     both = (first > 0) & (second > 0)
     rows, columns = first[both] - 1, second[both] - 1 + counts[0]
@@ -271,7 +274,7 @@ def _nearest(
     spacing: Array,
     gap: float,
 ) -> Iterator[tuple[frozenset[int], frozenset[int]]]:
-    """Pairs of single parts that overlap nothing, such that they have to move the least."""
+    """Yield pairs of single parts without overlap, chosen to minimise the total movement."""
     if not lost or not new:
         return
     ends = [_middles_and_sizes(parts, numbers, spacing) for parts, numbers in ((first, lost), (second, new))]
@@ -285,7 +288,7 @@ def _nearest(
 
 
 def _middles_and_sizes(parts: Array, numbers: Sequence[frozenset[int]], spacing: Array) -> tuple[Array, Array]:
-    """Centres `(N, 2)`, and radii of discs of the same area."""
+    """Return the centres `(N, 2)` of parts, and the radii of discs of the same area."""
     which = [next(iter(part_numbers)) for part_numbers in numbers]
     middles = np.asarray(ndimage.center_of_mass(parts > 0, parts, which)) * spacing
     areas = np.asarray(ndimage.sum_labels(np.ones(parts.shape), parts, which)) * spacing.prod()
@@ -293,7 +296,7 @@ def _middles_and_sizes(parts: Array, numbers: Sequence[frozenset[int]], spacing:
 
 
 def _shift(first: Mask, second: Mask) -> Array:
-    """From middle to middle, in voxels, where the two overlap more that way; else zero."""
+    """Return the displacement between the centres, in voxels, if it increases the overlap; zero otherwise."""
     if not first.any() or not second.any():
         return np.zeros(2)
     shift = np.subtract(ndimage.center_of_mass(second), ndimage.center_of_mass(first))
@@ -307,7 +310,7 @@ def _shift(first: Mask, second: Mask) -> Array:
 
 
 def _block(masks: Sequence[Mask], shifts: Sequence[Array], shape: Sequence[int]) -> tuple[slice, slice]:
-    """The block around masks with room for moving them, and for a rim of background."""
+    """Return the block around the masks, with room for their displacement and a margin of background."""
     spare = int(np.ceil(max(np.abs(shift).max() for shift in shifts))) + 2
     any_of = np.any(masks, axis=0)
     ends = []

@@ -1,10 +1,10 @@
-"""The network that carries an outline to the slices beside it, without torch.
+"""The network that carries an outline to neighbouring slices, computed without torch.
 
-A small 3D U-Net (Cicek et al. 2016, doi:10.1007/978-3-319-46723-8_49) on the block around an outline, which sees scans,
-labels, prompts and shapes as channels, in the manner of DeepEdit (Diaz-Pinto et al. 2023,
-arXiv:2305.10655), for one region at a time. Cubes of 2 x 2 x 2 voxels are folded into channels first, so
-that a block of 96 voxels a side costs what one of 48 does. It is trained by `benchmarks/train_outlines.py` and computed
-here in NumPy: loading torch would stop the window for a moment at the first prompt.
+A small 3D U-Net (Cicek et al. 2016, doi:10.1007/978-3-319-46723-8_49) on the block around an outline, for one region at
+a time. Its channels are scans, labels, prompts and shapes, as in DeepEdit (Diaz-Pinto et al. 2023, arXiv:2305.10655).
+Cubes of 2 x 2 x 2 voxels are first folded into channels, so that a block of 96 voxels a side costs as much as one of
+48. The network is trained by `benchmarks/train_outlines.py` and computed here in NumPy, because loading torch would
+freeze the window briefly at the first prompt.
 """
 
 from functools import lru_cache
@@ -40,36 +40,36 @@ CHANNELS: Final = (
     "distance to the slice",
     "learned from outlined slices",
 )
-"""What the network sees of every voxel, in this order; made by `Surroundings.channels`."""
+"""Input channels of the network, in order; computed by `Surroundings.channels`."""
 
 FACTS: Final = 14
-"""Numbers that hold for the whole block: region, sequences, spacing, kind of prompt, outlined slices."""
+"""Number of inputs that describe the whole block: region, sequences, spacing, kind of prompt, outlined slices."""
 
 MULTIPLE: Final = 8
-"""Every side of the input is a multiple of this."""
+"""Every side of the input must be a multiple of this."""
 
 NETWORK_FILE: Final = "outline_network.safetensors"
 _LEVELS: Final = 3
 _GROUPS: Final = 4
-"""Of the group norms."""
+"""Number of groups of the group normalisation."""
 _CORNERS: Final = tuple(product(*[(slice(0, None, 2), slice(1, None, 2))] * 3))
-"""Of every cube of 2 x 2 x 2 voxels, in the order in which the channels of its voxels are folded."""
+"""Slices of the corners of all 2 x 2 x 2 cubes, in the order in which their voxels are folded into channels."""
 
 
 class OutlineNetwork:
-    """Logits of a region in the block around an outline; features are the last axis within.
+    """Predict the logits of a region in the block around an outline; internally, features are the last axis.
 
     Parameters
     ----------
     weights : dict of str to array
-        As the network of the training saves them.
+        Weights as saved by the training script.
     """
 
     def __init__(self, weights: dict[str, Float32Array]) -> None:
         self._weights = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
 
     def __call__(self, volume: Float32Array, facts: Float32Array) -> Float32Array:
-        """Logits `(D, H, W)` of channels `(C, D, H, W)` and facts `(F,)`; sides are multiples of `MULTIPLE`."""
+        """Return logits `(D, H, W)` for channels `(C, D, H, W)` and facts `(F,)`; sides are multiples of `MULTIPLE`."""
         d, h, w = (side // 2 for side in volume.shape[1:])
         width = len(self._weights["stem.weight"])
         seen = self._seen(volume)
@@ -92,7 +92,7 @@ class OutlineNetwork:
         return logits
 
     def _seen(self, volume: Float32Array) -> Float32Array:
-        """What the stem and the head make of the channels `(cubes, features)`; slice by slice, which saves memory."""
+        """Apply the stem and the head to the channels: `(cubes, features)`, slice by slice to save memory."""
         channels, depth, height, width = volume.shape
         stem, head = (self._weights[f"{name}.weight"][..., 0, 0, 0] for name in ("stem", "head"))
         kernel = np.concatenate([stem, head[:, len(stem) :]]).T
@@ -109,7 +109,7 @@ class OutlineNetwork:
         return seen.reshape(-1, kernel.shape[1])
 
     def _mixed(self, features: Float32Array, name: str) -> Float32Array:
-        """A convolution with a kernel of one voxel."""
+        """Apply a convolution with a kernel of one voxel."""
         weight = self._weights[f"{name}.weight"]
         mixed: Float32Array = features @ weight.reshape(len(weight), -1).T
         if f"{name}.bias" in self._weights:
@@ -117,7 +117,7 @@ class OutlineNetwork:
         return mixed
 
     def _block(self, features: Float32Array, name: str) -> Float32Array:
-        """Two convolutions with their norms, and a shortcut around them."""
+        """Apply two convolutions with normalisation, and a shortcut around them."""
         inner = _rectified(self._normed(self._convolved(features, f"{name}.first"), f"{name}.first_norm"))
         outer = self._normed(self._convolved(inner, f"{name}.second"), f"{name}.second_norm")
         has_shortcut = f"{name}.shortcut.weight" in self._weights
@@ -137,10 +137,10 @@ class OutlineNetwork:
         return features
 
     def _convolved(self, features: Float32Array, name: str) -> Float32Array:
-        """A convolution with a kernel of three voxels a side and zeros around.
+        """Apply a convolution with a kernel of 3 x 3 x 3 voxels and zero padding.
 
-        Two slices at a time: Winograd's products (Lavin and Gray 2016, doi:10.1109/CVPR.2016.435) along the first axis,
-        four instead of six, and a matrix product over the kernel's other two axes for each.
+        Two slices are computed at a time with Winograd's products (Lavin and Gray 2016, doi:10.1109/CVPR.2016.435)
+        along the first axis, four instead of six; each is a matrix product over the kernel's other two axes.
         """
         depth, height, width, count = features.shape
         kernel = self._weights[f"{name}.weight"].transpose(2, 3, 4, 1, 0)
@@ -189,12 +189,12 @@ def _rectified(features: Float32Array) -> Float32Array:
 
 
 def load_outline_network(path: str | PathLike[str]) -> OutlineNetwork:
-    """Read the weights that `benchmarks/train_outlines.py` writes.
+    """Read weights written by `benchmarks/train_outlines.py`.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, or was made for other channels.
+        If the file is missing or damaged, or its network takes other channels.
     """
     try:
         weights = load_file(Path(path))
@@ -210,5 +210,5 @@ def load_outline_network(path: str | PathLike[str]) -> OutlineNetwork:
 
 @lru_cache(maxsize=1)
 def shipped_outline_network() -> OutlineNetwork:
-    """The one that comes with the package."""
+    """Return the network shipped with the package."""
     return load_outline_network(str(files("napari_brain_tumor.interactive") / NETWORK_FILE))

@@ -1,7 +1,7 @@
-"""What a user tells a segmentation to correct it, as a document that can be saved, read and replayed.
+"""Prompts with which a user corrects a segmentation, as a document that can be saved, read and replayed.
 
-Every place is given in world coordinates (RAS+ millimetres, or voxels where the files do not tell the spacing), so that
-prompts made in any view, on any slice, of a scan in any order of axes mean the same.
+All positions are in world coordinates (RAS+ millimetres, or voxels if the files lack the spacing), so that prompts mean
+the same on any slice of any view, and for scans in any axis order.
 """
 
 from collections.abc import Sequence
@@ -25,18 +25,21 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
     "whole tumour": (1, 2, 3),
     "tumour core": (2, 3),
 }
-"""What a prompt can be about, and the classes that it leaves possible. `add=False` leaves all others possible."""
+"""The labels of prompts, and the classes that each leaves possible. `add=False` leaves all other classes possible."""
 
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
-"""Regions around which a border can be drawn."""
+"""Regions that can be outlined with a border."""
 
 RULE: Final = 6
-"""By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 until
-outlines left like parts beyond their ring alone and removals became more cautious, 4 until outlined slices taught the
-rest of the tumour, 5 until that network saw what they teach, 6 since. Other rules give other voxels."""
+"""Version of the rules by which prompts change labels. Other versions give other voxels.
+
+1 until outlines limited a prompt; 2 until a network carried outlines to neighbouring slices; 3 until outlines left
+similar parts beyond their ring unchanged and removals became more cautious; 4 until outlined slices taught a classifier
+for the rest of the tumour; 5 until the outline network received what that classifier predicts; 6 since then.
+"""
 
 _FARTHEST: Final = 1e4
-"""Of coordinates, in millimetres or voxels: beyond it there is no scan."""
+"""Largest coordinate, in millimetres or voxels; no scan extends further."""
 _LAST_SLICE: Final = 100_000
 
 Coordinate = Annotated[float, Field(ge=-_FARTHEST, le=_FARTHEST, allow_inf_nan=False)]
@@ -50,22 +53,22 @@ class _Document(BaseModel):
 
 
 class _Prompt(_Document):
-    """What all prompts tell: of which class or region, and whether its voxels belong to it or do not."""
+    """Common part of all prompts: the class or region, and whether the prompt's voxels belong to it."""
 
     label: PromptLabel
     add: bool = True
-    """False: "not this". Not whole tumour means background."""
+    """False means "not this"; not whole tumour, for example, means background."""
     around: bool = True
-    """Whether slices beside it may follow. False: this slice alone changes, or the prompt's own voxels."""
+    """Whether neighbouring slices may change as well; if False, only this slice or the prompt's own voxels do."""
 
     @property
     def allowed(self) -> tuple[int, ...]:
-        """Classes that its voxels can still be, 0 for background."""
+        """Classes that the prompt's voxels can still have, 0 for background."""
         values = PROMPT_LABELS[self.label]
         return values if self.add else tuple(value for value in _ALL_CLASSES if value not in values)
 
     def inside(self, region: Region) -> bool | None:
-        """Whether its voxels lie in a region (True), outside (False), or may do either (None)."""
+        """Return whether the prompt's voxels are inside a region (True), outside (False), or possibly either (None)."""
         hits = {value in REGIONS[region] for value in self.allowed}
         return hits.pop() if len(hits) == 1 else None
 
@@ -78,7 +81,7 @@ class Point(_Prompt):
 
 
 class Stroke(_Prompt):
-    """A line drawn with a brush: every voxel whose centre is within `radius` of it, and those it runs through."""
+    """A line drawn with a brush: all voxels with centres within `radius` of it, and those that it passes through."""
 
     kind: Literal["stroke"] = "stroke"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=1)]
@@ -86,23 +89,23 @@ class Stroke(_Prompt):
 
 
 class Painted(_Prompt):
-    """Voxels painted one by one, by their centres."""
+    """Voxels painted individually, given by their centres."""
 
     kind: Literal["painted"] = "painted"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=1)]
 
 
 class Lasso(_Prompt):
-    """A closed line in one plane: the voxels within it, one layer of them, are what the prompt says.
+    """A closed line in one plane; the prompt applies to one layer of voxels inside it.
 
-    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the
-    region. Without, the line merely holds voxels that are what is said, and nothing is told of others. `rings` are
-    further closed lines of the same drawing: one beside the others holds another part, one within them a hole.
+    With `border`, the line is the border of a region on that slice, so that its surroundings in the plane are outside
+    the region. Without, the line merely encloses voxels of the given label and says nothing about others. `rings` are
+    further closed lines of the same drawing: beside the others, a ring encloses another part; within one, a hole.
 
     Raises
     ------
     ValueError
-        For a border of what is no region (edema, non-enhancing), or of "not this".
+        If a border is requested for a class that is not a region (edema, non-enhancing), or with `add=False`.
     """
 
     kind: Literal["lasso"] = "lasso"
@@ -120,11 +123,10 @@ class Lasso(_Prompt):
 
 
 class Box3D(_Prompt):
-    """A box around something, from corner to corner, its sides along the axes of the world.
+    """A box from corner to corner, with its sides along the world axes; flat along one axis if drawn on a slice.
 
-    Flat along one axis when it was drawn on a slice.
-
-    What the prompt names lies within it and reaches close to its sides. With `add=False` nothing within it is left.
+    What the prompt names lies inside the box and extends nearly to its sides. With `add=False`, none of it is left
+    inside.
     """
 
     kind: Literal["box"] = "box"
@@ -135,10 +137,10 @@ Prompt = Point | Stroke | Painted | Lasso | Box3D
 
 
 class Interpolate(_Document):
-    """Fill the slices between slices that were outlined.
+    """Interpolate the slices between outlined slices.
 
-    `axis` is that of the scan's own file, 0 to 2; `slices` are at least two indices along it. With a `region` only the
-    border of that region follows its shapes on those slices; without one, as in older files, all regions do.
+    `axis` is an axis of the scan's file, 0 to 2; `slices` are at least two indices along it. With a `region`, only its
+    border is interpolated; without one, as in older files, the borders of all regions are.
     """
 
     kind: Literal["interpolate"] = "interpolate"
@@ -155,7 +157,7 @@ class Interpolate(_Document):
 
 
 class Propagate(_Document):
-    """Carry the labels of a slice along an axis of the scan's file, from `start` to `stop`, both included."""
+    """Propagate the labels of a slice along an axis of the scan's file, from `start` to `stop` inclusive."""
 
     kind: Literal["propagate"] = "propagate"
     axis: Annotated[int, Field(ge=0, le=2)]
@@ -174,44 +176,44 @@ RegionLabel = Literal["whole tumour", "tumour core", "enhancing"]
 
 
 class _OfRegion(_Document):
-    """An action on one region, which needs neither scans nor a network."""
+    """An action on one region that uses neither scans nor a network."""
 
     label: RegionLabel = "whole tumour"
 
     @property
     def region(self) -> Region:
-        """The region that it is about."""
+        """The region that the action applies to."""
         return BORDERED[self.label]
 
 
 class RemoveIsland(_OfRegion):
-    """Take away the connected part of a region at a place, also where it was drawn."""
+    """Remove the connected part of a region at a position, even if it was drawn."""
 
     kind: Literal["remove island"] = "remove island"
     at: WorldPoint
 
 
 class KeepLargest(_OfRegion):
-    """Take away all connected parts of a region but the largest, and those that were drawn."""
+    """Remove all connected parts of a region except the largest and those that were drawn."""
 
     kind: Literal["keep largest"] = "keep largest"
 
 
 class FillHoles(_OfRegion):
-    """Fill what a region encloses on all sides."""
+    """Fill the holes that a region encloses on all sides."""
 
     kind: Literal["fill holes"] = "fill holes"
 
 
 class SmoothMargin(_OfRegion):
-    """Smooth the margin of a region: details narrower than `mm` go; what was drawn stays."""
+    """Smooth the margin of a region, removing details narrower than `mm`; what was drawn is kept."""
 
     kind: Literal["smooth margin"] = "smooth margin"
     mm: Annotated[float, Field(gt=0, le=20, allow_inf_nan=False)] = 2.0
 
 
 Action = Interpolate | Propagate | RemoveIsland | KeepLargest | FillHoles | SmoothMargin
-"""Steps that are no prompts: they say nothing of any voxel, and what prompts said holds."""
+"""Steps that are not prompts: they settle no voxels, and respect what prompts have settled."""
 
 Step = Annotated[
     Point
@@ -227,30 +229,30 @@ Step = Annotated[
     | SmoothMargin,
     Field(discriminator="kind"),
 ]
-"""One step of a correction, in the order in which they were made."""
+"""One step of a correction."""
 
 
 class PromptFile(_Document):
-    """A correction as it is saved: its steps in order, and what they were made on.
+    """A correction as saved to a file: its steps in order, and the labels that they were applied to.
 
     Parameters
     ----------
     case : str
         Name of the study.
     unit : {"mm", "voxel"}
-        Of all coordinates.
+        Unit of all coordinates.
     labels_sha256 : str, optional
-        Of the labels that the first step met (`labels.labels_sha256`).
+        Hash of the labels before the first step (`labels.labels_sha256`).
     model : str, optional
-        What made those labels.
+        The model that made those labels.
     edited_by_hand : int
-        How many changes were made by hand between the steps; they are not among them.
+        Number of manual edits between the steps; the edits themselves are not included.
     steps : tuple of Step
     """
 
     format: Literal["napari-brain-tumor prompts"] = "napari-brain-tumor prompts"
     version: Literal[1, 2, 3, 4, 5, 6] = RULE
-    """`RULE` of when it was recorded."""
+    """`RULE` at the time of recording."""
     case: str = ""
     unit: Literal["mm", "voxel"] = "mm"
     labels_sha256: str | None = None
@@ -264,12 +266,12 @@ _STEPS: Final = TypeAdapter(tuple[Step, ...])
 
 
 def read_prompts(path: str | PathLike[str]) -> PromptFile:
-    """Read a correction that `save_prompts` wrote; a bare JSON list of steps is read too.
+    """Read a correction written by `save_prompts`, or a plain JSON list of steps.
 
     Raises
     ------
     PromptError
-        If there is no such file, or it holds something else; the message names the first wrong entry.
+        If there is no such file, or its content is invalid; the message names the first invalid entry.
     """
     path = Path(path)
     try:
@@ -296,12 +298,12 @@ def read_prompts(path: str | PathLike[str]) -> PromptFile:
 
 
 def save_prompts(prompts: PromptFile | Sequence[Step], path: str | PathLike[str]) -> Path:
-    """Write a correction as JSON, whole or not at all.
+    """Write a correction as JSON, atomically.
 
     Raises
     ------
     SaveError
-        If it cannot be written.
+        If the file cannot be written.
     """
     record = prompts if isinstance(prompts, PromptFile) else PromptFile(steps=tuple(prompts))
     text = record.model_dump_json(indent=1, exclude_none=True) + "\n"

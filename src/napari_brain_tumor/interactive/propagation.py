@@ -1,11 +1,11 @@
-"""Carry the labels of a slice along the volume: the shape follows the image, and the image decides at its border.
+"""Propagate the labels of a slice along the volume, following the anatomy and the intensities at the border.
 
-From slice to slice the sequences together tell how the anatomy moves (the optical flow of Lucas and Kanade 1981, with
-all sequences in one least-squares problem), and the outlines move with it. Then, within a band around the moved
-outlines, every voxel is given the most probable class. The prior is the moved shape. The likelihood comes from the
-intensities: Gaussians of one covariance (linear discriminant analysis), fitted on the slice that was corrected and
-updated slowly. What the same place looked like one slice before counts against it: where the user drew a border that
-the intensities do not show, it stays, for nothing has changed there.
+From one slice to the next, all sequences together determine how the anatomy moves (optical flow of Lucas and Kanade
+1981, with all sequences in one least-squares problem), and the outlines move with it. Within a band around the moved
+outlines, each voxel is then given the most probable class. The prior is the moved shape. The likelihood comes from the
+intensities: Gaussians with a common covariance (linear discriminant analysis), fitted on the corrected slice and
+updated slowly. The likelihood of the same place on the previous slice is partly subtracted: a border that the user drew
+but the intensities do not show stays where it is as long as the intensities there do not change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,37 +26,37 @@ from napari_brain_tumor.types import Array, Labels
 Direction = Literal[-1, 1]
 
 _BAND: Final = 5.0
-"""How far, in millimetres, an outline can move from where the flow took it, from one slice to the next."""
+"""Furthest, in millimetres, that an outline can be from where the flow moved it on the next slice."""
 _SURROUNDINGS: Final = 15.0
-"""Width, in millimetres, of what is taken to be the background of a tumour."""
+"""Width, in millimetres, of the margin around a tumour that represents the background."""
 _DOUBT: Final = 0.7
-"""Distance from the moved outline, in millimetres, at which the prior is 0.73 to 0.27."""
+"""Distance from the moved outline, in millimetres, at which the prior probabilities are 0.73 and 0.27."""
 _TRUST: Final = 0.6
-"""Exponent of the likelihood: neighbouring voxels and sequences do not tell independently of each other."""
+"""Exponent of the likelihood, below 1 because neighbouring voxels and sequences are not independent."""
 _KNOWN: Final = 0.4
-"""Share of the likelihood that the slice before has told already."""
+"""Share of the previous slice's likelihood that is subtracted as already taken into account."""
 _BLUR: Final = 0.7
-"""Of the intensities' likelihood, in voxels."""
+"""Standard deviation, in voxels, of the Gaussian that smooths the log-likelihood of the intensities."""
 _RIDGE: Final = 0.2
-"""Added to the variance of each sequence, which is about 1: one slice tells no covariance to be trusted blindly."""
+"""Added to each sequence's variance, which is about 1, because a single slice gives only a rough covariance."""
 _RARE: Final = 3
-"""Voxels of a class below which its intensities are not known, and it does not come."""
+"""With fewer voxels of a class than this its intensities are unknown, and no voxel is assigned to it."""
 _UPDATE: Final = 0.15
-"""Weight of the newest slice in the intensities of the classes."""
+"""Weight of the newest slice when the intensities of the classes are updated."""
 _SMALLEST: Final = 6
-"""Voxels of whole tumour below which there is none any more."""
+"""With fewer voxels of whole tumour than this on a slice, the tumour has ended."""
 _FLOW_ROUNDS: Final = 4
 _FLOW_WINDOW: Final = 4.0
-"""Of the flow's least-squares problem around a voxel, in voxels (deviation of a Gaussian)."""
+"""Standard deviation, in voxels, of the Gaussian window of the flow's least-squares problem."""
 _FLOW_RIDGE: Final = 0.02
 _MAX_STEP: Final = 4.0
-"""Furthest, in voxels, that anatomy is taken to move from one slice to the next."""
+"""Furthest, in voxels, that anatomy is assumed to move from one slice to the next."""
 
 
 def propagate(study: Study, labels: Labels, axis: int, start: int, stop: int) -> Labels:
-    """Labels in which the slices from `start` to `stop` follow the first, as far as `propagate_slices` goes.
+    """Propagate the labels of slice `start` up to and including slice `stop`, or until the tumour ends.
 
-    Parameters and errors as for `propagate_slices`; `stop` is included.
+    Takes the parameters of `propagate_slices` and raises the same errors.
     """
     direction: Direction = 1 if stop > start else -1
     propagated = labels.copy()
@@ -70,20 +70,20 @@ def propagate(study: Study, labels: Labels, axis: int, start: int, stop: int) ->
 def propagate_slices(
     study: Study, labels: Labels, axis: int, start: int, direction: Direction
 ) -> Iterator[tuple[int, Labels]]:
-    """Carry the labels of a slice on, slice by slice, until whoever asks stops, the volume or the tumour ends.
+    """Propagate the labels of a slice, one slice at a time, until the volume or the tumour ends.
 
     Parameters
     ----------
     study : Study
     labels : (X, Y, Z) uint8 array
-        Classes; those of the slice `start` are followed, those of the slices after it are replaced within the block
-        around what is followed, and kept outside it.
+        Classes. Those of slice `start` are propagated. On the following slices labels are replaced within a block
+        around the propagated shape and kept outside it.
     axis : int
-        Of the three of the array, along which slices are counted.
+        Array axis along which slices are counted.
     start : int
         The slice that was corrected.
     direction : {1, -1}
-        Towards higher or lower numbers.
+        Towards higher or lower slice numbers.
 
     Yields
     ------
@@ -97,7 +97,7 @@ def propagate_slices(
 
     Notes
     -----
-    It ends by itself before the first slice on which nothing of the tumour is left.
+    The iterator stops before the first slice that has no tumour left.
     """
     slices = np.moveaxis(labels, axis, 0)
     _check_slice(slices.shape[0], axis, start)
@@ -153,28 +153,28 @@ def _next_shape(model: "_Tissues", now: Array, ahead: Array, shape: Labels, spac
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scale:
-    """Middle and width of every sequence's intensities on the slice where it began."""
+    """Median and standard deviation of each sequence's intensities on the starting slice."""
 
     middles: Array
     widths: Array
 
     @classmethod
     def of(cls, images: Sequence[Array]) -> "_Scale":
-        """Of the slices, without the background around the head where that is black."""
+        """Compute the scale from one slice of each sequence, without a black background around the head."""
         stack = np.stack([np.asarray(image, np.float32) for image in images])
         head = (stack != stack.reshape(len(stack), -1).min(axis=1)[:, None, None]).any(axis=0)
         values = stack[:, head] if head.any() else stack.reshape(len(stack), -1)
         return cls(np.median(values, axis=1), np.maximum(values.std(axis=1), 1e-6))
 
     def images(self, volumes: Sequence[Array], at: int, block: tuple[slice, slice]) -> Array:
-        """Standardised intensities `(C, A, B)` of a block of a slice."""
+        """Return the standardised intensities `(C, A, B)` of a block of a slice."""
         stack = np.stack([np.asarray(volume[at][block], np.float32) for volume in volumes])
         scaled: Array = np.clip((stack - self.middles[:, None, None]) / self.widths[:, None, None], -5, 5)
         return scaled.astype(np.float32)
 
 
 def _block(shape: Labels, spacing: Array) -> tuple[slice, slice]:
-    """The block around a shape in which the next one is looked for."""
+    """Return the block around a shape in which the shape on the next slice is searched for."""
     ends = []
     for axis, size in enumerate(shape.shape):
         hits = np.flatnonzero((shape > 0).any(axis=1 - axis))
@@ -184,7 +184,7 @@ def _block(shape: Labels, spacing: Array) -> tuple[slice, slice]:
 
 
 def _flow(now: Array, ahead: Array) -> Array:
-    """Where every voxel of the slice ahead comes from: `(2, A, B)` in voxels, so that `now(x + flow) = ahead(x)`."""
+    """Return the displacement `(2, A, B)` in voxels such that `now(x + flow) = ahead(x)`."""
     flow = np.zeros((2, *now.shape[1:]), np.float32)
     now, ahead = (ndimage.gaussian_filter(image, (0, 1, 1)) for image in (now, ahead))
     places = np.indices(now.shape[1:], dtype=np.float32)
@@ -202,7 +202,7 @@ def _flow(now: Array, ahead: Array) -> Array:
 
 
 def _solved(aa: Array, ab: Array, bb: Array, ae: Array, be: Array) -> Array:
-    """Solution of the two normal equations of every voxel, held back where the image has no structure."""
+    """Solve the two normal equations at each voxel, with a ridge that limits the step where there is no structure."""
     aa, bb = aa + _FLOW_RIDGE, bb + _FLOW_RIDGE
     determinant = aa * bb - ab**2
     step: Array = np.stack([bb * ae - ab * be, aa * be - ab * ae]) / determinant
@@ -210,12 +210,12 @@ def _solved(aa: Array, ab: Array, bb: Array, ae: Array, be: Array) -> Array:
 
 
 def _moved(images: Array, origin: Array) -> Array:
-    """Images `(C, A, B)` with the values of the places `(2, A, B)` that every voxel comes from."""
+    """Resample images `(C, A, B)` at the positions `origin` `(2, A, B)` that the voxels come from."""
     return np.stack([ndimage.map_coordinates(image, origin, order=1, mode="nearest") for image in images])
 
 
 def _moved_distances(shape: Labels, origin: Array, spacing: Array) -> Array:
-    """Signed distances `(3, A, B)` to the borders of WT, TC and ET that moved there from `origin`; far where absent."""
+    """Return signed distances `(3, A, B)` to the moved borders of WT, TC and ET; very negative for absent regions."""
     distances = []
     for region in REGIONS:
         mask = region_mask(shape, region)
@@ -228,7 +228,7 @@ def _moved_distances(shape: Labels, origin: Array, spacing: Array) -> Array:
 
 
 def _log_prior(distances: Array) -> Array:
-    """Logarithm of the probability `(4, A, B)` of background and the classes, by the moved shape."""
+    """Return the log prior `(4, A, B)` of background and the three classes, given the moved shape."""
     whole, core, enhancing = np.where(np.abs(distances) > _BAND, np.sign(distances) * 1e3, distances)
     whole, core, enhancing = (expit(logit / _DOUBT) for logit in (whole, core, enhancing))
     core = np.minimum(core, whole)
@@ -240,7 +240,7 @@ def _log_prior(distances: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tissues:
-    """Gaussians of the intensities of background and classes: counts, sums and sums of squares, and what they give."""
+    """Gaussians of the intensities of background and classes, kept as counts, sums and sums of squares."""
 
     weight: Array
     total: Array
@@ -248,7 +248,7 @@ class _Tissues:
 
     @classmethod
     def fitted(cls, images: Array, shape: Labels, spacing: Array) -> "_Tissues":
-        """From one slice; the background is what surrounds the tumour, but for black beside the brain."""
+        """Fit to one slice; the background is a margin around the tumour, without the black outside the brain."""
         near = ndimage.distance_transform_edt(shape == 0, sampling=spacing) <= _SURROUNDINGS
         near &= (images > images.min(axis=(1, 2), keepdims=True)).any(axis=0) | (shape > 0)
         count = len(images)
@@ -259,12 +259,12 @@ class _Tissues:
         return cls(weight, total, square)
 
     def mixed(self, newest: "_Tissues") -> "_Tissues":
-        """With those of a further slice, weighed by `_UPDATE`."""
+        """Return an average with the statistics of a further slice, which has weight `_UPDATE`."""
         pairs = ((getattr(self, name), getattr(newest, name)) for name in ("weight", "total", "square"))
         return _Tissues(*((1 - _UPDATE) * old + _UPDATE * new for old, new in pairs))
 
     def log_likelihood(self, images: Array) -> Array:
-        """Of background and classes `(4, A, B)` given intensities `(C, A, B)`, as if all were as frequent; smoothed."""
+        """Return the smoothed log-likelihood `(4, A, B)`, normalised over the classes, of intensities `(C, A, B)`."""
         means = self.total / np.maximum(self.weight, 1e-9)[:, None]
         within = self.square.sum(axis=0) - np.einsum("k,ki,kj->ij", self.weight, means, means)
         covariance = within / max(self.weight.sum(), 1.0) + _RIDGE * np.eye(len(images))

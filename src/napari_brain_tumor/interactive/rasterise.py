@@ -1,4 +1,4 @@
-"""Which voxels a prompt touches: from world coordinates to the scan's own grid, in any order of axes, also oblique."""
+"""Convert prompts from world coordinates to voxels of the scan's grid, for any axis order and oblique grids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point,
 from napari_brain_tumor.types import Array, Indices
 
 _ROUNDING: Final = 1e-6
-"""Share of a voxel within which places count as the same."""
+"""Tolerance, as a share of a voxel, within which two positions count as equal."""
 _AT_ONCE: Final = 2_000_000
-"""Places whose distances are computed together."""
+"""Number of distances that are computed in one go."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Touched:
-    """Voxels of a prompt.
+    """Voxels that a prompt touches.
 
     Parameters
     ----------
     inside : (N, 3) intp array
-        What the prompt speaks of.
+        Voxels that the prompt labels.
     around : (M, 3) intp array
-        What it tells to be otherwise: the surroundings of an outline, or of a box. Empty for strokes and points.
+        Voxels that it implies to be something else: a margin around an outline or box. Empty for strokes and points.
     sure : bool
-        Whether every voxel of `inside` is what the prompt says; of a box only its middle is.
+        Whether every voxel of `inside` is certain to be what the prompt says; for a box, only its middle is.
     """
 
     inside: Indices
@@ -39,20 +39,20 @@ class Touched:
     sure: bool = True
 
     def box(self) -> Box:
-        """The smallest box around `inside`."""
+        """Return the bounding box of `inside`."""
         low, high = self.inside.min(axis=0), self.inside.max(axis=0) + 1
         return Box(tuple(int(v) for v in low), tuple(int(v) for v in high))  # type: ignore[arg-type]
 
 
 def rasterise(prompt: Prompt, grid: Grid) -> Touched:
-    """Voxels `(x, y, z)` of the grid that a prompt speaks of.
+    """Return the voxels `(x, y, z)` of the grid that a prompt touches.
 
     Parameters
     ----------
     prompt : Prompt
-        In world coordinates of the grid's unit.
+        Prompt in world coordinates, in the grid's unit.
     grid : Grid
-        Of the scan.
+        Grid of the scan.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _within(voxels: Array, grid: Grid) -> npt.NDArray[np.bool_]:
 
 
 def _once(voxels: Array, grid: Grid) -> Indices:
-    """Whole voxels of the grid in its order, each once; those beyond it are left out."""
+    """Return the unique integer voxels in the grid's order, without those outside the grid."""
     whole = voxels[_within(voxels, grid)]
     places = np.unique(np.ravel_multi_index(tuple(whole.T), grid.shape))
     return np.stack(np.unravel_index(places, grid.shape), axis=-1)
@@ -102,7 +102,7 @@ def _nearest(points: Array, grid: Grid) -> Indices:
 
 
 def _block(low: Array, high: Array, grid: Grid) -> Indices:
-    """Every voxel of the grid from `low` to `high`, fractional voxels that may lie beyond it."""
+    """Return all voxels of the grid between two positions in voxels, which may be fractional or outside the grid."""
     first = np.maximum(np.floor(low), 0).astype(int)
     stop = np.minimum(np.ceil(high) + 1, grid.shape).astype(int)
     if (stop <= first).any():
@@ -119,12 +119,12 @@ def _along(points: Array, radius: float, grid: Grid) -> Indices:
 
 
 def _run_through(points: Array, grid: Grid) -> Indices:
-    """Voxels that the line through `points` runs through."""
+    """Return the voxels that the line through `points` passes through."""
     return _nearest(_dense(points, min(grid.spacing) / 2), grid)
 
 
 def _dense(points: Array, step: float) -> Array:
-    """Points on the line through `points`, no further apart than `step`."""
+    """Return points on the line through `points` that are no further apart than `step`."""
     parts = [points[:1]]
     for a, b in pairwise(points):
         count = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
@@ -133,9 +133,9 @@ def _dense(points: Array, step: float) -> Array:
 
 
 def _near_line(points: Array, radius: float, grid: Grid) -> Indices:
-    """Voxels whose centres are within `radius` of the line through `points`.
+    """Return the voxels whose centres are within `radius` of the line through `points`.
 
-    The line is taken apart into pieces, and only the voxels around each piece are looked at.
+    The line is divided into pieces, and only the voxels around each piece are tested.
     """
     places = _dense(points, max(radius, min(grid.spacing)))
     starts, along = (places, np.zeros_like(places)) if len(places) == 1 else (places[:-1], np.diff(places, axis=0))
@@ -146,8 +146,8 @@ def _near_line(points: Array, radius: float, grid: Grid) -> Indices:
 
 
 def _offsets(reach: float, grid: Grid) -> Indices:
-    """Voxels around one whose centres can be within reach of a place in it."""
-    steps = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1) * reach  # how far a ball reaches along each axis
+    """Return the offsets from a voxel to all voxels whose centres can be within `reach` of a point in it."""
+    steps = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1) * reach  # extent of a ball along each axis
     spare = np.ceil(steps + 0.5).astype(int)
     block = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in spare), indexing="ij"), axis=-1).reshape(-1, 3)
     half = np.abs(grid.affine[:3, :3]).sum(axis=1) / 2
@@ -157,7 +157,7 @@ def _offsets(reach: float, grid: Grid) -> Indices:
 
 
 def _near_pieces(starts: Array, along: Array, offsets: Indices, radius: float, grid: Grid) -> Indices:
-    """Voxels around pieces of a line that are within `radius` of one; also beyond the grid."""
+    """Return the voxels within `radius` of any piece of the line, including voxels outside the grid."""
     middles = np.rint(grid.voxels(starts + along / 2)).astype(np.intp)
     ways = offsets @ grid.affine[:3, :3].T
     first = grid.world(middles) - starts
@@ -176,7 +176,7 @@ def _near_pieces(starts: Array, along: Array, offsets: Indices, radius: float, g
 
 
 def _within_lines(lines: Sequence[Array], grid: Grid, margin: float) -> tuple[Indices, Indices]:
-    """Voxels within an odd number of closed lines in one plane, and those around them."""
+    """Return the voxels enclosed by an odd number of closed lines in one plane, and the voxels around them."""
     points = np.concatenate(lines)
     origin = points.mean(axis=0)
     _, spread, axes = np.linalg.svd(points - origin, full_matrices=False)
@@ -200,13 +200,13 @@ def _within_lines(lines: Sequence[Array], grid: Grid, margin: float) -> tuple[In
     for line in np.split(flat, np.cumsum([len(line) for line in lines])[:-1]):
         odd ^= _winds_around(offset @ axes[:2].T, (line - origin) @ axes[:2].T, slack)
     inside = block[odd]
-    if not len(inside):  # too small or too thin to hold the centre of a voxel
+    if not len(inside):  # too small or too thin to contain the centre of a voxel
         inside = _run_through(np.concatenate([flat, flat[:1]]), grid)
     return inside, _beside(block, inside, margin, grid)
 
 
 def _beside(voxels: Indices, inside: Indices, margin: float, grid: Grid) -> Indices:
-    """Those of the voxels that are not inside, but no further than `margin` from a voxel that is."""
+    """Return those of `voxels` that are not in `inside`, but within `margin` of it."""
     if not len(voxels) or not len(inside):
         return _nothing()
     low = np.minimum(voxels.min(axis=0), inside.min(axis=0))
@@ -218,16 +218,16 @@ def _beside(voxels: Indices, inside: Indices, margin: float, grid: Grid) -> Indi
 
 
 def _in_layer(height: Array, thickness: float) -> npt.NDArray[np.bool_]:
-    """Which places belong to the one layer around height 0; of two layers as far from it, the higher one."""
+    """Return which positions belong to the single layer at height 0; of two layers equally near, the higher one."""
     slack = _ROUNDING * thickness
     layer: npt.NDArray[np.bool_] = (height >= slack - thickness / 2) & (height < thickness / 2 + slack)
     return layer if layer.any() else np.abs(height) <= thickness / 2 + slack
 
 
 def _winds_around(places: Array, corners: Array, slack: float) -> npt.NDArray[np.bool_]:
-    """Which places `(N, 2)` a closed line through `corners` winds around, also twice, or runs through.
+    """Return which positions `(N, 2)` a closed line through `corners` winds around (once or more) or passes through.
 
-    The winding number is counted by the edges that cross a ray to the right (Hormann and Agathos 2001,
+    The winding number is computed from the edges that cross a ray to the right (Hormann and Agathos 2001,
     doi:10.1016/S0925-7721(01)00012-8).
     """
     x, y = places.T
@@ -243,7 +243,7 @@ def _winds_around(places: Array, corners: Array, slack: float) -> npt.NDArray[np
 
 
 def _thickness(normal: Array, grid: Grid) -> float:
-    """Distance between neighbouring layers of voxels along a direction: the spacing, for a plane of the grid."""
+    """Return the distance between adjacent layers of voxels in a direction; the spacing, for a plane of the grid."""
     return float(np.abs((grid.affine[:3, :3] * normal[:, None]).sum(axis=0)).max())
 
 
@@ -259,7 +259,7 @@ def _border_width(grid: Grid) -> float:
 
 
 def _within_box(corners: Array, grid: Grid) -> tuple[Indices, Indices]:
-    """Voxels of a box along the axes of the world, and those around it; a flat one keeps to one layer."""
+    """Return the voxels of a box along the world axes, and those around it; a flat box covers a single layer."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     thickness = np.array([_thickness(direction, grid) for direction in np.eye(3)])
     thin = high - low < thickness * (1 - _ROUNDING)

@@ -1,4 +1,4 @@
-"""`refine`: a correction from a script, as the panel and the shell do it."""
+"""`refine`: the correction of the panel and the command line, for scripts."""
 
 import platform
 import time
@@ -27,33 +27,33 @@ def refine(
     probabilities: RegionProbabilities | None = None,
     anyway: bool = False,
 ) -> Job[Segmentation]:
-    """Correct a segmentation with prompts, in their order.
+    """Correct a segmentation with prompts, applied in order.
 
     Parameters
     ----------
     study : Study
     segmentation : Segmentation, optional
-        On the study's grid; without one, correction begins from nothing.
+        The segmentation to correct, on the study's grid; if not given, the correction starts without labels.
     prompts : PromptFile or sequence of Step
-        Strokes, points, lassos, boxes; interpolations and propagations between them.
+        Strokes, points, lassos and boxes, and actions such as interpolation and propagation.
     probabilities : RegionProbabilities, optional
-        Of the network that made the segmentation, from `segment_with_probabilities`.
+        Probabilities of the network that made the segmentation, from `segment_with_probabilities`.
     anyway : bool
-        Go on where the prompts were recorded on other labels than these.
+        Apply the prompts even if they were recorded on other labels.
 
     Returns
     -------
     Segmentation
-        On the study's grid. Where the segmentation told the whole tumour alone, prompts about its core make that known
-        too. Its provenance holds that of the segmentation, and what `rerun` needs to do the correction again.
+        The corrected labels on the study's grid. If the segmentation contained only the whole tumour, prompts about the
+        core add that region. The provenance includes that of the segmentation, and what `rerun` needs to repeat the
+        correction.
 
     Raises
     ------
     GridMismatchError
-        If the segmentation does not lie on the study's grid.
+        If the segmentation is not on the study's grid.
     PromptError
-        If a prompt touches no voxel of the scan, the prompts are given in another unit, or they were recorded on other
-        labels.
+        If a prompt touches no voxel of the scan, or the prompts are in another unit or were recorded on other labels.
 
     Examples
     --------
@@ -92,25 +92,26 @@ def refine(
 
 
 refine_job = refine.job
-"""`refine` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+"""`refine` as a job: yields `Progress` and returns the same result. Takes the same parameters."""
 
 
 def check_prompts(prompts: PromptFile, study: Study, start_sha256: str, *, anyway: bool = False) -> tuple[str, ...]:
-    """What to know before prompts are used on a study.
+    """Check whether prompts fit a study, and return notes on any differences.
 
     Parameters
     ----------
     prompts : PromptFile
     study : Study
     start_sha256 : str
-        Of the labels that they are used on (`labels_sha256`); all background where correction begins from nothing.
+        Hash of the labels that they are applied to (`labels_sha256`); all background if the correction starts without
+        labels.
     anyway : bool
-        Whether prompts that were recorded on other labels may be used.
+        Whether prompts that were recorded on other labels are accepted.
 
     Raises
     ------
     PromptError
-        If the prompts are given in another unit, or were recorded on other labels and that is not allowed.
+        If the prompts are in another unit, or were recorded on other labels and `anyway` is False.
     """
     if prompts.unit != study.grid.unit:
         msg = (
@@ -147,7 +148,7 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
 
 
 def _versions() -> dict[str, str]:
-    """Of what the labels depend on."""
+    """Return the versions of everything that affects the labels."""
     installed = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "numpy", "scipy", "scikit-image", "scikit-learn"):
         try:
@@ -180,16 +181,16 @@ def _result(refiner: Refiner, segmentation: Segmentation | None, record: Mapping
 
 
 def _continued(earlier: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What stays true of a correction that goes on: what it began with."""
+    """Return what a continued correction keeps from the earlier one: what it started with."""
     keys = ("from_labels_sha256", "probabilities")
     return {} if earlier is None else {key: earlier[key] for key in keys if key in earlier}
 
 
 def begun_provenance(study: Study, segmentation: Segmentation | None) -> dict[str, Any]:
-    """Provenance of what a correction begins with.
+    """Return the provenance that a correction starts from.
 
-    That of a model's result, or of an earlier correction; else the scans, and the file that is corrected if there is
-    one. Files are read to tell their hashes.
+    This is the provenance of a model's result or of an earlier correction; otherwise it describes the scans, and the
+    corrected file if there is one. Files are read to compute their hashes.
     """
     earlier = dict(segmentation.provenance) if segmentation is not None else {}
     return earlier if earlier.get("task") in ("segment", "refine") else _origin(study, earlier)

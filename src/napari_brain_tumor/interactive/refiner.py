@@ -1,4 +1,4 @@
-"""A correction under way: labels, the prompts that changed them, and the way back."""
+"""A correction in progress: the labels, the prompts that changed them, and undo and redo."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -38,29 +38,29 @@ from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.types import Labels
 
 REACH_VOXELS: Final = 96
-"""Edge of the block around a prompt within which labels may change."""
+"""Edge length, in voxels, of the block around a prompt within which labels may change."""
 
 UNDO_STEPS: Final = 100
-"""Changes that can be taken back; each is kept as the block that it changed, at most 3.5 MB of a usual prompt."""
+"""Number of changes that can be undone; each stores the block that it changed, at most 3.5 MB for a typical prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What a step changed, and all that is needed to take it back.
+    """The changes made by a step, with everything that is needed to undo it.
 
     Parameters
     ----------
     step : Step or None
-        None for edits by hand that were adopted.
+        None for edits made by hand.
     box : Box
-        The smallest block of the volume within which anything changed; one voxel where nothing did.
+        The smallest block that contains all changes; a single voxel if nothing changed.
     before, after : (X, Y, Z) uint8 array
         Labels of that block.
     said_before, said_after : (X, Y, Z) uint8 array
-        What prompts and hand have settled there: a bit for every class that is still possible, 0 where nothing was
-        said.
+        What prompts and manual edits have settled in that block: a bit for each class that is still possible, 0 where
+        nothing was settled.
     outlined_before, outlined_after : set of (region, axis, index)
-        Slices of the scan on which regions were outlined.
+        Slices of the scan on which regions had been outlined.
     """
 
     step: Step | None
@@ -74,33 +74,35 @@ class Change:
 
     @property
     def voxels(self) -> int:
-        """How many labels it changed."""
+        """Number of labels that changed."""
         return int((self.before != self.after).sum())
 
 
 class Refiner:
-    """Corrects a segmentation prompt by prompt; the last `UNDO_STEPS` steps can be undone and redone.
+    """Correct a segmentation prompt by prompt; the last `UNDO_STEPS` steps can be undone and redone.
 
     Parameters
     ----------
     study : Study
-        The sequences, whichever are there.
+        A study with any of the sequences.
     segmentation : Segmentation, optional
-        What is corrected, on the study's grid; without one, correction begins from nothing.
+        The segmentation to correct, on the study's grid; if not given, the correction starts without labels.
     probabilities : RegionProbabilities, optional
-        What the network that made it thought (`segment_with_probabilities`): prompts then spread better.
+        Probabilities of the network that made the segmentation (`segment_with_probabilities`). Prompts then spread
+        more accurately.
 
     Raises
     ------
     GridMismatchError
-        If the segmentation does not lie on the study's grid.
+        If the segmentation is not on the study's grid.
 
     Notes
     -----
-    What was said at a voxel stays: a later prompt elsewhere never changes it, a later prompt at the voxel does. So a
-    slice that was outlined is what the outline says, inside and around it. A prompt changes what it names, and what
-    nesting forces with it: what is not whole tumour is no core either. It reaches no further than half of
-    `REACH_VOXELS`, never past a slice that was outlined before, and with `around=False` nothing but its own voxels.
+    What a prompt settles at a voxel is kept: later prompts elsewhere never change it, only a later prompt at the same
+    voxel does. An outlined slice therefore stays as outlined, inside and around the line. A prompt changes what it
+    names, and whatever follows from the nesting of regions: what is not whole tumour is not core either. Its effect
+    extends over no more than half of `REACH_VOXELS` in each direction and never beyond a slice that was outlined
+    before. With `around=False` only the prompt's own voxels change.
     """
 
     def __init__(
@@ -132,19 +134,19 @@ class Refiner:
 
     @property
     def labels(self) -> Labels:
-        """Classes `(X, Y, Z)` as they are now; a view that cannot be written to."""
+        """Current classes `(X, Y, Z)`, as a read-only view."""
         view = self._labels.view()
         view.flags.writeable = False
         return view
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The prompts and actions that led here, in order."""
+        """The prompts and actions applied so far, in order."""
         return tuple(entry.step for entry in self._made if entry.step is not None)
 
     @property
     def prompts(self) -> PromptFile:
-        """The correction as a document: the steps, and what they were made on."""
+        """The correction as a document: its steps, and the labels they started from."""
         return PromptFile(
             case=self.study.name,
             unit=self.study.grid.unit,
@@ -156,7 +158,7 @@ class Refiner:
 
     @property
     def known_regions(self) -> tuple[Region, ...]:
-        """Regions that the labels tell: those from the start, and those that prompts or hand have told since."""
+        """Regions that the labels distinguish: those known at the start, and those added by prompts or by hand."""
         known = {*self._started_with, *(region for entry in self._made for region in entry.tells)}
         return tuple(region for region in REGIONS if region in known)
 
@@ -166,16 +168,16 @@ class Refiner:
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a change to take back."""
+        """Whether there is a change to undo."""
         return bool(self._done)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a change that was taken back."""
+        """Whether there is an undone change to redo."""
         return bool(self._undone)
 
     def prepare(self) -> None:
-        """Look at the scans, which the first prompt would otherwise wait for."""
+        """Analyse the scans and load the networks now, so that the first prompt does not have to wait for it."""
         nowhere = Box((0, 0, 0), (1, 1, 1))
         self._scene.intensities(nowhere)
         for region in REGIONS:
@@ -185,37 +187,37 @@ class Refiner:
         classifier()
 
     def apply(self, step: Step) -> Change:
-        """Carry out a prompt or an action.
+        """Apply a prompt or an action.
 
         Returns
         -------
         Change
-            `change.after` are the new labels of `change.box`.
+            `change.after` contains the new labels of `change.box`.
 
         Raises
         ------
         PromptError
-            If it touches no voxel of the scan, lies outside the brain, or names slices that the scan does not have;
-            nothing is changed then.
+            If it touches no voxel of the scan, lies outside the brain, or names slices that the scan does not have.
+            Nothing is changed then.
         """
         return self._commit(self.preview(step))
 
     def preview(self, step: Step) -> Change:
-        """What `apply` would change, without changing anything; parameters and errors as there."""
+        """Return what `apply` would change, without changing anything; same parameters and errors."""
         return self._action(step) if isinstance(step, Action) else self._prompted(step)
 
     def adopt(self, labels: Labels) -> Change | None:
-        """Take over labels that were edited by hand; what was edited stays like the voxels of a prompt.
+        """Take over labels that were edited by hand; edited voxels are kept like those of a prompt.
 
         Returns
         -------
         Change or None
-            None where nothing differs.
+            None if nothing differs.
 
         Raises
         ------
         GridMismatchError
-            If they have another shape than the study.
+            If the labels do not have the study's shape.
         """
         if labels.shape != self._labels.shape:
             msg = f"The labels have shape {labels.shape}; the study has {self._labels.shape}. Resample them first."
@@ -230,7 +232,7 @@ class Refiner:
         return self._commit(self._change(None, box, after, allowed))
 
     def undo(self) -> Change | None:
-        """Take back the last change; the change that was taken back, or None."""
+        """Undo the last change and return it; None if there is none."""
         if not self._done:
             return None
         change = self._done.pop()
@@ -240,7 +242,7 @@ class Refiner:
         return change
 
     def redo(self) -> Change | None:
-        """Carry out again what was taken back last; that change, or None."""
+        """Redo the change that was undone last and return it; None if there is none."""
         if not self._undone:
             return None
         change = self._undone.pop()
@@ -265,7 +267,7 @@ class Refiner:
     def _change(
         self, step: Step | None, box: Box, after: Labels, allowed: Labels, outlined: frozenset[Outlined] | None = None
     ) -> Change:
-        """The change without what it left as it was."""
+        """Return the change, cropped to the voxels that it affects."""
         before, said_before = self._labels[box.slices], self._said[box.slices]
         inner = bounding_box((before != after) | (said_before != allowed)) or Box((0, 0, 0), (1, 1, 1))
         labels = before[inner.slices].copy(), after[inner.slices].copy()
@@ -284,7 +286,7 @@ class Refiner:
         return self._change(step, box, after, allowed, self._outlined | outlined_by(step, touched))
 
     def _check_within_brain(self, step: Prompt, touched: Touched) -> None:
-        """Refuse what lies in the air; labels that are there by mistake can still be taken away."""
+        """Reject prompts outside the brain; labels that are there by mistake can still be removed."""
         at = tuple(touched.inside.T)
         if self._scene.brain[at].any() or (not step.add and self._labels[at].any()):
             return
@@ -306,7 +308,7 @@ class Refiner:
         return self._change(step, Box.whole(self.study.grid.shape), as_said(after, self._said), self._said)
 
     def _tidied(self, step: Tidying) -> Change:
-        """Only a clicked island goes against what was said before; what was said of it is forgotten then."""
+        """Apply a tidying action; only removing a clicked island may override what prompts have settled."""
         after = tidied(self._labels, self._said, self.study.grid, step)
         after = np.where(after != self._labels, _as_known(after, self.known_regions), after)
         said = self._said
@@ -328,7 +330,7 @@ class Refiner:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What is kept of a change for good: its step, None for edits by hand, and the regions that it tells."""
+    """What is kept of a change permanently: its step (None for manual edits), and the regions that it makes known."""
 
     step: Step | None
     tells: frozenset[Region]
@@ -341,20 +343,20 @@ class _Made:
 
 
 def _told_by(step: Step) -> frozenset[Region]:
-    """Regions that a prompt speaks of: who marks a core tells that there is one."""
+    """Return the regions that a prompt makes known: marking tumour core, for instance, implies that it is known."""
     if isinstance(step, Action) or not step.add:
         return frozenset()
     return _told_of([min(step.allowed)])
 
 
 def _told_of(classes: Iterable[int]) -> frozenset[Region]:
-    """Regions of which some class tells; classes grow from the outermost region to the innermost."""
+    """Return the regions implied by these classes; classes increase from the outermost region to the innermost."""
     innermost = max((value for value in classes if value != RESECTION_CAVITY), default=0)
     return frozenset(region for region, values in REGIONS.items() if values[0] <= innermost)
 
 
 def _as_known(labels: Labels, known: Iterable[Region]) -> Labels:
-    """Labels without classes that tell what is not known: each becomes that of the region around it that is."""
+    """Replace classes of unknown regions by the class of the innermost known region around them."""
     known_regions = set(known)
     core = labels.copy()
     if "ET" not in known_regions:
@@ -374,14 +376,14 @@ def _model_of(segmentation: Segmentation) -> str | None:
 
 
 def _within(outer: Box, inner: Box) -> Box:
-    """A box that is given within another one, on the whole grid."""
+    """Convert a box given relative to another box to a box on the whole grid."""
     start = tuple(a + b for a, b in zip(outer.start, inner.start, strict=True))
     stop = tuple(a + b for a, b in zip(outer.start, inner.stop, strict=True))
     return Box(start, stop)  # type: ignore[arg-type]
 
 
 def reach_of(touched: Touched, shape: Iterable[int], reach: int = REACH_VOXELS, least: int = 8) -> Box:
-    """The block that a prompt may change: `reach` voxels around its middle, and the prompt itself with `least` more."""
+    """Return the block that a prompt may change: `reach` voxels wide, or the prompt's extent plus `least` if larger."""
     own = touched.box()
     start, stop = [], []
     for low, high, size in zip(own.start, own.stop, shape, strict=True):

@@ -1,4 +1,4 @@
-"""What the scans and the network say, block by block, in the form that prompts are compared with."""
+"""Scans and network probabilities, block by block, in the form in which prompts use them."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,11 +15,11 @@ from napari_brain_tumor.study import ROLES, Role, Study
 from napari_brain_tumor.types import Array
 
 _SAMPLE: Final = 200_000
-"""Voxels from which a sequence's mean and deviation are taken."""
+"""Number of voxels sampled for a sequence's mean and standard deviation."""
 
 
 class Scene:
-    """The sequences of a study, standardised within the brain or head, and the prior that a network gave.
+    """The sequences of a study, standardised within the brain or head, and the prior given by a network.
 
     Parameters
     ----------
@@ -34,23 +34,23 @@ class Scene:
 
     @property
     def grid(self) -> Grid:
-        """Of the study."""
+        """Grid of the study."""
         return self._study.grid
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """Sequences that are there."""
+        """Sequences that the study has."""
         return self._study.roles
 
     @cached_property
     def spacing(self) -> tuple[float, float, float]:
-        """Distances between voxels in millimetres; where the files do not tell them, guessed from the head's shape."""
+        """Voxel spacing in millimetres; if the files lack it, estimated from the size of the head."""
         grid = self._study.grid
         return grid.spacing_mm if grid.unit == "mm" else _guessed_spacing(self.brain)
 
     @cached_property
     def brain(self) -> npt.NDArray[np.bool_]:
-        """Voxels `(X, Y, Z)` of the brain, or of the head where the skull is there and was never removed."""
+        """Voxels `(X, Y, Z)` of the brain, or of the head if the skull was never removed."""
         if self._study.brain is not None:
             return self._study.brain
         return foreground_mask([volume.T for volume in self._study.sequences.values()]).T
@@ -66,7 +66,7 @@ class Scene:
         return scales
 
     def intensities(self, box: Box) -> npt.NDArray[np.float32]:
-        """Standardised intensities `(4, X, Y, Z)` of a block, in the order of `ROLES`; 0 where a sequence is absent."""
+        """Return the standardised intensities `(4, X, Y, Z)` of a block in the order of `ROLES`; 0 for absent ones."""
         intensities = np.zeros((len(ROLES), *box.shape), np.float32)
         brain = self.brain[box.slices]
         for at, role in enumerate(ROLES):
@@ -77,7 +77,7 @@ class Scene:
         return intensities
 
     def prior(self, region: Region, box: Box) -> npt.NDArray[np.float32] | None:
-        """The network's probability `(X, Y, Z)` of a region in a block; None where there is none."""
+        """Return the network's probability `(X, Y, Z)` of a region in a block; None if there is none."""
         maps = self._probabilities
         if maps is None or region not in maps.regions:
             return None
@@ -87,10 +87,10 @@ class Scene:
 
 
 def _guessed_spacing(brain: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Millimetres between voxels if the mask is a head of usual size; only ratios between distances depend on it.
+    """Estimate the voxel spacing in millimetres, assuming that the mask is a head of typical size.
 
-    A head is about as high as it is wide. Distances that prompts spread over are taken from this where files tell no
-    spacing; nothing that is measured is.
+    A head is about as high as it is wide. The estimate is used only for the distances over which prompts spread, never
+    for measurements.
     """
     extents = [int(brain.any(axis=tuple(a for a in range(3) if a != axis)).sum()) or 1 for axis in range(3)]
     x, y, z = (min(8.0, max(0.4, size / n)) for size, n in zip((150, 190, 150), extents, strict=True))

@@ -1,9 +1,10 @@
-"""What was drawn on one slice, and what that says of the slices beside it: shapes, distances, tissue, the network.
+"""An area drawn on one slice, and what it implies for the neighbouring slices: shapes, distances, tissue, channels.
 
-A section is drawn around a region on a slice of the scan. Its border's distance to the border that was there is carried
-to the slices on both sides, ever less with distance and never past what other prompts settled; between two outlined
-slices that is shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52991) with what the labels before knew
-beyond it. Beside the scans, the labels and the prompts, that is what `OutlineNetwork` sees.
+A section is a region as drawn on one slice of the scan. The change in signed distance to the region's border is carried
+to the slices on both sides; it fades with distance and never passes anything that other prompts have settled. Between
+two outlined slices this becomes shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52991), combined with
+the details of the earlier labels. Together with the scans, the labels and the prompts, these are the inputs of
+`OutlineNetwork`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,55 +25,57 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
 REACH_MM: Final = 40.0
-"""Slices further from the drawn one than this never change."""
+"""Slices further than this from the drawn one never change."""
 
 _FAR: Final = 20.0
-"""Distances in millimetres are cut here: what is further from a border than this is simply far."""
+"""Distances to a border, in millimetres, are clipped to this value."""
 
 _LEAST_MM: Final = 3.0
-"""Radius of the smallest error on a slice, as far as its reach goes."""
+"""Even the smallest error on a slice is taken to have this radius when its reach is computed."""
 _RADII: Final = 6.0
 _RADII_AWAY: Final = 1.0
-"""How many of its radii an error on a slice reaches; what a lasso takes away is as deep as it is wide."""
+"""How far an error on a slice reaches, in multiples of its radius; `_RADII_AWAY` for what a lasso removes."""
 _LEAST_DEPTH_MM: Final = 2.0
 _BESIDE_MM: Final = 3.0
 _NARROWS: Final = 0.05
-"""Tumour goes on other slices where it went on the drawn one, up to so far beside that, and where what went is deep
-enough: by so much for every millimetre away from the slice. Less far, and what is too large everywhere takes many
-outlines; without any limit one outline of 160, on eight training gliomas, cost .07 of the whole tumour's Dice."""
+"""On other slices tumour is removed where it was removed on the drawn slice, and up to `_BESIDE_MM` beyond that; for
+every millimetre away from the slice this limit moves inwards by `_NARROWS`. With a tighter limit, labels that are too
+large everywhere need many outlines; without any limit, one outline out of 160, on eight training gliomas, cost .07 of
+the whole tumour's Dice."""
 _DETAIL_MM: Final = 0.5
 _DETAIL: Final = 0.5
-"""How far, in millimetres and for every millimetre away from what was drawn, the labels of before may be more detailed
-between two outlined slices than the shapes that were drawn; not where the scans tell nothing, and up to ten times as
-far, the more of them was right on the slice: a share of `_USELESS` wrong counts as nothing right. The square of the
-distance over `_LOOSE_MM` comes to that: two outlines far apart know little of the bulge between them."""
+"""How far, in millimetres, the border between two outlined slices may deviate from the interpolated shape towards the
+shape of the earlier labels: `_DETAIL_MM`, plus `_DETAIL` for every millimetre to the drawn slice or the nearest settled
+voxel, plus the square of this distance over `_LOOSE_MM`, because two outlines far apart say little about a bulge
+between them. The limit shrinks if the scans hardly distinguish inside from outside, and grows, up to tenfold, the more
+of the earlier labels was right on the slice; it does not grow if a share of `_USELESS` or more was wrong."""
 _USELESS: Final = 0.4
 _LOOSE_MM: Final = 20.0
 _STATIONS_MM: Final = 20.0
-"""Outlined slices further apart say nothing of what lies between: the tumour may be larger there than on both."""
+"""Outlined slices further apart than this are not interpolated: the tumour may be larger between them than on both."""
 _APART: Final = 0.5
-"""How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
+"""Squared distance between inside and outside, in standard deviations, from which the scans have their full weight."""
 _SLICE_APART_MM: Final = 1e4
-"""Spacing at which the slices of a distance transform are computed each by itself."""
+"""Slice spacing that makes a 3D distance transform treat each slice separately."""
 _FEW: Final = 3
-"""Fewer examples of either kind tell nothing."""
+"""With fewer examples than this, inside or outside, the discriminant is not fitted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """A region on one slice of a block, as it was drawn.
+    """A region on one slice of a block, as drawn.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     axis, index : int
-        The slice of the block.
+        Axis and number of the slice in the block.
     inside : (U, V) bool array
-        The region on the whole slice: where nothing was drawn, as it was.
+        The region on the whole slice; as before where nothing was drawn.
     told : (U, V) bool array
-        Where the drawing decides.
+        Pixels that the drawing determines.
     border : bool
-        Whether the line is where the region ends.
+        Whether the line is the border of the region.
     """
 
     region: Region
@@ -84,39 +87,39 @@ class Section:
 
     @property
     def adds(self) -> bool:
-        """Whether something of what was drawn is the region."""
+        """Whether any of the drawn area belongs to the region."""
         return bool(self.inside[self.told].any())
 
 
 def may_leave(gone: Mask, away: Array, spacing: Sequence[float]) -> Mask:
-    """Where a region may end on other slices `(N, U, V)`, after a part of it went on one.
+    """Return where a region may be removed on other slices `(N, U, V)`, after a part was removed on one slice.
 
     Parameters
     ----------
     gone : (U, V) bool array
-        What went on the slice.
+        The part removed on the slice.
     away : (N,) array
-        Distances of all slices from it, in millimetres.
+        Distances of all slices from this one, in millimetres.
     spacing : (2,) sequence of float
-        Of the slice's pixels, in millimetres.
+        Pixel spacing of the slice, in millimetres.
     """
     may: Mask = _flat(gone, spacing)[None] >= _NARROWS * away[:, None, None] - _BESIDE_MM
     return may
 
 
 class Surroundings:
-    """A region around a drawn section: everything with the section's axis first.
+    """The surroundings of a drawn section; all arrays have the section's axis first.
 
     Parameters
     ----------
     block : Block
     section : Section
     before : (X, Y, Z) bool array
-        The region in the block before.
+        The region in the block before the drawing.
     is_in, is_out : (X, Y, Z) bool array
-        What earlier prompts settled of the region.
+        Where earlier prompts settled that the region is present, and that it is absent.
     planes : sequence of (axis, index)
-        All slices on which the region was outlined, a drawn outline's own too, in the block's numbers.
+        All slices on which the region was outlined, as numbers in the block; includes the section's own if outlined.
     """
 
     def __init__(
@@ -145,16 +148,16 @@ class Surroundings:
         changed = float(self.wrong.sum()) * self.spacing[1] * self.spacing[2]
         self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
         self.nearest = np.minimum(self.away[:, None, None], self.to_said)
-        share = float(self.wrong.sum()) / max(1, int((section.inside | was).sum()))  # of what is the region or was
+        share = float(self.wrong.sum()) / max(1, int((section.inside | was).sum()))  # of the region before or after
         doubt = float(np.clip(share / _USELESS, 0.1, 1))
         detail = (_DETAIL_MM + _DETAIL * self.nearest + self.nearest**2 / _LOOSE_MM) * self.trust / doubt
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
 
     def _weight(self, settled: Mask) -> Float32Array:
-        """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
+        """Return the weight of the slice's change at every voxel: 1 on the slice, 0 at settled voxels.
 
-        Behind a slice that was outlined nothing comes, behind other prompts nothing in their shadow.
+        It is also 0 behind other outlined slices, and in the shadow of other prompts.
         """
         index = self.section.index
         behind = settled.copy()
@@ -169,8 +172,8 @@ class Surroundings:
         return weight
 
     def _cautious(self, was: Mask, weight: Float32Array) -> Float32Array:
-        """Shapes as an error suggests that is as deep as it is wide, and ends at twice its radius."""
-        # Where nothing was, it is no further to what is drawn than that is deep.
+        """Return shapes for an error that is assumed to be as deep as it is wide, and to end at twice its radius."""
+        # Where there was no region, its border is taken to be no further away than the drawn region is deep.
         floor = -max(float(self.drawn.max()), _LEAST_MM)
         earlier = np.maximum(self.drawn - self.change, floor)
         depth = np.maximum(np.abs(earlier), _LEAST_DEPTH_MM) + 1
@@ -184,11 +187,11 @@ class Surroundings:
         return base
 
     def _between(self) -> tuple[Float32Array, Mask]:
-        """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such nearby."""
+        """Interpolate between the outlined slices nearest on both sides, and return which slices this applies to."""
         index = self.section.index
         others = [at for at in self.others if self.away[at] <= _STATIONS_MM]
         found, known = self.shape.copy(), np.zeros(len(self.before), bool)
-        if not self.section.border:  # the slice was not outlined: what was not drawn on it is not known
+        if not self.section.border:  # not outlined, so the undrawn part of the slice is unknown
             return found, known
         stations = sorted({*others, index})
         masks = [self.section.inside if at == index else self.before[at] for at in stations]
@@ -206,7 +209,7 @@ class Surroundings:
 
     @cached_property
     def candidates(self) -> Mask:
-        """Voxels that the section says something of, and that nobody spoke of."""
+        """Voxels that the section may change: near its shapes and not settled by any prompt."""
         close = (np.abs(self.shape) < _FAR) | (np.abs(self.between) < _FAR)
         brain = np.moveaxis(self.block.brain, self.section.axis, 0) | self.before
         reached = self.is_between[:, None, None] | self.near_error
@@ -216,7 +219,7 @@ class Surroundings:
 
     @cached_property
     def near_error(self) -> Mask:
-        """What is no further from the error on the slice than some of its radii: a small one tells of little."""
+        """Voxels within a few radii of the error on the slice; a small error says little about the rest."""
         radii = _RADII if self.section.border or self.section.adds else _RADII_AWAY
         if not self.wrong.any():
             return np.zeros(self.before.shape, bool)
@@ -225,16 +228,16 @@ class Surroundings:
         return distance <= radii * self.error
 
     def channels(self, masks: Mapping[Region, Mask], box: Box, sides: Sequence[int] | None = None) -> Float32Array:
-        """What `OutlineNetwork` sees `(C, N, U, V)` of a part of the block, in the order of its `CHANNELS`.
+        """Return the input `(C, N, U, V)` of `OutlineNetwork` for a part of the block, in the order of `CHANNELS`.
 
         Parameters
         ----------
         masks : mapping of region to (X, Y, Z) bool array
-            All regions before.
+            All regions before the drawing.
         box : Box
-            The part, the section's axis first.
+            The part, with the section's axis first.
         sides : sequence of int, optional
-            Of the array, where it is to be larger than the part: zeros beyond it.
+            Sides of the array if it should be larger than the part; it is padded with zeros.
         """
         seen = np.zeros((len(CHANNELS), *(sides or box.shape)), np.float32)
         part = tuple(slice(side) for side in box.shape)
@@ -272,7 +275,7 @@ class Surroundings:
 
     @property
     def facts(self) -> Float32Array:
-        """What `OutlineNetwork` is told of the whole block: its `FACTS` numbers."""
+        """The `FACTS` numbers that `OutlineNetwork` receives for the whole block."""
         section = self.section
         adds = 1.0 if section.adds else -1.0
         known = self.block.logit(section.region) is not None
@@ -284,7 +287,7 @@ class Surroundings:
 
     @cached_property
     def learned(self) -> Float32Array | None:
-        """Logits of the region by what the outlined slices teach, where something may change; None without any."""
+        """Logits of the region learned from the outlined slices, where something may change; None if there are none."""
         if not self.planes:
             return None
         axis = self.section.axis
@@ -298,14 +301,14 @@ class Surroundings:
 
     @cached_property
     def score(self) -> Float32Array:
-        """The discriminant of every voxel, cut at 8 on both sides."""
+        """The discriminant at every voxel, clipped to -8 to 8."""
         score = np.full(self._seen[0].shape, -self._offset, np.float32)
         for image, weight in zip(self._seen, self._direction, strict=True):
             score += weight * image
         return np.clip(score, -8, 8)
 
     def _examples(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Voxels known to be inside, and outside close to the border: on the slice, and where prompts said so."""
+        """Return voxels known to be inside, and outside near the border, from the slice and from other prompts."""
         section = self.section
         known_in, known_out = self.said_in.copy(), self.said_out.copy()
         brain = np.moveaxis(self.block.brain, section.axis, 0)
@@ -314,7 +317,7 @@ class Surroundings:
         return some_of(known_in & brain), some_of(known_out & brain)
 
     def _fit(self) -> None:
-        """Fit the discriminant of what is inside and outside."""
+        """Fit the discriminant between inside and outside."""
         axis = self.section.axis
         self._seen = [np.moveaxis(image, axis, 0) for image in self.block.views(self.section.region)]
         values = [np.stack([image[at] for image in self._seen], axis=1) for at in self._examples()]
@@ -326,14 +329,14 @@ class Surroundings:
 
 
 def resembles(views: Sequence[Array], inside: Mask, outside: Mask) -> Mask:
-    """Where a slice looks more like what is inside than like what is outside; nowhere if either is hardly there.
+    """Return where a slice looks more like the inside than the outside; nowhere if there are too few examples.
 
     Parameters
     ----------
     views : sequence of (U, V) array
-        Of the slice, as of `Block.views`.
+        Views of the slice, as from `Block.views`.
     inside, outside : (U, V) bool array
-        Examples.
+        Example pixels.
     """
     seen = np.stack(views, axis=-1)
     if min(inside.sum(), outside.sum()) < _FEW:
@@ -344,9 +347,9 @@ def resembles(views: Sequence[Array], inside: Mask, outside: Mask) -> Mask:
 
 
 def _discriminant(inside: Array, outside: Array) -> tuple[Float32Array, float, float]:
-    """Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of `(N, F)` examples, with a ridge.
+    """Fit Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) to `(N, F)` examples, with a ridge.
 
-    Direction, offset, and how far apart both kinds are, squared, in deviations.
+    Returns the direction, the offset, and the squared distance between both kinds in standard deviations.
     """
     spread = sum(0.5 * np.cov(part.T, bias=True) for part in (inside, outside)) + 0.3 * np.eye(inside.shape[1])
     middles = inside.mean(axis=0), outside.mean(axis=0)
@@ -355,7 +358,7 @@ def _discriminant(inside: Array, outside: Array) -> tuple[Float32Array, float, f
 
 
 def _flat(mask: Mask, spacing: Sequence[float]) -> Float32Array:
-    """Signed distance to a mask's border on its slice, positive inside, between -20 and 20 mm."""
+    """Return the signed distance to a mask's border within its slice, positive inside, clipped to -20 to 20 mm."""
     if not mask.any():
         return np.full(mask.shape, -_FAR, np.float32)
     padded = np.pad(mask, 1)
@@ -366,7 +369,7 @@ def _flat(mask: Mask, spacing: Sequence[float]) -> Float32Array:
 
 
 def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
-    """Signed distance to a mask's border: inside on each slice of its own, outside in space; cut as by `_flat`."""
+    """Return the signed distance to a mask's border, per slice inside and in 3D outside; clipped as in `_flat`."""
     if not mask.any():
         return np.full(mask.shape, -_FAR, np.float32)
     half = min(spacing[1:]) / 2
@@ -374,7 +377,7 @@ def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
     box = bounding_box(mask)
     assert box is not None
     n, u, v = (ceil((_FAR + half) / side) for side in spacing)
-    around = box.grown((n, u, v), mask.shape)  # beyond it all is far
+    around = box.grown((n, u, v), mask.shape)  # all voxels beyond it are clipped
     outside = ndimage.distance_transform_edt(~mask[around.slices], sampling=spacing).astype(np.float32)
     distance[around.slices] = np.maximum(half - outside, -_FAR)
     own, alone = mask[box.slices], (_SLICE_APART_MM, *spacing[1:])

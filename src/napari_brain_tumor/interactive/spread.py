@@ -1,4 +1,4 @@
-"""How far a prompt reaches: from its voxels to the labels of the block around it."""
+"""Spread a prompt from its own voxels to the labels of the block around it."""
 
 from collections.abc import Iterator, Mapping, Set
 from typing import Final
@@ -21,36 +21,36 @@ from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.types import Array, Labels
 
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
-"""What is asked of a region, the voxels that could follow, and the evidence of each."""
+"""The request for a region, the voxels that could follow, and their evidence."""
 
 Outlined = tuple[Region, int, int]
-"""A region that was outlined on a slice of the grid: its axis and number."""
+"""A region outlined on a slice of the grid, with the slice's axis and number."""
 
 _NOWHERE: Final = np.empty((0, 3), np.intp)
 _ANY_CLASS: Final = np.uint8(15)
 
 _HARDLY: Final = 0.02
-"""Share of a prompt's voxels that must be wrong in a region for anything beyond the prompt to follow in it."""
+"""Share of a prompt's voxels that must be wrong in a region for the prompt to spread in it."""
 
 _DECIDED: Final = np.float32(4.0)
-"""Logits are cut here, so that neighbours can be outvoted."""
+"""Logits are clipped here, so that neighbours can outvote a voxel."""
 
 _SURER: Final = 1.0
-"""Logit that a voxel needs to be taken away by a stroke, click or box that removes, instead of 0."""
+"""Logit above which a stroke, click or box that removes takes a voxel away; for adding it is 0."""
 
 _MOST_REMOVED: Final = 0.25
-"""Share of a tumour's largest part that a stroke, click or box takes away at most, beside its own voxels."""
+"""Largest share of a tumour's largest part that a stroke, click or box can remove, besides its own voxels."""
 
 _SMOOTH_VOXELS: Final = 1.0
-"""Width of the Gaussian over which neighbours agree."""
+"""Standard deviation of the Gaussian that smooths the decisions of neighbouring voxels."""
 
 _CRUMB_MM3: Final = 500.0
-"""Volume from which a part of a region is never a crumb."""
+"""Parts of a region with at least this volume never count as crumbs."""
 
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
 
 _MIDDLE: Final = 0.4
-"""Share of a box's edges within which everything is taken to be what the box names."""
+"""Share of a box's edge lengths within which every voxel is assumed to be what the box names."""
 
 
 def apply_prompt(
@@ -62,22 +62,22 @@ def apply_prompt(
     touched: Touched,
     outlined: Set[Outlined] = frozenset(),
 ) -> Labels:
-    """Labels `(X, Y, Z)` of a block after a prompt: as `outline` for an area on a slice of the scan, else as `spread`.
+    """Return the labels `(X, Y, Z)` of a block after a prompt: `outline` for areas on a scan's slice, else `spread`.
 
     Parameters
     ----------
     scene : Scene
     box : Box
-        The block.
+        The block on the grid.
     labels : (X, Y, Z) uint8 array
-        Its classes before.
+        Classes in the block before the prompt.
     said : (X, Y, Z) uint8 array
-        What earlier prompts settled, a bit for every class still possible; what this one settles is written into it.
+        What earlier prompts settled, a bit for each class still possible; updated in place with what this one settles.
     prompt : Prompt
     touched : Touched
-        Its voxels, on the whole grid.
+        The prompt's voxels, on the whole grid.
     outlined : set of (region, axis, index)
-        Slices of the grid on which regions were outlined before.
+        Slices of the grid on which regions were outlined earlier.
     """
     plane = plane_of(touched)
     tells = any(prompt.inside(region) is not None for region in REGIONS)
@@ -87,7 +87,7 @@ def apply_prompt(
 
 
 def outlined_by(prompt: Prompt, touched: Touched) -> frozenset[Outlined]:
-    """The slice of the grid on which a prompt says where a region ends; none of most prompts."""
+    """Return the slice of the grid on which a prompt outlines a region; empty for most prompts."""
     plane = plane_of(touched) if isinstance(prompt, Lasso) and prompt.border else None
     return frozenset() if plane is None else frozenset({(BORDERED[prompt.label], *plane)})
 
@@ -103,16 +103,16 @@ def outline(
     outlined: Set[Outlined] = frozenset(),
     decide: Decide | None = None,
 ) -> Labels:
-    """Labels `(X, Y, Z)` of a block after an area was drawn on one of its slices; other parameters as of `spread`.
+    """Return the labels `(X, Y, Z)` of a block after an area was drawn on a slice; see `spread` for other parameters.
 
     Parameters
     ----------
     plane : (axis, index)
-        The slice of the grid.
+        Axis and number of the slice of the grid.
     outlined : set of (region, axis, index)
-        Slices of the grid on which regions were outlined before.
+        Slices of the grid on which regions were outlined earlier.
     decide : callable, optional
-        What follows beside the slice; without it only the shapes decide.
+        Decides what changes on the neighbouring slices; without it, the shapes alone decide.
     """
     block = Block(scene, box)
     masks = {region: region_mask(labels, region) for region in REGIONS}
@@ -137,13 +137,13 @@ def outline(
 
 
 def _planes(region: Region, outlined: Set[Outlined], box: Box) -> list[tuple[int, int]]:
-    """Slices of a block on which a region was outlined: axis and number in the block."""
+    """Return the axis and number, within a block, of the slices on which a region was outlined."""
     inside = ((axis, at - box.start[axis]) for other, axis, at in outlined if other == region)
     return sorted((axis, at) for axis, at in inside if 0 <= at < box.shape[axis])
 
 
 def _say(said: Labels, section: Section) -> None:
-    """Write what a section settles: what was settled of the same voxels before stays, as far as the two agree."""
+    """Record what a section settles, keeping what was settled at the same voxels before if the two agree."""
     bits = np.uint8(sum(1 << value for value in REGIONS[section.region]))
     now = np.where(section.inside, bits, ~bits & _ANY_CLASS).astype(np.uint8)
     flat = np.moveaxis(said, section.axis, 0)[section.index]
@@ -151,7 +151,7 @@ def _say(said: Labels, section: Section) -> None:
 
 
 def _agreed(before: Labels, now: Labels | np.uint8) -> Labels:
-    """Classes that are possible by what was said before and by what is said now; by the latter, where they differ."""
+    """Return the classes possible according to both, or according to `now` alone where they contradict each other."""
     both = before & now
     return np.where(both, both, now).astype(np.uint8)
 
@@ -166,24 +166,24 @@ def spread(
     verdict: Verdict | None = None,
     outlined: Set[Outlined] = frozenset(),
 ) -> Labels:
-    """Labels `(X, Y, Z)` of a block after a prompt: what is like it and hangs together with it follows.
+    """Return the labels `(X, Y, Z)` of a block after a prompt, which spreads to similar, connected voxels.
 
     Parameters
     ----------
     scene : Scene
     box : Box
-        The block.
+        The block on the grid.
     labels : (X, Y, Z) uint8 array
-        Its classes before.
+        Classes in the block before the prompt.
     said : (X, Y, Z) uint8 array
-        What earlier prompts settled, a bit for every class still possible; what this one settles is written into it.
+        What earlier prompts settled, a bit for each class still possible; updated in place with what this one settles.
     prompt : Prompt
     touched : Touched
-        Its voxels, on the whole grid.
+        The prompt's voxels, on the whole grid.
     verdict : Verdict, optional
-        Decides from the evidence; by default the one that ships.
+        Decides from the evidence; defaults to the one shipped with the package.
     outlined : set of (region, axis, index)
-        Slices of the grid on which regions were outlined before: beyond them nothing follows.
+        Slices of the grid on which regions were outlined earlier; the prompt does not spread beyond them.
     """
     decide = verdict or shipped_verdict()
     masks = {region: region_mask(labels, region) for region in REGIONS}
@@ -216,13 +216,13 @@ def _agree(said: Labels, voxels: npt.NDArray[np.intp], bits: int) -> None:
 
 
 def _against(said: Labels, asked_voxels: Asked) -> Array:
-    """Where earlier prompts said the opposite of what is asked."""
+    """Return where earlier prompts settled the opposite of the request."""
     settled = Said.of(said, asked_voxels.region)
     return settled.is_out if asked_voxels.inside else settled.is_in
 
 
 def _behind(outlined: Set[Outlined], asked: Asked, box: Box, shape: tuple[int, ...]) -> Array:
-    """What lies on a slice on which the region was outlined before, or beyond it as seen from the prompt."""
+    """Return voxels on or beyond a slice on which the region was outlined earlier, as seen from the prompt."""
     behind = np.zeros(shape, bool)
     if not len(asked.seeds):
         return behind
@@ -240,7 +240,7 @@ def _behind(outlined: Set[Outlined], asked: Asked, box: Box, shape: tuple[int, .
 
 
 def _near_slice(leaves: Array, plane: tuple[int, int] | None, block: Block) -> Array:
-    """Where a region may end after a prompt on one slice took a part of it away there; everywhere for other prompts."""
+    """Return where a region may be removed after a prompt removed part of it on one slice; everywhere for others."""
     if plane is None:
         return np.ones(leaves.shape, bool)
     axis, index = plane[0], plane[1] - block.box.start[plane[0]]
@@ -250,7 +250,7 @@ def _near_slice(leaves: Array, plane: tuple[int, int] | None, block: Block) -> A
 
 
 def _no_more_than(leaves: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> Array:
-    """Where a tumour may end: in its largest part only at what is nearest to the prompt, up to a share of that part."""
+    """Limit removal from the tumour's largest part to the voxels nearest to the prompt, up to a share of that part."""
     largest = largest_component(mask, _TOUCHING)
     most, lost = int(_MOST_REMOVED * largest.sum()), leaves & largest
     if not len(asked.seeds) or lost.sum() <= most:
@@ -262,7 +262,7 @@ def _no_more_than(leaves: Array, mask: Array, asked: Asked, spacing: tuple[float
 
 
 def _hanging(follows: Array, mask: Array, asked: Asked) -> Array:
-    """What follows without the parts that do not hang together with the prompt; through the region where it grows."""
+    """Remove parts that are not connected to the prompt; a growing region may connect them through its own voxels."""
     if not len(asked.seeds) or not follows.any():
         return follows
     parts, _ = ndimage.label(follows | mask if asked.inside else follows, _TOUCHING)
@@ -271,10 +271,10 @@ def _hanging(follows: Array, mask: Array, asked: Asked) -> Array:
 
 
 def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:
-    """The labels after a prompt without changes of what it does not name.
+    """Undo all changes other than those that the prompt names.
 
-    Who marks a class adds voxels to it, who marks "not this" takes voxels from it, and a border does both; nothing else
-    changes, although the evidence for a class is evidence for the regions around it too.
+    Marking a class adds voxels to it, "not this" removes voxels from it, and a border does both. Nothing else changes,
+    although evidence for a class is also evidence for the regions around it.
     """
     values = PROMPT_LABELS[prompt.label]
     was, becomes = np.isin(before, values), np.isin(after, values)
@@ -285,7 +285,7 @@ def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:
 
 
 def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Touched) -> Iterator[Question]:
-    """What a prompt asks of each region that it tells something of, with the evidence; parameters as of `spread`."""
+    """Yield a prompt's request for each region that it affects, with the evidence; see `spread` for the parameters."""
     seeds = _seeds(touched, prompt, block.box)
     allowed = _allowed(block, prompt, labels, seeds)
     around = _mask(_within(touched.around, block.box, labels.shape), labels.shape)
@@ -297,7 +297,7 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
         if len(sides) > 1:
             continue
         inside = sides.pop()
-        # A line that stops before a voxel says that it is right as it is; a border, that it is outside.
+        # A line that stops before a voxel says that its label is right; a border says that the voxel is outside.
         ends = inside and region in dict(bordered)
         stays = around if ends else around & (region_mask(labels, region) != inside)
         outline = prompt.kind in ("lasso", "box")
@@ -307,7 +307,7 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
 def _question(
     block: Block, labels: Labels, allowed: Labels, request: Asked, stays: Array, *, outline: bool
 ) -> Question:
-    """What is asked of a region: to follow those voxels of the prompt that are wrong as yet, if they are enough."""
+    """Return the request for those voxels of the prompt that are still wrong, with evidence if there are enough."""
     wrong = region_mask(labels[tuple(request.seeds.T)], request.region) != request.inside
     question = Asked(request.region, request.inside, request.seeds[wrong])
     if wrong.mean() < _HARDLY:
@@ -322,7 +322,7 @@ def _question(
 def _beyond(
     touched: Touched, prompt: Prompt, box: Box, shape: tuple[int, ...]
 ) -> list[tuple[Region, npt.NDArray[np.intp]]]:
-    """The region that a border runs around, and the voxels beyond the border; empty for what is no border."""
+    """Return the region that a border encloses and the voxels outside it; empty if the prompt is not a border."""
     if not isinstance(prompt, Lasso) or not prompt.border:
         return []
     beyond = _within(touched.around, box, shape)
@@ -330,7 +330,7 @@ def _beyond(
 
 
 def _within(voxels: npt.NDArray[np.intp], box: Box, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
-    """Voxels of the grid as voxels of the block, those that it holds."""
+    """Convert voxels of the grid to voxels of the block, without those outside it."""
     own = voxels - box.start
     inside: npt.NDArray[np.intp] = own[((own >= 0) & (own < shape)).all(axis=1)]
     return inside
@@ -354,7 +354,7 @@ def _seeds(touched: Touched, prompt: Prompt, box: Box) -> npt.NDArray[np.intp]:
 
 
 def _allowed(block: Block, prompt: Prompt, labels: Labels, seeds: npt.NDArray[np.intp]) -> tuple[int, ...]:
-    """Classes that the prompt leaves possible: of both sides of a class that it excludes, the likelier one."""
+    """Return the classes that the prompt allows; if it excludes a class between two others, only the likelier side."""
     allowed = prompt.allowed
     if any(len({value in classes for value in allowed}) == 1 for classes in REGIONS.values()):
         return allowed
@@ -364,7 +364,7 @@ def _allowed(block: Block, prompt: Prompt, labels: Labels, seeds: npt.NDArray[np
 
 
 def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], value: int) -> float:
-    """How likely voxels that are not of a class are of one within it: by the network, else by what is near."""
+    """Return how likely voxels not of this class are of one inside it, by the network or else by nearby labels."""
     within: Region = "TC" if value == 1 else "ET"
     beyond: Region = "WT" if value == 1 else "TC"
     inner, outer = block.scene.prior(within, block.box), block.scene.prior(beyond, block.box)
@@ -378,7 +378,7 @@ def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], valu
 
 
 def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array, least: float) -> Array:
-    """Which candidates follow: by how far the logits of their probabilities, smoothed with others', exceed `least`."""
+    """Return the candidates whose logits, after smoothing across neighbours, exceed `least`."""
     decided = np.zeros(shape, bool)
     if len(candidates):
         at = tuple(candidates.T)
@@ -389,10 +389,10 @@ def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: A
 
 
 def _with_crumbs(follows: Array, mask: Array, question: Asked, spacing: tuple[float, float, float]) -> None:
-    """Let follow what would be left as crumbs of a region taken away, or as holes in one that grows.
+    """Include what would be left over as crumbs of a removed region, or as holes in a growing one.
 
-    Crumbs are connected parts, smaller than a tenth of what follows and than `_CRUMB_MM3`, that touch no side of the
-    block.
+    Crumbs are connected parts that do not touch the sides of the block and are smaller than `_CRUMB_MM3` and than a
+    tenth of what follows.
     """
     left = mask & ~follows if not question.inside else ~(mask | follows)
     changed = int((follows & (mask != question.inside)).sum())
@@ -409,7 +409,7 @@ def _with_crumbs(follows: Array, mask: Array, question: Asked, spacing: tuple[fl
 
 
 def _settle(masks: Mapping[Region, Array], question: Asked, follows: Array) -> None:
-    """Write what follows into the masks, which stay nested."""
+    """Update the masks with what follows, keeping the regions nested."""
     order = list(REGIONS)
     at = order.index(question.region)
     if question.inside:
@@ -421,7 +421,7 @@ def _settle(masks: Mapping[Region, Array], question: Asked, follows: Array) -> N
 
 
 def as_said(labels: Labels, allowed: Labels) -> Labels:
-    """The labels with every voxel that was spoken of at the nearest class that it may be."""
+    """Change each voxel that prompts have settled to the nearest class that it may have."""
     wrong = (allowed != 0) & ((allowed >> labels) & 1 == 0)
     if wrong.any():
         steps = np.array([(c, c - 1, c + 1, c - 2, c + 2, c - 3, c + 3) for c in range(4)])

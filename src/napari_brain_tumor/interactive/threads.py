@@ -1,8 +1,8 @@
-"""Prompts on several cores: with threads of our own, and one of each library's.
+"""Use several cores for prompts: our own threads, with the numerical libraries limited to one thread each.
 
-The threads of OpenBLAS and OpenMP wait for each other busily: when other programs use the processor too, such as a
-training, they wait much longer than they compute. So prompts let the libraries have one, and share out the longest
-steps among threads that sleep while they wait.
+The threads of OpenBLAS and OpenMP wait for each other by spinning: if other programs, such as a training, use the
+processor too, they wait for much longer than they compute. Prompts therefore limit these libraries to one thread and
+divide the longest steps among threads that sleep while they wait.
 """
 
 import os
@@ -24,19 +24,19 @@ Result = TypeVar("Result")
 
 
 def single_threaded(api: Literal["openmp"] | None = None) -> AbstractContextManager[Any]:
-    """While it lasts, the libraries compute on one thread; OpenMP's, only where they are called in this thread."""
+    """Limit the libraries to one thread within the context; OpenMP only for calls from the current thread."""
     limited: AbstractContextManager[Any] = ThreadpoolController().limit(limits=1, user_api=api)
     return limited
 
 
 def shared_out(length: int) -> list[slice]:
-    """Slices of a sequence of some length, one for each thread, all about as long."""
+    """Return slices that divide a sequence of this length into parts of about equal length, one for each thread."""
     count = max(1, min(_MOST, available_cores(), length))
     return [slice(start, stop) for start, stop in pairwise(length * nth // count for nth in range(count + 1))]
 
 
 def in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-    """The results of a function of several parts, each computed in a thread."""
+    """Apply a function to several parts, each in a thread, and return the results in order."""
     return list(_pool().map(work, parts))
 
 
@@ -46,4 +46,4 @@ def _pool() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # the child has none of the threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork

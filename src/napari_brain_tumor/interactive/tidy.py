@@ -1,4 +1,4 @@
-"""Islands, holes and rough margins of a region: removed, filled and smoothed, without evidence."""
+"""Remove islands, fill holes and smooth the margins of a region, without looking at the scans."""
 
 from typing import Final
 
@@ -16,31 +16,31 @@ Tidying = RemoveIsland | KeepLargest | FillHoles | SmoothMargin
 
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
 _SAME_WIDTH: Final = 0.5
-"""Deviation of the Gaussian that smooths a margin, as a share of the millimetres that are asked for."""
+"""Standard deviation of the Gaussian that smooths a margin, as a share of the requested width."""
 
 
 def tidied(labels: Labels, said: Labels, grid: Grid, step: Tidying) -> Labels:
-    """Labels after islands of a region were removed, its holes filled, or its margin smoothed.
+    """Return labels after removing islands of a region, filling its holes, or smoothing its margin.
 
     Parameters
     ----------
     labels : (X, Y, Z) uint8 array
         Classes.
     said : (X, Y, Z) uint8 array
-        What prompts settled, a bit for every class still possible, 0 where nothing was said. Only a clicked island is
-        removed against it.
+        What prompts settled, a bit for each class still possible, 0 where nothing was settled. Only removing a clicked
+        island overrides it.
     grid : Grid
     step : RemoveIsland, KeepLargest, FillHoles or SmoothMargin
 
     Returns
     -------
     (X, Y, Z) uint8 array
-        What a region loses becomes the class around it, what it gains its outermost class.
+        Voxels that a region loses get the class around it; voxels that it gains get its outermost class.
 
     Raises
     ------
     PromptError
-        If there is no such island, or none of the region at all.
+        If there is no such island, or the region is absent.
     """
     mask = region_mask(labels, step.region)
     if not mask.any():
@@ -63,7 +63,7 @@ def _name_of(step: Tidying) -> str:
 
 
 def _island(mask: Mask, grid: Grid, step: RemoveIsland) -> Mask:
-    """The connected part at a place, or the one that touches its voxel."""
+    """Return the connected part at a position, or else the one touching its voxel."""
     at = np.rint(grid.voxels(np.array(step.at))).astype(int)
     near = tuple(slice(max(0, c - 1), c + 2) for c in at)
     parts, _ = ndimage.label(mask, _TOUCHING)
@@ -80,7 +80,7 @@ def _island(mask: Mask, grid: Grid, step: RemoveIsland) -> Mask:
 
 
 def _largest(mask: Mask, said: Labels, region: Region) -> Mask:
-    """The largest connected part, and those of which a prompt said that they are of the region."""
+    """Return the largest connected part, and those that a prompt settled as part of the region."""
     parts, count = ndimage.label(mask, _TOUCHING)
     keep = np.zeros(count + 1, bool)
     keep[np.bincount(parts.ravel())[1:].argmax() + 1] = True
@@ -91,7 +91,7 @@ def _largest(mask: Mask, said: Labels, region: Region) -> Mask:
 
 
 def _smooth(mask: Mask, grid: Grid, mm: float) -> Mask:
-    """The mask without details narrower than so many millimetres, of about the same volume."""
+    """Remove details narrower than `mm` from the mask, keeping its volume about the same."""
     box = bounding_box(mask)
     assert box is not None
     sigma = [mm * _SAME_WIDTH / s for s in grid.spacing]

@@ -1,9 +1,9 @@
-"""What the outlined slices of a case teach about the rest of it: a classifier of voxels, fitted at every outline.
+"""A voxel classifier trained on the outlined slices of a case, and trained again after each outline.
 
-On an outlined slice it is known of every voxel whether it belongs to the region. On these examples boosted trees are
-fitted, as in ilastik (Berg et al. 2019, doi:10.1038/s41592-019-0582-9): they see the scans, smoothed to several widths,
-and what the network said. A third of the examples are voxels elsewhere that are as they were, so that one slice does
-not decide of a whole tumour.
+On an outlined slice every voxel is known to be inside or outside the region. Boosted trees are fitted to these examples
+as in ilastik (Berg et al. 2019, doi:10.1038/s41592-019-0582-9); their inputs are the scans at several levels of
+smoothing and the network's logits. A third of the examples are unchanged voxels elsewhere, so that a single slice does
+not determine the labels of a whole tumour.
 """
 
 from collections.abc import Sequence
@@ -17,30 +17,30 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
 Plane = tuple[int, int]
-"""Axis and number of a slice of a block."""
+"""Axis and number of a slice in a block."""
 
 NEAR_MM: Final = 12.0
-"""Voxels further from the region than this are no examples."""
+"""Voxels further than this from the region are not used as examples."""
 _FEWEST: Final = 20
-"""Fewer examples of either kind teach nothing."""
+"""With fewer examples than this, inside or outside, nothing is learned."""
 _MOST: Final = 8000
-"""Examples on outlined slices, evenly left out where there are more."""
+"""Largest number of examples from outlined slices; more are thinned evenly."""
 _ELSEWHERE: Final = 0.5
-"""Examples elsewhere for each of them."""
+"""Number of examples from elsewhere for each example from an outlined slice."""
 _SURE: Final = 2.2
-"""Voxels elsewhere are examples where the labels are as the network says with this logit (probability .9)."""
+"""Voxels elsewhere are examples if their labels agree with the network at this logit (probability .9) or above."""
 _TREES: Final = 40
 _CUT: Final = 0.01
-"""Probabilities are cut here before their logits are taken."""
+"""Probabilities are clipped to this value before their logits are computed."""
 _SMOOTH_VOXELS: Final = 0.7
-"""Width of the Gaussian over the voxels that are asked, every second one; the others get their neighbours' mean."""
+"""Standard deviation of the Gaussian over the predicted voxels, every second one; it also fills in the others."""
 _LEAST_NEARBY: Final = 0.01
 
 
 def learned_logits(
     block: Block, region: Region, planes: Sequence[Plane], mask: Mask, near: Mask, asked: Mask
 ) -> Float32Array | None:
-    """Logits `(X, Y, Z)` of a region in a block by what is known of its outlined slices.
+    """Return the logits `(X, Y, Z)` of a region in a block, learned from its outlined slices.
 
     Parameters
     ----------
@@ -49,16 +49,16 @@ def learned_logits(
     planes : sequence of (axis, index)
         The outlined slices.
     mask : (X, Y, Z) bool array
-        The region, right on the outlined slices.
+        The region, which is correct on the outlined slices.
     near : (X, Y, Z) bool array
-        Within `NEAR_MM` of it: examples are taken from here.
+        Voxels within `NEAR_MM` of the region, from which examples are taken.
     asked : (X, Y, Z) bool array
-        Where the logits are wanted.
+        Voxels for which logits are needed.
 
     Returns
     -------
     (X, Y, Z) float32 array or None
-        0 elsewhere; None where the outlined slices hold too few examples inside or outside the region.
+        0 at other voxels; None if the outlined slices contain too few examples inside or outside the region.
     """
     near = near & block.brain
     outlined = on_planes(planes, mask.shape)
@@ -89,7 +89,7 @@ def learned_logits(
 
 
 def on_planes(planes: Sequence[Plane], shape: tuple[int, ...]) -> Mask:
-    """The voxels of some slices of a block."""
+    """Return a mask of the given slices of a block."""
     mask = np.zeros(shape, bool)
     for axis, index in planes:
         np.moveaxis(mask, axis, 0)[index] = True
@@ -97,7 +97,7 @@ def on_planes(planes: Sequence[Plane], shape: tuple[int, ...]) -> Mask:
 
 
 def classifier() -> type[Any]:
-    """The kind of classifier; loading it takes a second."""
+    """Return the class of the classifier; importing it takes a second."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     kind: type[Any] = HistGradientBoostingClassifier
@@ -105,7 +105,7 @@ def classifier() -> type[Any]:
 
 
 def _some(kinds: Sequence[Array], most: int) -> list[Array]:
-    """Evenly fewer voxels of the kind that there is more of, or of both: `most` together."""
+    """Thin out voxels evenly to at most `most` in total, starting with the more frequent kind."""
     fewer = min(most // 2, *map(len, kinds))
     return [at[:: max(1, -(-len(at) // (most - fewer)))] for at in kinds]
 
@@ -121,7 +121,7 @@ def _probabilities(examples: Sequence[Array], asked: Array) -> Float32Array:
         early_stopping=False,
     )
     truth = np.repeat([True, False, True, False], list(map(len, examples)))
-    with single_threaded():  # libraries loaded just now, too
+    with single_threaded():  # also limits libraries that were loaded just now
         trees.fit(np.concatenate(examples), truth)
 
     def predicted(part: slice) -> Array:

@@ -1,4 +1,4 @@
-"""Whether a voxel follows a prompt: a small network over the evidence, without torch."""
+"""Decide whether a voxel follows a prompt, with a small network on the evidence that does not need torch."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,33 +18,33 @@ from napari_brain_tumor.interactive.outline_network import NETWORK_FILE
 from napari_brain_tumor.types import Float32Array
 
 WEIGHTS_FILE: Final = "verdict.safetensors"
-"""Of strokes, points and boxes; of outlines, `outline_network.NETWORK_FILE`."""
+"""Weights for strokes, points and boxes; those for outlines are in `outline_network.NETWORK_FILE`."""
 _FILES: Final = (WEIGHTS_FILE, NETWORK_FILE)
 _AT_ONCE: Final = 32_768
-"""Voxels decided in one go: their numbers then stay in the processor's cache."""
+"""Number of voxels computed in one go, so that the arrays fit into the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """Probability that a voxel follows, from its evidence: three layers, ReLU between them, a sigmoid at the end.
+    """A network that predicts whether a voxel follows: three layers with ReLU in between and a final sigmoid.
 
     Parameters
     ----------
     weights, biases : tuple of arrays
-        Of every layer: `(inputs, outputs)` and `(outputs,)` float32. The first layer takes the evidence as it is: what
-        brings it to mean 0 and deviation 1 is folded into it.
+        Arrays of each layer: `(inputs, outputs)` and `(outputs,)` float32. The first layer includes the
+        standardisation of the evidence to mean 0 and standard deviation 1.
     """
 
     weights: tuple[Float32Array, ...]
     biases: tuple[Float32Array, ...]
 
     def __call__(self, numbers: Float32Array) -> Float32Array:
-        """Probabilities `(N,)` of evidence `(N, F)`, in the order of `FEATURES`."""
+        """Return probabilities `(N,)` for evidence `(N, F)` in the order of `FEATURES`."""
         odds = np.clip(self.logits(numbers), -30, 30)
         return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
     def logits(self, numbers: Float32Array) -> Float32Array:
-        """Logarithms of the odds `(N,)` of evidence `(N, F)`."""
+        """Return logits `(N,)` for evidence `(N, F)`."""
         logits = np.empty(len(numbers), np.float32)
         for start in range(0, len(numbers), _AT_ONCE):
             values = numbers[start : start + _AT_ONCE]
@@ -55,12 +55,12 @@ class Verdict:
 
 
 def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verdict:
-    """Read what `save_verdict` of the training package wrote, for so many numbers a voxel.
+    """Read weights that `save_verdict` of the benchmarks wrote, for `inputs` numbers per voxel.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, or was made for other evidence.
+        If the file is missing or damaged, or its network takes other inputs.
     """
     try:
         tensors: dict[str, Any] = load_file(Path(path))
@@ -79,12 +79,12 @@ def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verd
 
 @lru_cache(maxsize=1)
 def shipped_sha256() -> str:
-    """Hash of all weights that come with the package, to tell by what a correction was made."""
+    """Return the hash of all weights shipped with the package, recorded with every correction."""
     folder = files("napari_brain_tumor.interactive")
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _FILES)).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def shipped_verdict() -> Verdict:
-    """The one that comes with the package."""
+    """Return the network shipped with the package."""
     return load_verdict(str(files("napari_brain_tumor.interactive") / WEIGHTS_FILE))

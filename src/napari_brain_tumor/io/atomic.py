@@ -1,4 +1,4 @@
-"""Write a file, or several that mean something only together, whole or not at all."""
+"""Write a file, or several files that belong together, either completely or not at all."""
 
 import errno
 import os
@@ -13,21 +13,21 @@ from napari_brain_tumor.errors import SaveError, attempted
 from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
 _CANNOT_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS)
-"""What file systems answer, mostly over a network, that do not flush folders."""
+"""Error codes from file systems, mostly network ones, that do not support flushing folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the files, or new folders of files, that are written together.
+    """One of several files, or new folders of files, that are written together.
 
     Parameters
     ----------
     path : Path
-        What it is called in the end; an earlier file stays as it was until all parts are proven.
+        Final path. An existing file there stays unchanged until all parts have been checked.
     write : callable
-        Writes it under a temporary name, which has the same suffix.
+        Writes the part under a temporary name with the same suffix.
     check : callable
-        Re-opens that and raises `SaveError` if it is not what was meant.
+        Re-opens the temporary file and raises `SaveError` if its contents are not as intended.
     """
 
     path: Path
@@ -38,26 +38,26 @@ class Part:
 def write_atomically(
     path: Path, write: Callable[[Path], Any], check: Callable[[Path], None], *, overwrite: bool = True
 ) -> None:
-    """Write to a temporary file beside `path`, check it, and only then give it its name.
+    """Write to a temporary file beside `path`, check it, and only then rename it to `path`.
 
     Parameters
     ----------
     path, write, check
-        As of a `Part`.
+        As in `Part`.
     overwrite : bool
-        Whether an earlier file may be replaced.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     SaveError
-        If any step fails; nothing half-written is left. Without `overwrite` also if the file is there, even if another
-        process wrote it a moment before.
+        If any step fails; no partly written file is left behind. Without `overwrite`, also if the file exists, even if
+        another process wrote it only a moment before.
     """
     write_together([Part(path, write, check)], overwrite=overwrite)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, in UTF-8 and with the line ends that the text has on every system.
+    """Write a text file completely or not at all, in UTF-8 and without converting line endings.
 
     Raises
     ------
@@ -74,18 +74,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
-    """Write every part under a temporary name, check all of them, and only then give them their names.
+    """Write every part under a temporary name, check all of them, and only then rename them.
 
-    A process that is killed while they get their names leaves this to the next one (`leftovers.finish_interrupted`).
-    Where a name cannot be given, those that were given before are taken back.
+    If the process is killed while renaming, the next one completes the job (`leftovers.finish_interrupted`). If a part
+    cannot be renamed, those already renamed are rolled back.
 
     Parameters
     ----------
     parts : sequence of Part
-        The first is the one that counts, the others belong to it.
+        The first is the main file; the others belong to it.
     overwrite : bool
-        Whether an earlier file may be replaced. If not, the first part decides: of two processes that write it at the
-        same time one is refused, and changes nothing of the other parts either.
+        Whether existing files may be replaced. If not, the first part decides: if two processes write it at the same
+        time, one of them is refused and does not change the other parts either.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
             finally:
                 for path in (*(source for source, _ in moves), *earlier):
                     remove_quietly(path)
-    if saving.error is not None:  # whatever a library raised while it wrote or read back
+    if saving.error is not None:  # any error that a library raised while writing or reading back
         raise _not_saved(parts[0].path, saving.error) from saving.error
     _flush_folders(parts)
 
@@ -117,7 +117,7 @@ def _not_saved(path: Path, error: Exception) -> SaveError:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Have the system write a file, or the entries of a folder, to the disk now; folders only where it can."""
+    """Flush a file, or the entries of a folder, to disk; on Windows, folders are skipped."""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
@@ -128,7 +128,7 @@ def flush_to_disk(path: Path) -> None:
 
 
 def _flush_folders(parts: Sequence[Part]) -> None:
-    """Have the new names written down, too; where a system cannot do that for a folder nothing is lost."""
+    """Flush the new folder entries as well; file systems that cannot flush a folder are ignored, as nothing is lost."""
     for folder in dict.fromkeys(part.path.parent for part in parts):
         try:
             flush_to_disk(folder)
@@ -142,7 +142,7 @@ def _flush_folders(parts: Sequence[Part]) -> None:
 
 
 class _CompleteError(Exception):
-    """Whose message says all there is to know."""
+    """An error whose message is complete and is shown to the user unchanged."""
 
 
 def _exists_already(path: Path) -> _CompleteError:
@@ -161,7 +161,7 @@ def _stage(parts: Sequence[Part], moves: Sequence[Move]) -> None:
 
 
 def _move(moves: Sequence[Move], earlier: Sequence[Path], note: Note, *, overwrite: bool) -> None:
-    """Give every part its name, or none."""
+    """Rename all parts to their final names, or none."""
     if overwrite and len(moves) == 1:
         _replace(*moves[0])
         return
@@ -180,12 +180,12 @@ def _move(moves: Sequence[Move], earlier: Sequence[Path], note: Note, *, overwri
 
 
 def _replace(source: Path, target: Path) -> None:
-    # A folder takes the place of an empty one at most.
+    # A folder can replace at most an empty folder.
     os.replace(source, target)
 
 
 def _keep(target: Path, copy: Path) -> None:
-    """A second name for an earlier file, or a copy where the file system has no second names."""
+    """Make a hard link to an existing file, or a copy if the file system does not support hard links."""
     try:
         os.link(target, copy)
     except OSError:
@@ -193,16 +193,16 @@ def _keep(target: Path, copy: Path) -> None:
 
 
 def _claim(source: Path, target: Path) -> None:
-    """Give a name that nothing has yet: of several processes only one can.
+    """Rename to a name that is not in use; if several processes try, only one succeeds.
 
     Raises
     ------
     _CompleteError
-        If there is something of that name.
+        If the name is already in use.
     """
     try:
         if os.name == "nt" or source.is_dir():
-            os.rename(source, target)  # refuses by itself: on Windows whatever is there, elsewhere a folder with files
+            os.rename(source, target)  # fails by itself if the target exists (except, outside Windows, an empty folder)
         else:
             _link(source, target)
     except OSError as error:
@@ -215,11 +215,11 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileExistsError:
-        # Over a network an answer may get lost, and the second question find what the first one did.
+        # On a network file system the reply may get lost, so that a retry finds the link the first attempt made.
         if not source.samefile(target):
             raise
     except OSError:
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # a file system without second names
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # file systems without hard links
         os.replace(source, target)
 
 

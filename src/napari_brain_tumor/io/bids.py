@@ -1,7 +1,7 @@
-"""Folders of BIDS: which examinations a data set, a subject or a session holds.
+"""Find the examinations in a BIDS data set, subject or session.
 
-Scans for us lie in `sub-<label>[/ses-<label>]/anat`. Derivatives, source data and other kinds of data beside `anat`
-are left out.
+The scans used here lie in `sub-<label>[/ses-<label>]/anat`. Derivatives, source data and modalities other than `anat`
+are ignored.
 """
 
 import re
@@ -20,9 +20,10 @@ _TABLES: Final = (".json", ".tsv", ".bval", ".bvec", ".txt", ".md")
 
 
 def entities_of(path: Path) -> dict[str, str]:
-    """The entities in the name of a file, `sub-01_ce-gd_T1w.nii.gz`, in order; those of its folders where it has none.
+    """Return the BIDS entities in a file name such as `sub-01_ce-gd_T1w.nii.gz`, in order, or those of its folders.
 
-    Of a folder, such as one of DICOM slices below `sub-01/ses-2`, subject and session are told by the folders above.
+    If the name contains no subject (for example a folder of DICOM slices below `sub-01/ses-2`), subject and session are
+    taken from the parent folders.
     """
     entities = dict(_ENTITY.findall(short_name(path)))
     if "sub" in entities:
@@ -32,22 +33,22 @@ def entities_of(path: Path) -> dict[str, str]:
 
 
 def data_set_root(scan: Path) -> Path | None:
-    """The folder of the data set of BIDS that a scan lies in: that above its subject; None where it lies in none."""
+    """Return the root of the BIDS data set that contains a scan, i.e. the parent of `sub-*`; None if there is none."""
     return next((folder.parent for folder in scan.absolute().parents if _SUBJECT.fullmatch(folder.name)), None)
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether a folder is a data set, a subject or a session of BIDS above `anat`."""
+    """Whether a folder is a BIDS data set, subject or session folder with `anat` below it."""
     return bool(_inner(folder))
 
 
 def examinations(folder: Path) -> tuple[Path, ...]:
-    """The `anat` folders of every subject and session within a folder of BIDS, in order; none for other folders.
+    """Return the `anat` folders of every subject and session in a BIDS folder, in order; empty for other folders.
 
     Parameters
     ----------
     folder : Path
-        Of a data set, a subject or a session.
+        Folder of a data set, a subject or a session.
     """
     return tuple(
         anat for inner in _inner(folder) for anat in ([inner] if inner.name == "anat" else examinations(inner))
@@ -55,12 +56,12 @@ def examinations(folder: Path) -> tuple[Path, ...]:
 
 
 def anatomy_of(folder: Path) -> Path:
-    """The folder with the scans: the only `anat` within a folder of BIDS, else the folder itself.
+    """Return the folder with the scans: the only `anat` in a BIDS folder, otherwise the folder itself.
 
     Raises
     ------
     DuplicateRoleError
-        If there are several examinations: the message lists them.
+        If there are several examinations; the message lists them.
     UnreadableFileError
         If there is none.
     """
@@ -80,18 +81,18 @@ def anatomy_of(folder: Path) -> Path:
 
 
 def _inner(folder: Path) -> list[Path]:
-    """The next folders down: sessions of a subject, subjects of a data set, or `anat`."""
+    """Return the folders one level down: sessions of a subject, subjects of a data set, or `anat`."""
     anat = folder / "anat"
     is_subject = _SUBJECT.fullmatch(folder.name) is not None
     if is_subject or _SESSION.fullmatch(folder.name):
         sessions = _matching(folder, _SESSION) if is_subject else []
         return [*([anat] if _holds_scans(anat) else []), *sessions]
-    # A folder of subjects that holds scans of its own is somebody's own arrangement.
+    # A folder of subjects that also contains scans itself is a custom layout, not BIDS.
     return [] if _holds_scans(folder) else _with_anatomy(_matching(folder, _SUBJECT))
 
 
 def _with_anatomy(subjects: list[Path]) -> list[Path]:
-    """The subjects, if the folders within are those of BIDS; other data sets call their cases `sub-01` as well."""
+    """Return the subjects if their folders follow BIDS; other data sets, too, name cases `sub-01`."""
     is_like_bids = any((s / "anat").is_dir() or _matching(s, _SESSION) for s in subjects)
     return subjects if is_like_bids else []
 

@@ -1,4 +1,4 @@
-"""The cases that lie in a folder, told from names and headers alone."""
+"""Find the cases in a folder from file names and headers alone."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,21 @@ from napari_brain_tumor.io.recognition import recognise
 from napari_brain_tumor.io.volume import short_name
 
 _DEPTH: Final = 3
-"""How many folders down cases are looked for."""
+"""How many folder levels are searched for cases."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseFolder:
-    """A case that was found in a folder.
+    """A case found in a folder.
 
     Parameters
     ----------
     path : Path
-        What `open_study` takes.
+        Path to pass to `open_study`.
     name : str
-        Of the file or folder.
+        Name of the file or folder.
     dataset : str
-        Folder of many cases in which it lies; empty for a case by itself.
+        Name of the data set folder that contains the case; empty for a single case.
     """
 
     path: Path
@@ -59,11 +59,11 @@ def _cases_in(folder: Path, depth: int) -> Iterator[CaseFolder]:
 
 
 def _typed_name(folder: Path) -> str:
-    """The name of a folder as it was typed, not that of what a link leads to."""
+    """Return the name of a folder as typed, without resolving symbolic links."""
     return Path(os.path.abspath(folder)).name
 
 
 def _holds_one_case(folder: Path, inner: Sequence[Path]) -> bool:
-    """Whether a folder looks like a case only because it holds the folder of one."""
+    """Whether a folder is recognised as a case only because its single subfolder is one."""
     alone = len(inner) == 1 and not any(path.is_file() and is_image(path) for path in visible(folder))
     return alone and recognise(inner[0]) == "study"

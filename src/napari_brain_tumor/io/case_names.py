@@ -1,7 +1,8 @@
-"""What a case is called, and whom it shows, told by the path that the user typed.
+"""Derive the name of a case, and of its patient, from the path as typed by the user.
 
-A file called `flair.nii.gz` tells what it shows but not of whom; then its folder does, and where that is called `anat`
-or `2019-03-01`, the one above. Links are never followed: a result is named after what was typed.
+A file called `flair.nii.gz` names its sequence but not the patient. The name is then taken from its folder or, if that
+is called something like `anat` or `2019-03-01`, from the folder above. Symbolic links are never followed: a result is
+named after the path as typed.
 """
 
 import os
@@ -19,35 +20,35 @@ _PLACES: Final = frozenset(
     | {"scan", "scans", "raw", "rawdata", "data", "brain", "head", "series", "volume", "volumes", "vol", "input"}
     | {"sequence", "sequences", "im", "file"}
 )
-"""Words of files and folders that everybody has, so that they name nobody."""
+"""Generic words in file and folder names, which do not identify a patient."""
 _VISIT: Final = re.compile(
     r"(?:(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d|ses(?:sion)?[-_ ]?\w+|(?:visit|tp|timepoint)[-_ ]?\d+|baseline|intraop"
     r"|recurrence|t0|(?:week|wk|day|month)[-_ ]?\d+(?:[-_]\d+)?"
     r"|(?:fu|follow[-_ ]?up)[-_ ]?\d*|(?:pre|post)[-_ ]?(?:op|surgery|treatment|rt)?)",
     re.IGNORECASE,
 )
-"""Names of examinations of one patient."""
+"""Folder names that stand for an examination of a patient."""
 _ENTITY: Final = re.compile(r"(?<![A-Za-z0-9])(sub|ses)-([A-Za-z0-9]+)")
 _HIGHEST: Final = 4
-"""So many folders are climbed at most."""
+"""Maximum number of folder levels to go up."""
 
 
 def case_name(path: Path) -> str:
-    """The name for results of a case, by its path as it was typed: of a file its own, of a folder `folder_name`.
+    """Return the name for the results of a case: the file's own short name, or `folder_name` for a folder.
 
     Parameters
     ----------
     path : Path
-        Of a file or folder; `.` and relative paths are taken from the current folder, links are not followed.
+        A file or folder. `.` and relative paths refer to the current folder; symbolic links are not followed.
     """
     return folder_name(path) if path.is_dir() else short_name(_typed(path))
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each of several cases: `case_name`, with the folder that tells those of one name apart before it.
+    """Return a distinct name for each of several cases: `case_name`, prefixed by a folder name where needed.
 
-    Two cases have one name only where they are the same path. Upper and lower case do not tell names apart, since they
-    do not on every system.
+    Two cases get the same name only if their paths are identical. Names that differ only in upper and lower case count
+    as equal, because some file systems do not distinguish them.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     for members in _of_one_name(names, paths):
         for i, prefix in zip(members, _prefixes([_typed(paths[i]) for i in members]), strict=True):
             names[i] = f"{prefix}_{own[i]}"
-    # What has a folder in front now may be called as another case is by itself: then all folders tell them apart.
+    # A prefixed name may coincide with the plain name of another case; all folders are then used as a prefix.
     for members in _of_one_name(names, paths):
         for i in members:
             names[i] = "_".join((*map(_plain, _typed(paths[i]).parts[1:-1]), own[i]))
@@ -67,7 +68,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _of_one_name(names: Sequence[str], paths: Sequence[Path]) -> list[list[int]]:
-    """Places of the names that different paths share."""
+    """Return the indices of names that are shared by different paths."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
         by_name[name.lower()].append(i)
@@ -75,14 +76,14 @@ def _of_one_name(names: Sequence[str], paths: Sequence[Path]) -> list[list[int]]
 
 
 def study_name(files: Sequence[Path], place: Path) -> str:
-    """Whom the sequences of an examination show: the name of the file where it tells, else of the folder.
+    """Return the name of a study, from its file name if that identifies the case, otherwise from the folder.
 
     Parameters
     ----------
     files : sequence of Path
-        That the sequences are read from, at least one.
+        Files the sequences are read from, at least one.
     place : Path
-        What was opened: a file or a folder.
+        The file or folder that was opened.
     """
     if len(files) == 1 and files[0].is_file():
         name = short_name(files[0])
@@ -92,7 +93,7 @@ def study_name(files: Sequence[Path], place: Path) -> str:
 
 
 def folder_name(folder: Path) -> str:
-    """The name that a folder gives to the case in it, with the patient's where its own is `anat` or a visit's.
+    """Return the case name for a folder, preceded by the patient's if the folder is called `anat` or after a visit.
 
     Examples
     --------
@@ -115,7 +116,7 @@ def folder_name(folder: Path) -> str:
 
 
 def bids_name(text: str) -> str:
-    """Subject and session of a name or path with entities of BIDS; empty where it has no subject.
+    """Return subject and session from a name or path with BIDS entities; empty if it contains no subject.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def bids_name(text: str) -> str:
 
 
 def _as_sessions(visits: Sequence[str], patient: str) -> list[str]:
-    """Marked as visits of one patient where the folder above has a number, else it may be that of a collection."""
+    """Mark visits as BIDS sessions if the parent folder contains a digit; otherwise it may name a collection."""
     plain = [re.sub(r"[-_. ]", "", re.sub(r"^ses(?:sion)?[-_ ]?", "", visit, flags=re.IGNORECASE)) for visit in visits]
     return [f"ses-{visit}" if re.search(r"\d", patient) else visit for visit in plain]
 
@@ -139,13 +140,13 @@ def _names_nobody(name: str) -> bool:
     if not rest:
         return True
     words = roles_in(" ".join(rest))
-    # One or two letters that name no sequence (C, KM, SE) are initials, or count patients.
+    # One or two letters that name no sequence (C, KM, SE) are initials or serve to number patients.
     initials = words.role is None and len(rest) == 1 and len(rest[0]) <= 2 and rest[0].isalpha()
     return words.only_words and not initials
 
 
 def _prefixes(paths: Sequence[Path]) -> list[str]:
-    """For each path the name of the folder above that differs; where no level differs for all, all names down to it."""
+    """Return, for each path, the parent folder name at the first level where all differ, or else all parent names."""
     for level in range(1, max(len(path.parts) for path in paths)):
         here = [path.parts[-level - 1] if level < len(path.parts) else "" for path in paths]
         if len({name.lower() for name in here}) == len(set(paths)):

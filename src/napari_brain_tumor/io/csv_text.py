@@ -1,10 +1,10 @@
-"""Tables as CSV text that no spreadsheet runs: the one writer for all of them, and its reader.
+"""Write and read CSV text that spreadsheets cannot interpret as formulas.
 
-A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break is a formula to a spreadsheet, and names of cases,
-files and patients come from elsewhere. Such a text gets an apostrophe in front, which spreadsheets take for "this is
-text"; numbers are written as they are. Reading takes the apostrophe away again. Cells with any character at which
-some spreadsheet begins a new cell are quoted: where `;` is usual, `a;=1` would be two cells, the second a formula.
-Bytes of file names that are no text are shown by their codes.
+Spreadsheets treat a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break as a formula, and the names of
+cases, files and patients come from untrusted sources. Such text is prefixed with an apostrophe, which spreadsheets
+take to mean "this is text"; numbers are written unchanged. Reading removes the apostrophe again. Cells that contain a
+character used as a separator by some spreadsheet are quoted: where `;` separates cells, `a;=1` would be two cells, the
+second a formula. Bytes in file names that cannot be decoded are written as escape codes.
 """
 
 import csv
@@ -19,20 +19,20 @@ _UNSEEN: Final = ("Zs", "Zl", "Zp", "Cc", "Cf")
 _APOSTROPHE: Final = "'"
 _ENDS_CELL: Final = re.compile(r'[",;|\t\r\n\v\f\x85\u2028\u2029]')
 _EMPTY_LINE: Final = '""'
-"""A single empty cell: a line without anything would be no row."""
+"""A single empty cell; an empty line would not count as a row."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separator: str = ",") -> str:
-    """A table as CSV text under a line of names; a cell that a row lacks, or that is None, is empty.
+    """Return a table as CSV text with a header line; missing and None values become empty cells.
 
     Parameters
     ----------
     columns : sequence of str
-        Names of the columns, in order.
+        Column names, in order.
     rows : iterable of mapping
-        From column to value; a key that is no column is an error.
+        Each maps column names to values; a key that is not a column is an error.
     separator : str
-        Between the cells; with tabs a spreadsheet takes the text from the clipboard.
+        Character between cells; use a tab for text pasted into a spreadsheet from the clipboard.
     """
     lines: list[list[Any]] = [list(columns)]
     for row in rows:
@@ -49,7 +49,7 @@ def _cell(value: Any) -> str:
 
 
 def read_csv_text(text: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    """Columns and rows of what `csv_text` wrote, as they were; raises `ValueError` for what is no CSV."""
+    """Return the columns and rows of text written by `csv_text`; raises `ValueError` if it is not valid CSV."""
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         columns = tuple(map(plain_text, reader.fieldnames or ()))
@@ -60,7 +60,7 @@ def read_csv_text(text: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
 
 
 def formula_safe(value: Any) -> Any:
-    """A cell's value with an apostrophe in front where a spreadsheet would run it; numbers stay as they are.
+    """Prefix text that a spreadsheet would run as a formula with an apostrophe; other values are unchanged.
 
     Examples
     --------
@@ -69,20 +69,20 @@ def formula_safe(value: Any) -> Any:
     """
     if not isinstance(value, str) or _is_number(value):
         return value
-    # Bytes of file names that are no text are shown by their codes; as they are they could not be written.
+    # Undecodable bytes in file names are written as escape codes, because they could not be encoded.
     value = value.encode("utf-8", errors="backslashreplace").decode()
     is_formula = _is_formula(value)
-    # A text that looks like one that was made safe gets another apostrophe, so that it reads back as it was.
+    # Text that already looks escaped gets another apostrophe, so that it reads back unchanged.
     return f"{_APOSTROPHE}{value}" if is_formula or _was_made_safe(value) else value
 
 
 def one_line(text: str) -> str:
-    """The text with every run of blanks and line breaks as one blank, and bytes that are no text by their codes."""
+    """Collapse each run of white space and line breaks into one space, and escape undecodable bytes."""
     return " ".join(text.split()).encode("utf-8", errors="backslashreplace").decode()
 
 
 def plain_text(cell: str) -> str:
-    """The text of a cell that `formula_safe` may have made safe."""
+    """Return the original text of a cell that `formula_safe` may have escaped."""
     return cell[1:] if _was_made_safe(cell) else cell
 
 
@@ -91,7 +91,7 @@ def _was_made_safe(cell: str) -> bool:
 
 
 def _is_formula(text: str) -> bool:
-    """Whether a spreadsheet may run a text; what is not seen before it (blanks, marks, NUL) may be dropped."""
+    """Whether a spreadsheet may run a text, as it may drop invisible leading characters (spaces, marks, NUL)."""
     for letter in text:
         if letter in _BEGINS_FORMULA:
             return True

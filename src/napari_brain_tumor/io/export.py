@@ -1,4 +1,4 @@
-"""Save segmentations, in any of the formats of `formats.py`."""
+"""Save segmentations in any of the formats listed in `formats.py`."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -35,62 +35,62 @@ def save_segmentation(
     overwrite: bool | None = None,
     paths: PathStyle = "auto",
 ) -> Path | list[Path]:
-    """Save labels and their record, re-open what was written, and only then replace earlier files.
+    """Save labels and their record, re-opening what was written before replacing existing files.
 
-    What the integers mean also travels inside each file of labels, so that a copy without its JSON opens rightly.
+    The meaning of the integers is also stored inside each label file, so that a copy without its JSON opens correctly.
 
     Parameters
     ----------
     segmentation : Segmentation
-        Our classes on the source's grid. Its `layout` decides the matrices and codes of a NIfTI header, and patient
-        and slice numbers of masks.
+        Labels in the package's classes on the source's grid. Its `layout` provides the matrices and codes of a NIfTI
+        header, and the patient name and slice numbers of masks.
     path : path-like
-        The suffix chooses the format: `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.tif` (one `(Z, Y, X)` stack), `.dcm` (a
-        DICOM segmentation), `.stl` and `.ply` (surfaces). A folder gets one `<patient>_<k>_mask.tif` per slice; masks
-        there that this package did not write are not replaced.
+        The suffix selects the format: `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.tif` (one `(Z, Y, X)` stack), `.dcm` (a
+        DICOM segmentation), `.stl` and `.ply` (surfaces). In a folder, one `<patient>_<k>_mask.tif` is written per
+        slice; existing masks not written by this package are not replaced.
     schema : str
-        Which integers are written (`label_schemas.SCHEMAS`): `"MSD"` is ours, `"BraTS"` means BraTS2018-2022,
-        `"LGG-binary"` writes 0 and 255. DICOM has segments with codes instead; a schema of the whole tumour alone makes
-        them one.
+        Label schema to write (`label_schemas.SCHEMAS`): `"MSD"` is the package's own, `"BraTS"` means BraTS2018-2022,
+        `"LGG-binary"` writes 0 and 255. DICOM uses coded segments instead of integers; a schema with only the whole
+        tumour merges them into one segment.
     format : str, optional
-        If the suffix is ambiguous: `"rtstruct"` (contours, `.dcm`), or `"bids"`, for which `path` is the
+        Selects a format that the suffix does not imply: `"rtstruct"` (contours, `.dcm`), or `"bids"`, with `path` the
         folder of the data set (`formats.FORMATS`).
     source : path-like, optional
-        For DICOM: folder or file of the series that the labels lie on, if the record of the segmentation does not
-        name it. It must have the grid of the labels; axes may run otherwise.
+        For DICOM: folder or file of the series that the labels belong to, if the segmentation's record does not name
+        it. It must have the same grid as the labels, although its axes may be ordered differently.
     axes : {"RAS", "LPS"}
-        Of surfaces: whether x and y run to the patient's right and front, or left and back.
+        For surfaces: whether x and y point to the patient's right and front (RAS), or left and back (LPS).
     regions : sequence of {"WT", "TC", "ET"}
-        Of which surfaces and contours are made; by default all that the labels define.
+        Regions to write as surfaces or contours; by default all that the labels define.
     subject, session : str, optional
-        For BIDS, if the names of the scans do not contain them.
+        For BIDS, if the file names of the scans do not contain them.
     sidecar : bool
-        Whether provenance and the meaning of the integers are written beside it as JSON.
+        Whether to write the provenance and the meaning of the integers as a JSON file beside it.
     overwrite : bool, optional
-        Whether an earlier file may be replaced. By default a result of this program is, unless somebody worked on it by
-        hand since; that, and labels of others, only with True. With False nothing is replaced, and of two programs that
-        save to one name at the same time the second is refused.
+        Whether an existing file may be replaced. By default, a result of this program is replaced unless it has been
+        edited by hand since; an edited result and labels from elsewhere are replaced only if True. If False, nothing is
+        replaced, and of two programs that save to the same name at the same time the second is refused.
     paths : {"auto", "relative", "absolute", "names"}
-        How the JSON names scans and models: relative to itself (`"auto"`: those that lie near, the others absolute),
-        absolute, or without folders. Scans are found again by their hashes. But for `"absolute"`, UIDs of DICOM series
-        are hashed too.
+        How the JSON refers to scans and models: relative to itself (`"auto"`: relative for nearby files, otherwise
+        absolute), absolute, or by file name without folders. Scans are found again by their hashes. UIDs of DICOM
+        series are also replaced by hashes, except with `"absolute"`.
 
     Returns
     -------
     Path or list of Path
-        The file; for a folder, the masks in order of their slices; of surfaces a file for each region.
+        The saved file; for masks in a folder, the files in slice order; for surfaces, one file per region.
 
     Raises
     ------
     LabelSchemaError
         If the schema is unknown or cannot express a class.
     SpacingUnknownError
-        If the format always states millimetres but the voxel size is not known.
+        If the format always states millimetres but the voxel size is unknown.
     SourceSeriesError
-        If a DICOM object is to be made and the series that the labels lie on is not DICOM, not known or not at hand.
+        If a DICOM object is requested and the series that the labels belong to is not DICOM, unknown or unavailable.
     SaveError
-        If the files cannot be written, do not read back the same, or are there already and may not be replaced.
-        Nothing half-written is left, and labels never get another result's JSON.
+        If the files cannot be written, do not read back the same, or exist and may not be replaced. No partly
+        written file is left behind, and labels are never paired with another result's JSON.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def save_segmentation(
     if not target_schema.is_folder:
         _refuse_to_replace_scan(target)
     output: Output = load(target_schema.writer)(segmentation, target, options)
-    # Made first, so that nothing is written if the provenance cannot be.
+    # Created first, so that nothing is written if the provenance cannot be serialised.
     record = [_record(segmentation, output, paths)] if sidecar else []
     if overwrite is None:
         _refuse_to_replace_work(output.described)
@@ -125,7 +125,7 @@ def _record(segmentation: Segmentation, output: Output, paths: PathStyle) -> Par
 
 
 def _refuse_to_replace_scan(target: Path) -> None:
-    """A mistyped name must not cost the scan itself."""
+    """Raise if the target is a scan, so that a mistyped name cannot overwrite it."""
     if not target.exists():
         return
     if dicom.is_dicom(target):
@@ -143,12 +143,12 @@ def _refuse_to_replace_scan(target: Path) -> None:
 
 
 def _refuse_to_replace_work(target: Path) -> None:
-    """What a person drew or corrected is not replaced by the way."""
+    """Raise if the target contains labels that a person drew or corrected; they are replaced only on request."""
     try:
         volumes = read_volumes(target, None) if target.is_file() else _masks(target)
         values = [integral_labels(volume.array, target.name) for volume in volumes]
     except (BrainTumorError, OSError):
-        return  # ruined: there is nothing to lose
+        return  # damaged, so there is nothing to lose
     if not values:
         return
     record = read_sidecar(target)

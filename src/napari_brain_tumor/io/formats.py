@@ -1,6 +1,7 @@
-"""Every file format in one table: what it is called, how its files end, and which module reads and writes it.
+"""Table of all file formats: their names, suffixes, and the modules that read and write them.
 
-A new format is an entry here and a module that reads or writes it; panels, shell and messages take it from the table.
+To add a format, add an entry here and a module that reads or writes it; panels, command line and messages use the
+table.
 """
 
 from collections.abc import Callable
@@ -14,29 +15,29 @@ from napari_brain_tumor.errors import SaveError
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """One kind of files.
+    """Description of a file format.
 
     Parameters
     ----------
     name : str
-        As options and Python call it.
+        Name used in options and in Python.
     title : str
-        As people read it.
+        Name shown to users.
     suffixes : tuple of str
-        Of the files that are read as scans, lower case, longest first; empty where none are.
+        Suffixes of files read as scans, in lower case, longest first; empty if none are read.
     saved : tuple of str
-        Of the files that are written, the usual one first. The empty suffix stands for a folder.
+        Suffixes of files that are written, the usual one first. The empty suffix stands for a folder.
     also : tuple of str
-        Other spellings of these.
+        Alternative spellings of these suffixes.
     reader : str
-        `module:function` in this package, from a path to a list of `Volume`s; empty where nothing is read.
+        `module:function` in this package that takes a path and returns a list of `Volume`; empty if not readable.
     writer : str
-        `module:function` in this package, from segmentation, path and `SaveOptions` to an `Output`; empty where
-        nothing is written.
+        `module:function` in this package that takes segmentation, path and `SaveOptions` and returns an `Output`;
+        empty if not writable.
     labels : bool
-        Whether the labels can be opened again from what is written.
+        Whether labels can be opened again from the written file.
     offered : bool
-        Whether napari hands files of these suffixes to us, to read and to write labels.
+        Whether the format is registered with napari for reading files and writing labels.
     """
 
     name: str
@@ -50,12 +51,12 @@ class FileFormat:
     offered: bool = False
 
     def fits(self, path: Path) -> bool:
-        """Whether the name of a file ends as files of this format do that are read; case does not matter."""
+        """Whether a file name has one of the suffixes read in this format, regardless of case."""
         return bool(self.suffixes) and path.name.lower().endswith(self.suffixes)
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is written into a folder."""
+        """Whether the format is written into a folder."""
         return self.saved == ("",)
 
 
@@ -73,7 +74,7 @@ NIFTI_PAIR: Final = FileFormat(
     "nifti-pair",
     "NIfTI pair",
     suffixes=(".hdr.gz", ".hdr"),
-    also=(".img.gz", ".img"),  # the voxels, which lie beside their header
+    also=(".img.gz", ".img"),  # the voxels, stored beside the header
     reader="nifti:read_nifti",
 )
 NRRD: Final = FileFormat(
@@ -96,7 +97,7 @@ METAIMAGE: Final = FileFormat(
     labels=True,
     offered=True,
 )
-# Not offered: napari would hand us everybody's TIFF, and save everybody's labels with us.
+# Not registered: napari would otherwise use this plugin for any TIFF, and for saving any labels.
 TIFF: Final = FileFormat(
     "tiff",
     "TIFF, one stack",
@@ -124,7 +125,7 @@ PLY: Final = FileFormat("ply", "PLY surfaces", saved=(".ply",), writer="write_su
 BIDS: Final = FileFormat("bids", "BIDS derivatives", saved=("",), writer="write_bids:bids_output", labels=True)
 
 FORMATS: Final = (NIFTI, NIFTI_PAIR, NRRD, METAIMAGE, TIFF, MASKS, DICOM, DICOM_SEG, RTSTRUCT, STL, PLY, BIDS)
-"""Of two formats that are written with one suffix, the first is meant where only the suffix is given."""
+"""If two formats share a suffix for writing, the first is used when only the suffix is given."""
 
 _KNOWN: Final = tuple(
     sorted(
@@ -133,37 +134,37 @@ _KNOWN: Final = tuple(
         reverse=True,
     )
 )
-"""Every suffix, the longest first."""
+"""All suffixes, longest first."""
 
 
 def image_suffixes() -> tuple[str, ...]:
-    """Suffixes of the files, other than DICOM, that are read as scans."""
+    """Return the suffixes of files read as scans, other than DICOM."""
     return tuple(suffix for entry in FORMATS if entry is not DICOM for suffix in entry.suffixes)
 
 
 def offered_suffixes() -> tuple[str, ...]:
-    """Suffixes of the files, other than DICOM, that napari hands to us."""
+    """Return the suffixes of files, other than DICOM, that are registered with napari."""
     return tuple(suffix for entry in FORMATS if entry is not DICOM and entry.offered for suffix in entry.suffixes)
 
 
 def saved_formats() -> tuple[FileFormat, ...]:
-    """The formats that are written."""
+    """Return the formats that can be written."""
     return tuple(entry for entry in FORMATS if entry.writer)
 
 
 def saved_suffixes(*, labels: bool = False) -> tuple[str, ...]:
-    """Suffixes of the files that are written, each once; optionally only those that hold labels."""
+    """Return the suffixes of files that are written, without duplicates; optionally only those of label files."""
     formats = (entry for entry in saved_formats() if entry.labels or not labels)
     return tuple(dict.fromkeys(suffix for entry in formats for suffix in entry.saved if suffix))
 
 
 def format_named(name: str) -> FileFormat:
-    """The format of that name, as it is written.
+    """Return the writable format with the given name.
 
     Raises
     ------
     SaveError
-        If none of that name is written; the message lists those that are.
+        If no writable format has that name; the message lists those that exist.
     """
     key = name.strip().lower()
     for entry in saved_formats():
@@ -174,12 +175,12 @@ def format_named(name: str) -> FileFormat:
 
 
 def format_to_write(path: Path, name: str | None = None) -> FileFormat:
-    """The format that a segmentation is saved in: the one that is named, else the one of its suffix.
+    """Return the format to save a segmentation in: the named one, or else the one that matches the suffix.
 
     Raises
     ------
     SaveError
-        If nothing is written with that suffix, or the format that is named is written with another suffix.
+        If no format is written with that suffix, or the named format is written with a different suffix.
     """
     suffix = "" if path.is_dir() else split_suffix(path)[1]
     if name is not None:
@@ -198,7 +199,7 @@ def format_to_write(path: Path, name: str | None = None) -> FileFormat:
 
 
 def split_suffix(path: Path) -> tuple[str, str]:
-    """Stem and suffix of a file's name, as the table has it: `.nii.gz` is one, and of `case.v2` the suffix is `.v2`.
+    """Split a file name into stem and suffix as in the table: `.nii.gz` is one suffix, that of `case.v2` is `.v2`.
 
     Examples
     --------
@@ -211,12 +212,12 @@ def split_suffix(path: Path) -> tuple[str, str]:
 
 
 def is_known_suffix(suffix: str) -> bool:
-    """Whether files of that suffix, lower case, are read or written."""
+    """Whether files with this lower-case suffix can be read or written."""
     return suffix in _KNOWN
 
 
 def load(place: str) -> Callable[..., Any]:
-    """The function that an entry names: imported when it is needed, since the modules know the table."""
+    """Return the function that an entry names, imported only when needed because the modules import this table."""
     module, _, name = place.partition(":")
     function: Callable[..., Any] = getattr(import_module(f"napari_brain_tumor.io.{module}"), name)
     return function

@@ -1,4 +1,4 @@
-"""Roles that the caller gives: a file for each, a number for each, or the order of the volumes."""
+"""Roles given by the caller: a file or a volume number for each role, or a list of roles in volume order."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -17,7 +17,7 @@ HOW_TO_ORDER: Final = 'roles=("FLAIR", "T1", "T1c", "T2"), with None for a volum
 
 
 def files_by_role(roles: Roles, place: Path) -> dict[Role, Path] | None:
-    """Role to file, where the caller named files; None where they named numbers, an order or nothing."""
+    """Return a mapping of role to file if the caller named files; None for numbers, an order or nothing."""
     if not isinstance(roles, Mapping) or not roles or any(isinstance(v, int) for v in roles.values()):
         return None
     folder = place if place.is_dir() else place.parent
@@ -37,7 +37,7 @@ def files_by_role(roles: Roles, place: Path) -> dict[Role, Path] | None:
 def ordered_roles(
     roles: Mapping[str, AnyPath | int] | Sequence[str | None], count: int, what: str
 ) -> tuple[Role | None, ...]:
-    """The role of each of `count` volumes, from an order or from role-to-number."""
+    """Return the role of each of `count` volumes, from a list in order or a mapping of role to number."""
     ordered = _from_numbers(roles, count, what) if isinstance(roles, Mapping) else _from_order(roles, count, what)
     present = [role for role in ordered if role is not None]
     if not present:

@@ -1,8 +1,9 @@
-r"""Paths that a file names: inside its own folder, on every system, or refused before anything is touched.
+r"""Check that paths named in a file stay inside their own folder on every operating system.
 
-Data sets, journals, headers and packages come from elsewhere, and name files. A name that is harmless on one system
-leaves the folder on another (`C:/x`, `..\\x`), opens a device (`NUL`) or hides behind a link. So the text is held to
-what is relative everywhere, and the path to where it leads.
+Data sets, journals, headers and packages come from elsewhere and refer to files. A name that is harmless on one system
+may leave the folder on another (`C:/x`, `..\\x`), open a device (`NUL`) or pass through a symbolic link. The text must
+therefore be relative on every system, and the resolved path must lie inside the folder; otherwise it is refused before
+anything is touched.
 """
 
 import os
@@ -18,17 +19,17 @@ _DEVICES: Final = frozenset(
         *(f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"),
     )
 )
-"""Names that Windows gives to devices, whatever the suffix."""
+"""Names reserved for devices on Windows, with any suffix."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def outside_reason(text: str) -> str:
-    """Why a text is not a relative path inside a folder on every system; empty where it is one.
+    """Explain why a text is not a relative path inside a folder on every system; empty if it is one.
 
     Parameters
     ----------
     text : str
-        Parts separated by `/`.
+        Path with parts separated by `/`.
 
     Examples
     --------
@@ -61,24 +62,24 @@ def _part_reason(part: str) -> str:
 
 
 def path_inside(folder: Path, text: str, *, named_by: str, links: bool = False) -> Path:
-    """The path of a file that something in a folder names, made sure to lie in it; it need not exist.
+    """Return the path of a file referred to from a folder, after checking that it lies in it; it need not exist.
 
     Parameters
     ----------
     folder : Path
-        That the path must not leave, neither by its text nor through a link.
+        Folder that the path must not leave, neither by its text nor through a symbolic link.
     text : str
-        Relative, parts separated by `/`.
+        Relative path, parts separated by `/`.
     named_by : str
-        The file that names it, for the message.
+        The file that refers to it, for the message.
     links : bool
-        Whether a link on the way may lead out of the folder. For scans that are only read: collections are often laid
-        out with links, which whoever keeps them has made; the text itself still has to stay inside.
+        Whether a symbolic link on the way may lead out of the folder. For scans that are only read, since collections
+        are often assembled from links by their owners; the text itself must still stay inside.
 
     Raises
     ------
     OutsideFolderError
-        If it leads outside. Nothing was read, written or removed.
+        If it leads outside the folder. Nothing has been read, written or removed.
     """
     reason = outside_reason(text)
     path = folder / text
@@ -93,7 +94,7 @@ def path_inside(folder: Path, text: str, *, named_by: str, links: bool = False) 
 
 
 def refuse_links_outside(folder: Path, paths: tuple[Path, ...] | list[Path]) -> None:
-    """Raise `OutsideFolderError` where one of the paths below a folder leads out of it through a link."""
+    """Raise `OutsideFolderError` if one of the paths below a folder leads out of it through a symbolic link."""
     for path in paths:
         if _leaves(folder, path):
             raise OutsideFolderError(

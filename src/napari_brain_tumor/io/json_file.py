@@ -1,4 +1,4 @@
-"""Read JSON that anybody may have written; read and write documents of our own."""
+"""Read JSON from untrusted sources; read and write the package's own documents."""
 
 import json
 from pathlib import Path
@@ -14,24 +14,25 @@ Document = TypeVar("Document", bound=BaseModel)
 
 _LARGEST: Final = 1 << 28
 _DEEPEST: Final = 100
-"""Our own documents nest ten deep; what nests deeper would end in the stack of whoever looks at it."""
+"""The package's own documents nest ten levels deep; much deeper nesting could overflow the stack of later code."""
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Return the contents of a JSON file.
 
     Raises
     ------
     UnreadableFileError
-        If it is missing or no ordinary file.
+        If it is missing or not a regular file.
     ValueError
-        If it is not JSON, nests too deeply or holds numbers of thousands of digits; `UnreadableFileError` is one too.
+        If it is not JSON, nests too deeply or contains numbers with thousands of digits. `UnreadableFileError` is a
+        subclass.
     """
     return parse_json(read_regular(path, _LARGEST))
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a text says; every problem with it is a `ValueError`."""
+    """Parse JSON text; any problem with it raises a `ValueError`."""
     try:
         content = json.loads(text)
     except RecursionError:
@@ -41,7 +42,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_document(path: Path, kind: type[Document]) -> Document | None:
-    """A document that only saves work, such as times that were measured; None where it cannot be used."""
+    """Read a document that merely caches results, such as measured times; None if it cannot be used."""
     try:
         return kind.model_validate_json(read_regular(path, _LARGEST))
     except (UnreadableFileError, ValidationError):
@@ -49,7 +50,7 @@ def read_document(path: Path, kind: type[Document]) -> Document | None:
 
 
 def write_document(path: Path, document: BaseModel) -> None:
-    """Write a document whole or not at all; raises `SaveError`."""
+    """Write a document completely or not at all; raises `SaveError`."""
     write_text(path, document.model_dump_json(indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Save maps of numbers, such as probabilities, beside a saved segmentation."""
+"""Save maps, such as probabilities, beside a saved segmentation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from napari_brain_tumor.study import FileLayout
 
 
 def map_path(result: Path, what: str) -> Path:
-    """Where a map is saved beside a result: `seg.nii.gz` and `uncertainty` give `seg_uncertainty.nii.gz`."""
+    """Return the path of a map beside a result: `seg.nii.gz` and `uncertainty` give `seg_uncertainty.nii.gz`."""
     return result.with_name(f"{short_name(result)}_{what}.nii.gz")
 
 
@@ -26,25 +26,25 @@ def save_maps(
     *,
     overwrite: bool = True,
 ) -> list[Path]:
-    """Save each map as a float32 NIfTI file beside a saved segmentation, read back and compared.
+    """Save each map as a float32 NIfTI file beside a saved segmentation, and check that it reads back the same.
 
     Parameters
     ----------
     maps : mapping of str to (X, Y, Z) array
-        By what is added to the file's name, such as `"probability_ET"`.
+        Keyed by the text appended to the file name, such as `"probability_ET"`.
     result : Path
         The saved segmentation.
     grid : Grid
-        The study's own.
+        The study's grid.
     layout : FileLayout
-        Of the study; decides the matrices and codes of the headers.
+        The study's layout, which provides the matrices and codes of the headers.
     overwrite : bool
-        Whether earlier files may be replaced.
+        Whether existing files may be replaced.
 
     Raises
     ------
     SaveError
-        If a file cannot be written, does not read back the same, or is there already and may not be replaced.
+        If a file cannot be written, does not read back the same, or exists and may not be replaced.
     """
     paths = {what: map_path(result, what) for what in maps}
     for what, values in maps.items():

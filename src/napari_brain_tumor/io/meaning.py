@@ -1,8 +1,8 @@
-"""What the integers of a saved label file mean, as it is written beside the file and inside it.
+"""Meaning of the integers in a saved label file, as stored beside and inside the file.
 
-Inside a NIfTI file it is a header extension (a comment, code 6), in NRRD and MetaImage a field of their own, in TIFF
-an entry of the description; everywhere the same small JSON under the key `napari-brain-tumor`. It carries the hash of
-the labels: where these were changed by a program that kept the text, it is not believed.
+Inside a NIfTI file it is stored as a header extension (a comment, code 6), in NRRD and MetaImage as a custom field, in
+TIFF as an entry of the description; in each case as the same small JSON under the key `napari-brain-tumor`. It contains
+the hash of the labels, so that it is ignored if another program changed the labels but kept the text.
 """
 
 import gzip
@@ -28,22 +28,22 @@ KEY: Final = "napari-brain-tumor"
 
 _COMMENT_CODE: Final = 6
 _HEAD_BYTES: Final = 65_536
-"""More than the text at the start of our files takes."""
+"""More than the length of the text at the start of files written by this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The schema of a label file, and what its labels tell.
+    """Label schema of a label file, and the regions that its labels define.
 
     Parameters
     ----------
     values : dict of int to str
-        What each integer in the file means.
+        Meaning of each integer in the file.
     known_regions : tuple of {"WT", "TC", "ET"}
     labels_sha256 : str or None
-        Of the integers in the file; the first versions did not write it.
+        Hash of the integers in the file; the first versions did not write it.
     notes : tuple of str
-        What was guessed of the scans or the labels.
+        Notes on assumptions made about the scans or the labels.
     """
 
     schema: LabelSchema
@@ -54,8 +54,8 @@ class Meaning:
 
     @classmethod
     def of(cls, segmentation: Segmentation, schema: LabelSchema) -> "Meaning":
-        """That of a segmentation which is saved in a schema."""
-        # In a schema of one class nothing of the others is left.
+        """Return the meaning of a segmentation that is saved in a schema."""
+        # A schema with a single class merges the others.
         joined = len(schema.known_regions) == 1
         names = schema.class_names if joined else segmentation.class_names
         values = {schema.from_class[c]: names[c] for c in names if c in schema.from_class}
@@ -65,7 +65,7 @@ class Meaning:
 
     @classmethod
     def read(cls, document: Any) -> "Meaning | None":
-        """That in a document; None where it is none, or of a version whose schemas are not known here."""
+        """Parse a document; None if it is not a meaning, or from a version whose schemas are unknown here."""
         if not isinstance(document, Mapping):
             return None
         name, known, sha256 = (document.get(key) for key in ("schema", "known_regions", "labels_sha256"))
@@ -83,7 +83,7 @@ class Meaning:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What is written."""
+        """The JSON object that is written."""
         return {
             "schema": self.schema.name,
             "values": {str(value): name for value, name in self.values.items()},
@@ -94,16 +94,16 @@ class Meaning:
 
     @property
     def text(self) -> str:
-        """The JSON that travels inside the file, in ASCII."""
+        """The JSON stored inside the file, in ASCII."""
         return json.dumps({KEY: {"format": 1, **self.document}})
 
     def is_of(self, values: npt.NDArray[np.uint8]) -> bool:
-        """Whether it was written for these integers; not known, and so believed, where no hash was written."""
+        """Whether it was written for these integers; assumed to be so if no hash was written."""
         return self.labels_sha256 is None or self.labels_sha256 == labels_sha256(values)
 
 
 def texts_of(notes: Any) -> tuple[str, ...]:
-    """The texts in a list that a document holds."""
+    """Return the strings in a list from a document."""
     return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
 
 
@@ -112,7 +112,7 @@ def _integers(values: Mapping[Any, Any]) -> dict[int, str]:
 
 
 def nifti_extension(text: str) -> bytes:
-    """A NIfTI header extension that holds a text, with the mark before it that says there is one."""
+    """Return a NIfTI header extension that contains a text, preceded by the flag that announces extensions."""
     content = text.encode("ascii")
     size = 8 + len(content)
     padding = -size % 16
@@ -120,13 +120,13 @@ def nifti_extension(text: str) -> bytes:
 
 
 def meaning_inside(place: Path) -> Meaning | None:
-    """What a label file, or every mask of a folder alike, says of itself; None where it says nothing.
+    """Read the meaning stored in a label file, or consistently in every mask of a folder; None if there is none.
 
     Parameters
     ----------
     place : Path
-        A file of any format that labels are saved in, or a folder with masks. Nothing is raised for what cannot be
-        read: whoever opens the labels is told.
+        A file in any format that labels are saved in, or a folder of masks. Unreadable files raise nothing here; the
+        error is raised when the labels are opened.
     """
     if place.is_dir():
         masks = [path for path in sorted(place.glob("*_mask.tif")) if not path.name.startswith(".")]
@@ -135,14 +135,14 @@ def meaning_inside(place: Path) -> Meaning | None:
 
 
 def require_meaning(path: Path, meaning: Meaning) -> None:
-    """Raise `SaveError` if a file that was written does not say what its labels mean."""
+    """Raise `SaveError` if a written file does not contain this meaning of its labels."""
     read = meaning_inside(path)
     if read is None or read.document != meaning.document:
         raise SaveError("it did not read back as it was written, the meaning of its labels differs")
 
 
 def _common(meanings: Sequence[Meaning | None]) -> Meaning | None:
-    """What all masks say; where they differ it is of no labels."""
+    """Return the meaning shared by all masks; if they differ, one with an empty hash, which matches no labels."""
     first = next((meaning for meaning in meanings if meaning is not None), None)
     if first is None or all(meaning is not None and meaning.document == first.document for meaning in meanings):
         return first
@@ -178,7 +178,7 @@ def _text_in_nifti(path: Path) -> str | None:
 
 
 def _extensions(head: bytes) -> Iterator[str]:
-    """Comments among the extensions after a NIfTI header."""
+    """Yield the comments among the extensions after a NIfTI header."""
     order = "<" if head[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"
     at = struct.unpack(f"{order}i", head[:4])[0]
     if at not in (348, 540) or head[at : at + 1] != b"\x01":
@@ -201,12 +201,12 @@ def _text_in_tif(path: Path) -> str | None:
 
 
 def _text_in_lines(path: Path) -> str | None:
-    """The field of a NRRD (`key:=text`) or MetaImage (`key = text`) header."""
+    """Return the field of a NRRD (`key:=text`) or MetaImage (`key = text`) header."""
     with path.open("rb") as file:
         lines = file.read(_HEAD_BYTES).split(b"\n")
     for line in lines:
         if not line.strip() or line.startswith(b"ElementDataFile"):
-            return None  # the header ends here
+            return None  # end of the header
         name, separator, text = line.partition(b"{")
         if separator and name.rstrip(b" :=").decode("latin-1") == KEY:
             return (separator + text).decode("utf-8", errors="replace").strip()

@@ -1,6 +1,6 @@
-"""MetaImage files (.mha, .mhd), read strictly: what a header says beyond what is known here is refused by name.
+"""Read and write MetaImage files (.mha, .mhd) strictly: unsupported header entries are refused by name.
 
-The header is lines of `Key = value` up to `ElementDataFile`; its world is LPS+ millimetres.
+The header consists of lines `Key = value` up to `ElementDataFile`; world coordinates are LPS+ millimetres.
 """
 
 import re
@@ -21,7 +21,7 @@ from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACIN
 from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels
 
 _HEADER_BYTES: Final = 1 << 20
-"""More than any header takes; that of a photograph of text is not read to its end."""
+"""More than any valid header; anything else is not read to its end."""
 
 _TYPES: Final[Mapping[str, str]] = {
     "MET_CHAR": "i1",
@@ -37,7 +37,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-"""Sizes are those in the file, on every system."""
+"""Sizes are those in the file, on every platform."""
 _MM_PER_UNIT: Final = {"?": 1.0, "": 1.0, "mm": 1.0, "um": 0.001, "cm": 10.0}
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 _SYNONYMS: Final = {
@@ -52,7 +52,7 @@ _BYTE_ORDER_NOTE: Final = "The header does not state the byte order: little-endi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MetaImageHeader:
-    """What a header tells: sizes of all axes and of what is in a voxel, how it is stored, grid, and notes."""
+    """Contents of a header: sizes of all axes, channels per voxel, data type and storage, grid, and notes."""
 
     sizes: tuple[int, ...]
     channels: int
@@ -66,25 +66,25 @@ class MetaImageHeader:
 
 
 def read_metaimage_header(path: Path) -> MetaImageHeader:
-    """Sizes and grid without the voxels; errors are those of `read_metaimage`."""
+    """Read sizes and grid without the voxels; raises the same errors as `read_metaimage`."""
     with open_regular(path) as file:
         return _header(file, path)
 
 
 def read_metaimage(path: Path) -> list[Volume]:
-    """The images of a MetaImage file: one, or one per channel or step of the fourth axis.
+    """Read the images of a MetaImage file: one, or one per channel or per step of the fourth axis.
 
     Returns
     -------
     list of Volume
-        Arrays `(X, Y, Z)`, the machine's byte order.
+        Arrays `(X, Y, Z)` in native byte order.
 
     Raises
     ------
     UnreadableFileError
-        If the file is missing, empty, truncated, ruined, does not match its checksum, or names voxels elsewhere.
+        If the file is missing, empty, truncated or damaged, fails its checksum, or refers to voxels elsewhere.
     DimensionError
-        If it has less than three or more than four dimensions.
+        If it has fewer than three or more than four dimensions.
     """
     header, values, notes = read_header_and_voxels(path, _header, _voxels)
     if header.channels > 1:
@@ -95,12 +95,12 @@ def read_metaimage(path: Path) -> list[Volume]:
 
 
 def metaimage_bytes(labels: npt.NDArray[np.uint8], grid: Grid, entries: Mapping[str, str] | None = None) -> bytes:
-    """Labels `(X, Y, Z)` on a grid as a MetaImage file with compressed voxels; `entries` go into the header.
+    """Return labels `(X, Y, Z)` as a MetaImage file with compressed voxels; `entries` are added to the header.
 
     Raises
     ------
     DimensionError
-        If the grid is sheared, which the format cannot express.
+        If the grid is sheared, which the format cannot represent.
     """
     axes, origin = matrix_in_lps(grid)
     directions = right_angled(axes / np.asarray(grid.spacing))
@@ -137,7 +137,7 @@ def _voxels(file: BinaryIO, header: MetaImageHeader, path: Path) -> tuple[npt.ND
 
 
 class _Fields:
-    """The entries of a header; each is asked for in the form that it must have."""
+    """The entries of a header, with accessors that check their type."""
 
     def __init__(self, entries: Mapping[str, str], path: Path) -> None:
         self._entries, self._path = entries, path
@@ -184,7 +184,7 @@ class _Fields:
 
 
 def _header(file: BinaryIO, path: Path) -> MetaImageHeader:
-    """The header of an open file, which is where the voxels begin afterwards if they are in it."""
+    """Read the header of an open file, leaving it where the voxels begin if they are in the same file."""
     fields = _Fields(_entries(file, path), path)
     dims = fields.whole("NDims")
     if dims not in (3, 4):
@@ -201,7 +201,7 @@ def _header(file: BinaryIO, path: Path) -> MetaImageHeader:
         raise fields.ruined(f"HeaderSize is {skip} where the voxels are compressed or in the header's own file")
     grid, more = _grid(fields, dims, sizes, path)
     if data_file is not None:
-        packed_size = None  # the file tells it
+        packed_size = None  # given by the size of the file
     return MetaImageHeader(sizes, channels, dtype, packing, packed_size, skip, data_file, grid, (*notes, *more))
 
 
@@ -249,7 +249,7 @@ def _dtype(fields: _Fields) -> tuple[np.dtype[Any], tuple[str, ...]]:
 def _packing(fields: _Fields) -> tuple[Packing, int | None]:
     if not fields.truth("CompressedData", False):
         return "raw", None
-    # 0 stands for a size that was not known when the header was written.
+    # 0 means that the size was not known when the header was written.
     return "zlib", (fields.whole("CompressedDataSize", "0", least=0) or None)
 
 

@@ -1,8 +1,9 @@
-"""NIfTI-1 and NIfTI-2 files: values, grid, and the two matrices that results are written back with.
+"""Read NIfTI-1 and NIfTI-2 files: values, grid, and the two matrices needed to write results back.
 
-A file is single, or a pair of header (`.hdr`) and voxels (`.img`). The voxel-to-world matrix is the sform if its code
-is set, else the qform if its code is set, else what the voxel sizes alone give (nibabel's choice: first axis to the
-left, origin in the centre), with a note. Of a packed file no more is unpacked than its header tells of.
+A file is either single or a pair of header (`.hdr`) and voxels (`.img`). The voxel-to-world matrix is the sform if its
+code is set, otherwise the qform if its code is set, otherwise what follows from the voxel sizes alone (nibabel's
+choice: first axis to the left, origin in the centre), with a note. No more of a compressed file is decompressed than
+its header declares.
 """
 
 from dataclasses import dataclass
@@ -24,23 +25,23 @@ from napari_brain_tumor.study import NiftiForms
 from napari_brain_tumor.types import Array
 
 SPACING_UNKNOWN_MARK: Final = "voxel size unknown"
-"""Text in the header's `descrip` of files that we write for a study whose spacing nobody told."""
+"""Text in the header's `descrip` of files that this package writes for a study of unknown spacing."""
 
 _MM_PER_UNIT: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-"""Millimetres per unit of length by the lower bits of `xyzt_units`: unknown (taken as mm), metre, mm, micrometre."""
+"""Millimetres per unit of length, by the lower bits of `xyzt_units`: unknown (taken as mm), metre, mm, micrometre."""
 
 _HEADER_BYTES: Final = 540
-"""Size of the larger of the two headers, NIfTI-2."""
+"""Size of the NIfTI-2 header, the larger of the two."""
 
 _THIN_HEAD_MM: Final = 50.0
-"""A stack of at least 16 slices that covers less than this is a head whose spacing is most likely false."""
+"""If a stack of at least 16 slices covers less than this, the spacing of the head scan is most likely wrong."""
 
 
 _LONGEST_QUATERNION: Final = 1.01
-"""Up to this length the three numbers of a half turn are rounded, beyond it they are none."""
+"""Quaternion length up to which an excess over 1 is taken for rounding; a longer one is invalid."""
 
 _ODD_NUMBERS: Final = (ValueError, KeyError, OverflowError, FloatingPointError)
-"""What headers with NaN, infinite or unknown numbers end in."""
+"""Exceptions raised for headers with NaN, infinite or unknown numbers."""
 
 _RUINED_QFORM: Final = "The header's qform is not a rotation; it is not needed, the sform is used."
 
@@ -50,11 +51,11 @@ _PAIRS: Final = ((".hdr.gz", ".img.gz"), (".hdr", ".img"))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NiftiHeader:
-    """What a header tells: shape without trailing singletons, grid of the first three axes, matrices, notes."""
+    """Contents of a header: shape without trailing singletons, grid of the first three axes, matrices, notes."""
 
     packing: Packing
     data_file: Path | None
-    """The voxels of a pair; None where they are in the header's own file."""
+    """File with the voxels of a pair; None if they are in the same file as the header."""
     raw: Any
     shape: tuple[int, ...]
     grid: Grid
@@ -63,22 +64,22 @@ class NiftiHeader:
 
 
 def is_pair(path: Path) -> bool:
-    """Whether the name is that of a header or of the voxels of a pair, and both files are there."""
+    """Whether the path is a header or voxel file of a pair and both files exist."""
     return any(_other(path, *ends) is not None for pair in _PAIRS for ends in (pair, pair[::-1]))
 
 
 def header_of_pair(path: Path) -> Path:
-    """The header of a pair whose voxels were named; any other path as it is."""
+    """Return the header of a pair if the path is its voxel file; any other path is returned unchanged."""
     return next((found for head, image in _PAIRS if (found := _other(path, image, head)) is not None), path)
 
 
 def voxels_of_pair(header: Path) -> Path | None:
-    """The file of voxels beside a header of a pair; None where there is none, or the path is no such header."""
+    """Return the voxel file beside the header of a pair; None if it is missing, or the path is not such a header."""
     return next((found for head, image in _PAIRS if (found := _other(header, head, image)) is not None), None)
 
 
 def _other(path: Path, end: str, other: str) -> Path | None:
-    """The other file of a pair: packed alike, with the same case of letters in its suffix."""
+    """Return the other file of a pair: with the same compression, and with its suffix in the same case."""
     if not path.name.lower().endswith(end):
         return None
     suffix = other.upper() if path.name[-len(end) :].isupper() else other
@@ -87,23 +88,23 @@ def _other(path: Path, end: str, other: str) -> Path | None:
 
 
 def read_nifti_header(path: Path) -> NiftiHeader:
-    """Shape and grid of a NIfTI file without reading its voxels.
+    """Read shape and grid of a NIfTI file without reading its voxels.
 
     Raises
     ------
     UnreadableFileError
-        If the file is missing, empty, not NIfTI or its header is ruined.
+        If the file is missing, empty or not NIfTI, or its header is damaged.
     DimensionError
-        If the image has less than three or more than four dimensions.
+        If the image has fewer than three or more than four dimensions.
     """
     with open_regular(path) as file:
         return _header(file, path)
 
 
 def read_nifti(path: Path) -> list[Volume]:
-    """The 3-D images of a NIfTI file, or of a pair by its header: one, or one per volume of a 4-D file.
+    """Read the 3-D images of a NIfTI file, or of a pair by its header: one, or one per volume of a 4-D file.
 
-    Integers stay integers unless the header scales them. A gzip file is checked by its own checksum.
+    Integers stay integers unless the header scales them. The checksum of a gzip file is verified.
 
     Returns
     -------
@@ -113,9 +114,9 @@ def read_nifti(path: Path) -> list[Volume]:
     Raises
     ------
     UnreadableFileError
-        If the file is missing, empty, truncated, ruined, or holds complex or colour values.
+        If the file is missing, empty, truncated, damaged, or contains complex or colour values.
     DimensionError
-        If the image has less than three or more than four dimensions.
+        If the image has fewer than three or more than four dimensions.
     """
     header, array, notes = read_header_and_voxels(path, _header, _voxels)
     name, notes = short_name(path), (*header.notes, *notes)
@@ -128,7 +129,7 @@ def read_nifti(path: Path) -> list[Volume]:
 
 
 def _header(file: BinaryIO, path: Path) -> NiftiHeader:
-    """The header of an open file, which is at its beginning afterwards."""
+    """Read the header of an open file, leaving it at the beginning."""
     packing = _packing(file)
     with unpacked(file, packing, path) as stream:
         content = stream.read(_HEADER_BYTES)
@@ -153,14 +154,14 @@ def _header(file: BinaryIO, path: Path) -> NiftiHeader:
 
 
 def _packing(file: BinaryIO) -> Packing:
-    """How an open file is packed; it is at its beginning afterwards."""
+    """Return the compression of an open file, leaving it at the beginning."""
     packing: Packing = "gzip" if file.read(2) == b"\x1f\x8b" else "raw"
     file.seek(0)
     return packing
 
 
 def _raw_header(content: bytes, path: Path, *, pair: bool) -> tuple[Any, bool]:
-    """The header as nibabel mends it, and whether all three voxel sizes were there before."""
+    """Return the header as repaired by nibabel, and whether all three voxel sizes were valid before."""
     if not content:
         raise UnreadableFileError(f"{path.name} is empty. Copy or download it again.")
     size = int.from_bytes(content[:4], "little")
@@ -214,7 +215,7 @@ def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
 
 
 def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str, ...]]:
-    """Both matrices in mm, the one that counts, and notes on the choice. One that does not count can be of any kind."""
+    """Return both matrices in mm, the one in use, and notes on the choice. The one not in use may be invalid."""
     scale = np.diag([*[_MM_PER_UNIT.get(int(raw["xyzt_units"]) & 7, 1.0)] * 3, 1.0])
     sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
     with np.errstate(all="ignore"):
@@ -226,7 +227,7 @@ def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str,
         notes = (_RUINED_QFORM,) if ruined else _disagreement_notes(raw, sform, qform)
         return forms, sform, notes or _size_notes(raw, sform)
     if not np.isfinite(sform).all():
-        sform = np.diag([0.0, 0.0, 0.0, 1.0])  # as a header holds it that nobody filled in
+        sform = np.diag([0.0, 0.0, 0.0, 1.0])  # as in a header that was never filled in
     forms = NiftiForms(sform, 0, qform, qform_code)
     if qform is not None:
         return forms, qform, ()
@@ -241,7 +242,7 @@ def _is_usable(affine: npt.NDArray[np.float64]) -> bool:
 
 
 def _qform(raw: Any, scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """The qform in mm; None where it is none. A quaternion that was rounded to a few digits is made whole again."""
+    """Return the qform in mm; None if it is invalid. A quaternion rounded to a few digits is renormalised."""
     rounded = np.array([float(raw[f"quatern_{name}"]) for name in "bcd"])
     length = np.linalg.norm(rounded)
     if not length <= _LONGEST_QUATERNION:
@@ -273,7 +274,7 @@ def _disagreement_notes(
 
 
 def _size_notes(raw: Any, sform: npt.NDArray[np.float64]) -> tuple[str, ...]:
-    """What to say where the voxel sizes beside the sform are others: some program may have scaled one of them alone."""
+    """Return a note if pixdim and sform disagree on the voxel size: a program may have scaled only one of them."""
     stated = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64)) * _MM_PER_UNIT.get(
         int(raw["xyzt_units"]) & 7, 1.0
     )
@@ -282,13 +283,13 @@ def _size_notes(raw: Any, sform: npt.NDArray[np.float64]) -> tuple[str, ...]:
         if not np.isfinite(stated).all() or (np.abs(stated - used) <= 0.05 * used).all():
             return ()
     if np.array_equal(np.asarray(raw["pixdim"][1:4]), (1.0, 1.0, 1.0)):
-        return ()  # as in a header that nobody filled in
+        return ()  # as in a header that was never filled in
     sizes = ["x".join(f"{s:.4g}" for s in each) for each in (stated, used)]
     return (f"The header's voxel size is {sizes[0]} mm, that of its matrix {sizes[1]} mm; the matrix is used.",)
 
 
 def _tells_spacing(raw: Any, forms: NiftiForms) -> bool:
-    """Whether millimetres may be claimed: not for our own marked files, nor for headers that nobody filled in."""
+    """Whether sizes are in mm: not in files that we marked as of unknown spacing, nor in headers never filled in."""
     if int(raw["xyzt_units"]) & 7:
         return True
     if bytes(raw["descrip"].item()).decode("latin-1").startswith(SPACING_UNKNOWN_MARK):
@@ -314,16 +315,16 @@ def _voxels(file: BinaryIO, header: NiftiHeader, path: Path) -> tuple[Array, tup
     offset, slope, intercept = _offset_and_scaling(raw, path)
     values, notes = read_voxels(file, path, packing, stored, header.shape, skip=offset)
     if slope is not None and (slope, intercept) != (1, 0):
-        # Values of up to 16 bits keep their digits in float32, which takes half the memory.
+        # Values of up to 16 bits keep their precision in float32, which takes half the memory.
         kind = np.float32 if stored.kind in "iu" and stored.itemsize <= 2 else np.float64
-        with np.errstate(all="ignore"):  # what is not finite is told where the study is made
+        with np.errstate(all="ignore"):  # non-finite values are reported when the study is made
             values = np.asarray(apply_read_scaling(values, kind(slope), kind(intercept)))
     return values, notes
 
 
 def _offset_and_scaling(raw: Any, path: Path) -> tuple[int, float | None, float | None]:
     try:
-        # A smaller offset than the header's own size means "right after the header".
+        # An offset smaller than the header's own size means "right after the header".
         least = int(raw.single_vox_offset) if raw.is_single else 0
         offset = max(int(raw.get_data_offset()), least)
         slope, intercept = raw.get_slope_inter()

@@ -1,4 +1,4 @@
-"""NRRD files (.nrrd, .nhdr): their header by pynrrd, their voxels no further than it promises."""
+"""Read and write NRRD files (.nrrd, .nhdr): headers with pynrrd, voxels only as far as the header declares."""
 
 import gzip
 import math
@@ -24,7 +24,7 @@ from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, re
 from napari_brain_tumor.types import Array
 
 _HEADER_BYTES: Final = 1 << 20
-"""More than the segments of a large segmentation or the gradients of a diffusion scan take."""
+"""More than is needed for the segments of a large segmentation or the gradients of a diffusion scan."""
 
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -47,25 +47,25 @@ _SPACES: Final[Mapping[str, tuple[int, int, int]]] = {
     **dict.fromkeys(("left-anterior-superior", "las"), (-1, 1, 1)),
     **dict.fromkeys(("left-posterior-superior", "lps"), (-1, -1, 1)),
 }
-"""Signs that turn the axes of a space into right, anterior, superior."""
+"""Signs that convert the axes of a space to right, anterior, superior."""
 _MM_PER_UNIT: Final = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001,
                        "µm": 0.001, "micron": 0.001}  # fmt: skip
 _TEXT: Final = frozenset({"ascii", "text", "txt"})
 _OF_NUMBERS: Final = b"0123456789+-.eEnaifNAIF \t\r\n\f\v"
 _SPATIAL: Final = frozenset({"domain", "space", "???", "none"})
 _STEPS: Final = frozenset({"list", "time", "vector", "point", "stub", "scalar", "???", "none", "domain", "space"})
-"""Kinds of an axis along which images of their own may lie; of others (colours, tensors) a voxel is one thing."""
+"""Axis kinds along which separate images may be stacked; along others (colours, tensors) a voxel is a unit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NrrdHeader:
-    """What a header tells: sizes, which axis counts images (None for one image), how it is stored, grid, notes."""
+    """Contents of a header: sizes, the axis that counts images (None for one image), storage, grid, notes."""
 
     sizes: tuple[int, ...]
     steps: int | None
     dtype: np.dtype[Any]
     packing: Packing | None
-    """None where the voxels are written as text."""
+    """None if the voxels are written as text."""
     line_skip: int
     byte_skip: int
     data_file: Path | None
@@ -74,25 +74,25 @@ class NrrdHeader:
 
 
 def read_nrrd_header(path: Path) -> NrrdHeader:
-    """Sizes and grid without the voxels; errors are those of `read_nrrd`."""
+    """Read sizes and grid without the voxels; raises the same errors as `read_nrrd`."""
     with open_regular(path) as file:
         return _header(file, path)
 
 
 def read_nrrd(path: Path) -> list[Volume]:
-    """The images of a NRRD file: one, or one per step of an axis that is not of space.
+    """Read the images of a NRRD file: one, or one per step of a non-spatial axis.
 
     Returns
     -------
     list of Volume
-        Arrays `(X, Y, Z)`, the machine's byte order.
+        Arrays `(X, Y, Z)` in native byte order.
 
     Raises
     ------
     UnreadableFileError
-        If the file is missing, empty, truncated, ruined, does not match its checksum, or names voxels elsewhere.
+        If the file is missing, empty, truncated or damaged, fails its checksum, or refers to voxels elsewhere.
     DimensionError
-        If it has not three axes of space, or one of colours or tensors.
+        If it does not have three spatial axes, or has one of colours or tensors.
     """
     header, values, notes = read_header_and_voxels(path, _header, _voxels)
     if header.steps is not None:
@@ -102,7 +102,7 @@ def read_nrrd(path: Path) -> list[Volume]:
 
 
 def nrrd_bytes(labels: npt.NDArray[np.uint8], grid: Grid, entries: Mapping[str, str] | None = None) -> bytes:
-    """Labels `(X, Y, Z)` on a grid as a NRRD file with compressed voxels; `entries` of its own go into the header."""
+    """Return labels `(X, Y, Z)` as a NRRD file with compressed voxels; `entries` become custom header fields."""
     axes, origin = matrix_in_lps(grid)
     lines = [
         "NRRD0004",
@@ -116,7 +116,7 @@ def nrrd_bytes(labels: npt.NDArray[np.uint8], grid: Grid, entries: Mapping[str, 
         f"space origin: {_vector(origin)}",
         *(f"{key}:={text}" for key, text in (entries or {}).items()),
     ]
-    # Without a time stamp the same labels give the same bytes.
+    # No time stamp, so that the same labels give the same bytes.
     return "".join(f"{line}\n" for line in (*lines, "")).encode("ascii") + gzip.compress(
         labels.tobytes(order="F"), compresslevel=6, mtime=0
     )
@@ -136,15 +136,15 @@ def _voxels(file: BinaryIO, header: NrrdHeader, path: Path) -> tuple[Array, tupl
 
 
 def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:
-    """Voxels that are written as text."""
+    """Read voxels that are written as text."""
     file.seek(header.byte_skip, os.SEEK_CUR)
     content = file.read()
     count = math.prod(header.sizes)
-    # What is none of these would end numpy's parser with a warning only.
+    # Any other character would stop numpy's parser with no more than a warning.
     odd = content.translate(None, _OF_NUMBERS)[:1]
     values = np.array([])
     if not odd and 2 * count <= len(content) + 1:
-        with suppress(ValueError):  # such as 1-2, of the right letters in a wrong order
+        with suppress(ValueError):  # such as 1-2: valid characters in an invalid order
             values = np.fromstring(content, np.float64, sep=" ")
     if len(values) != count:
         there = "other text" if odd else f"{len(values)} that can be read"
@@ -167,7 +167,7 @@ def _ruined(path: Path, why: str) -> UnreadableFileError:
 
 
 def _header(file: BinaryIO, path: Path) -> NrrdHeader:
-    """The header of an open file, which is where the voxels begin afterwards if they are in it."""
+    """Read the header of an open file, leaving it where the voxels begin if they are in the same file."""
     lines = _lines(file, path)
     with translated(partial(_ruined, path)), np.errstate(all="raise"):
         fields = dict(nrrd.read_header(lines))
@@ -186,7 +186,7 @@ def _header(file: BinaryIO, path: Path) -> NrrdHeader:
 
 
 def _lines(file: BinaryIO, path: Path) -> list[str]:
-    """The lines of a header, names of fields in lower case, up to the empty line."""
+    """Return the lines of a header up to the empty line, with field names in lower case."""
     first = file.readline(64)
     if not re.fullmatch(rb"NRRD000[1-5]\s*", first):
         what = "is empty. Copy or download it again." if not first else "is not a NRRD file of version 1 to 5."
@@ -209,7 +209,7 @@ def _lower_field(line: str) -> str:
 
 
 def _sizes(fields: Mapping[str, Any], lines: Sequence[str], path: Path) -> tuple[int, ...]:
-    # From the text: pynrrd would cut 5.7 to 5.
+    # Parsed from the text, because pynrrd would truncate 5.7 to 5.
     words = next((line.partition(":")[2].split() for line in lines if line.startswith("sizes:")), [])
     if not words or not all(re.fullmatch(r"\d{1,15}", word) and int(word) > 0 for word in words):
         raise _ruined(path, f"its sizes are {' '.join(words)[:60]!r}, expected whole numbers above 0")
@@ -222,7 +222,7 @@ def _sizes(fields: Mapping[str, Any], lines: Sequence[str], path: Path) -> tuple
 
 
 def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -> int | None:
-    """The axis along which there are several images: told by its kind, or by having no direction in space."""
+    """Return the axis along which images are stacked, recognised by its kind or by having no spatial direction."""
     kinds = [str(kind).lower() for kind in fields.get("kinds", ())] or ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
         raise _ruined(path, f"it states {len(kinds)} kinds for {len(sizes)} axes")
@@ -249,7 +249,7 @@ def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -
 
 
 def _directions(fields: Mapping[str, Any], dims: int, path: Path) -> npt.NDArray[np.float64] | None:
-    """The direction of each axis, a row; not finite where it has none. None where the header states no directions."""
+    """Return the direction of each axis, one per row (non-finite if it has none); None if the header gives none."""
     vectors = fields.get("space directions")
     if vectors is None:
         return None
@@ -297,7 +297,7 @@ def _grid_of_spacings(
 
 
 def _length(units: Any, axes: Sequence[int]) -> tuple[float, LengthUnit, tuple[str, ...]]:
-    """Millimetres per unit; sizes count as voxels where the unit is no length that is known."""
+    """Return millimetres per unit; sizes count as voxels if the unit is not a known unit of length."""
     words = [str(word).strip().lower() for word in units or ()]
     axis_units = {words[axis] for axis in axes if axis < len(words)} or {""}
     if len(axis_units) == 1 and (word := axis_units.pop()) in _MM_PER_UNIT:

@@ -1,4 +1,4 @@
-"""Bring sequences that lie on different grids onto one of these grids."""
+"""Resample sequences on different grids onto one of these grids."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from napari_brain_tumor.types import Array, Mask
 Key = TypeVar("Key", bound=Hashable)
 
 FINEST: Final = "finest"
-"""Asks for the grid with the smallest voxels."""
+"""Selects the grid with the smallest voxels."""
 
 _PREFERRED: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T2", "T1")
-"""Whose grid is taken where several have voxels of the same size: the one on which most of the tumour is seen."""
+"""Order of preference for the grid if voxel sizes are equal: sequences that show most of the tumour come first."""
 _SAME_SIZE: Final = 1.02
-"""Ratio of voxel volumes up to which they count as the same: headers round."""
+"""Ratio of voxel volumes up to which they count as equal, to allow for rounding in headers."""
 _COVERED: Final = 0.95
-"""Share of the grid that a sequence covers, below which that is told."""
+"""If a sequence covers less than this fraction of the grid, a note is made."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneGrid:
-    """Sequences that lie on one grid now.
+    """Sequences that have been brought onto one grid.
 
     Parameters
     ----------
     reference : Role or None
-        Whose grid it is; None where it is that of no sequence.
+        The sequence whose grid it is; None if it is not the grid of any sequence.
     arrays : mapping of role to (X, Y, Z) array
-        Those that had to be resampled are float32, the others are untouched.
+        Arrays that had to be resampled are float32; the others are unchanged.
     notes : tuple of str
-        What was done and what the user should know.
+        Notes for the user on what was done.
     """
 
     reference: Role | None
@@ -47,7 +47,7 @@ class OneGrid:
 
 
 def distinct_grids(grids: Mapping[Key, Grid]) -> list[tuple[tuple[Key, ...], Grid]]:
-    """The different grids among them, each with the keys of those that lie on it."""
+    """Return the distinct grids, each with the keys of the items that lie on it."""
     groups: list[tuple[list[Key], Grid]] = []
     for key, grid in grids.items():
         for members, known in groups:
@@ -60,17 +60,17 @@ def distinct_grids(grids: Mapping[Key, Grid]) -> list[tuple[tuple[Key, ...], Gri
 
 
 def reference_role(grids: Mapping[Role, Grid], target: str = FINEST) -> Role:
-    """The sequence whose grid the others are brought onto.
+    """Return the sequence onto whose grid the others are brought.
 
     Parameters
     ----------
     target : str
-        `"finest"` for the smallest voxels (of equal ones T1c before FLAIR, T2 and T1), or a role.
+        `"finest"` for the smallest voxels (if equal, T1c before FLAIR, T2 and T1), or a role.
 
     Raises
     ------
     RoleError
-        If there is no sequence of that role.
+        If there is no sequence with that role.
     """
     if target.strip().lower() != FINEST:
         role = role_named(target)
@@ -84,21 +84,21 @@ def reference_role(grids: Mapping[Role, Grid], target: str = FINEST) -> Role:
 
 
 def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str | Grid = FINEST) -> OneGrid:
-    """Resample, linearly, what does not lie on the grid of one of the sequences; nothing is registered.
+    """Resample linearly, without registration, all sequences that do not lie on the chosen grid.
 
     Parameters
     ----------
     sequences : mapping of role to (array, Grid)
         Arrays `(X, Y, Z)`, each on its own grid.
     onto : str or Grid
-        As `wanted` of `reference_role`; or the grid itself.
+        A target as in `reference_role`, or the grid itself.
 
     Raises
     ------
     RoleError
-        If `onto` is a role that is not there.
+        If `onto` is a role that is not present.
     GridMismatchError
-        If a sequence lies somewhere else, or its files do not state the voxel size while the others do.
+        If a sequence lies elsewhere in space, or its files do not state the voxel size although the others' do.
     """
     grids = {role: grid for role, (_, grid) in sequences.items()}
     reference = None if isinstance(onto, Grid) else reference_role(grids, onto)
@@ -117,19 +117,20 @@ def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str 
 
 
 def resample_within(array: Array, source: Grid, target: Grid, within: Mask | None = None) -> tuple[Array, float]:
-    """Linear values on another grid, the background where `array` was not scanned, and the share where it was.
+    """Interpolate linearly onto another grid, with background outside `source`; also return the fraction covered.
 
     Parameters
     ----------
     array : (X, Y, Z) array
-        On `source`.
+        Values on `source`.
     within : (X, Y, Z) bool array, optional
-        On `target`: elsewhere is background too, and the share is of this.
+        Mask on `target`. Voxels outside it are set to background, and the fraction refers to the mask.
 
     Returns
     -------
     (X, Y, Z) float32 array, float
-        On `target`. A voxel reaches to its faces: thick slices lose nothing at their ends.
+        Values on `target`, and the fraction covered. Voxels extend to their faces, so no part of the outermost thick
+        slices is lost.
     """
     values = resample(array, source, target, fill=None)
     scanned = scanned_part(source, target)
@@ -140,7 +141,7 @@ def resample_within(array: Array, source: Grid, target: Grid, within: Mask | Non
 
 
 def scanned_part(source: Grid, target: Grid) -> Mask:
-    """Which voxels `(X, Y, Z)` of the target lie within the source."""
+    """Return which voxels `(X, Y, Z)` of the target lie within the source."""
     return np.asarray(resample(np.ones(source.shape, np.uint8), source, target, nearest=True) > 0)
 
 

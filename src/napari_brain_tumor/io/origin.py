@@ -1,4 +1,4 @@
-"""How labels came to be, according to their record: by a model, by a person, or by both."""
+"""Origin of labels according to their record: made by a model, by a person, or by both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.study import Segmentation
 
 Maker = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
-"""As DICOM has it: by an algorithm, by an algorithm and a person, by a person."""
+"""DICOM terms for labels made by an algorithm, by an algorithm and a person, or by a person."""
 
 _EDITED = ("edited_by_hand", "refined", "refinement", "record_disagrees")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The provenance of labels, and the folder that its relative paths start from."""
+    """The provenance of labels, and the folder to which its relative paths refer."""
 
     provenance: Mapping[str, Any]
     folder: Path
@@ -26,18 +26,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who made labels.
+    """Who or what made the labels.
 
     Parameters
     ----------
     maker : {"AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"}
-        If nothing is recorded, `"SEMIAUTOMATIC"`: neither of the others may be claimed.
+        `"SEMIAUTOMATIC"` if nothing is recorded, since neither of the others can be claimed.
     name : str
-        Of the model or method.
+        Name of the model or method.
     version : str
-        Of this program, or of the one that the record names.
+        Version of this program, or of the one named in the record.
     settings : mapping of str to str
-        What identifies the algorithm beyond its name: the hash of its weights, and how it was set.
+        What identifies the algorithm beyond its name: the hash of its weights, and its settings.
     """
 
     maker: Maker
@@ -47,7 +47,7 @@ class Origin:
 
 
 def record_of(segmentation: Segmentation) -> Record:
-    """What is known of how labels came to be: their own provenance, or that in the JSON beside the file."""
+    """Return the provenance of labels: their own, or that in the JSON beside their file."""
     provenance = segmentation.provenance
     path = provenance.get("path")
     if not path or "inputs" in provenance:
@@ -57,7 +57,7 @@ def record_of(segmentation: Segmentation) -> Record:
 
 
 def origin_of(segmentation: Segmentation) -> Origin:
-    """Who made the labels; labels that are not those of the record were edited since."""
+    """Return who made the labels; labels that differ from the record have been edited since."""
     provenance = record_of(segmentation).provenance
     version = _version(provenance)
     if provenance.get("method") == "painted by hand":
@@ -77,7 +77,7 @@ def origin_of(segmentation: Segmentation) -> Origin:
 
 def _differs(segmentation: Segmentation, provenance: Mapping[str, Any]) -> bool:
     recorded = provenance.get("labels_sha256")
-    # Labels of the whole tumour alone were joined when they were written: that is no edit.
+    # Labels of the whole tumour alone were merged when they were written, which does not count as an edit.
     joined = len(segmentation.known_regions) == 1
     return isinstance(recorded, str) and not joined and recorded != labels_sha256(segmentation.data)
 

@@ -1,4 +1,4 @@
-"""What a writer is given, and the files that it returns to be written."""
+"""Options passed to a writer, and the files it returns for writing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,27 +13,27 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.study import Segmentation
 
 Axes = Literal["RAS", "LPS"]
-"""Which way the world runs in which points are written: to the right, front and head, or to the left, back and head."""
+"""Orientation of world coordinates when points are written: right, front, up (RAS) or left, back, up (LPS)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SaveOptions:
-    """How a segmentation is written; each format takes what concerns it.
+    """How a segmentation is written; each format uses the options that apply to it.
 
     Parameters
     ----------
     schema : LabelSchema
-        Which integers stand for our classes.
+        Schema that defines the integer written for each class.
     source : Path or None
-        Folder or file of the DICOM series that the labels lie on, if the record does not name it.
+        Folder or file of the DICOM series that the labels belong to, if the record does not name it.
     axes : {"RAS", "LPS"}
-        Of surfaces.
+        Orientation of surfaces.
     regions : tuple of {"WT", "TC", "ET"}
-        Those of which surfaces and contours are written; empty for all that the labels define.
+        Regions written as surfaces and contours; empty for all that the labels define.
     subject, session : str or None
-        Of BIDS, if the names of the scans do not contain them.
+        For BIDS, if the file names of the scans do not contain them.
     paths : {"auto", "relative", "absolute", "names"}
-        How scans are named in records.
+        How records refer to scans.
     """
 
     schema: LabelSchema = SCHEMAS["MSD"]
@@ -47,20 +47,20 @@ class SaveOptions:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Files that are to be written together.
+    """Files to be written together.
 
     Parameters
     ----------
     parts : sequence of Part
-        The first is the one that counts.
+        The first is the main file.
     saved : Path or list of Path
-        What was saved, for the caller.
+        What was saved, as returned to the caller.
     meaning : Meaning
-        Of the integers in the file.
+        Meaning of the integers in the file.
     described : Path
-        What the JSON lies beside.
+        File or folder that the JSON describes and is placed beside.
     more : mapping
-        Further entries of that JSON.
+        Additional entries for that JSON.
     """
 
     parts: Sequence[Part]
@@ -71,6 +71,6 @@ class Output:
 
 
 def regions_to_save(segmentation: Segmentation, options: SaveOptions) -> tuple[Region, ...]:
-    """The nested regions that are written: those of the options, else all that the labels define."""
+    """Return the nested regions to write: those chosen in the options, or else all that the labels define."""
     regions = options.regions or tuple(REGIONS)
     return tuple(region for region in regions if region in segmentation.known_regions)

@@ -1,4 +1,4 @@
-"""Labels in a file with a document about them: only the box that holds something is stored."""
+"""Store labels with a document about them in one file, keeping only the bounding box of the labelled voxels."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,30 +14,30 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.types import LayerLabels
 
 _MOST_VOXELS: Final = 1 << 33
-"""Of labels: 8 GB, more than any scan of a head."""
+"""Maximum number of label voxels: 8 GB, more than any head scan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedLabels:
-    """Labels, a 3D array of integers, and the text of the document about them."""
+    """Labels, a 3D array of integers, and the text of the accompanying document."""
 
     labels: LayerLabels
     document: bytes
 
 
 def write_packed(path: Path, labels: LayerLabels, document: str, *, private: bool = False) -> None:
-    """Write labels with a document, whole or not at all; raises `SaveError` where that fails.
+    """Write labels with a document, completely or not at all; raises `SaveError` on failure.
 
     Parameters
     ----------
     path : Path
-        Replaced if it is there.
+        Target file; replaced if it exists.
     labels : (Z, Y, X) integers
-        Of which the box that holds something is stored.
+        Only the bounding box of the labelled voxels is stored.
     document : str
-        About them.
+        Text of the accompanying document.
     private : bool
-        Whether nobody else on the machine may read the file.
+        Whether to make the file unreadable for other users of the machine.
     """
     box = bounding_box(labels != 0) or Box((0, 0, 0), (0, 0, 0))
     parts = {
@@ -60,7 +60,7 @@ def write_packed(path: Path, labels: LayerLabels, document: str, *, private: boo
 
 
 def read_document(path: Path) -> bytes | None:
-    """The document alone; None where there is no file.
+    """Read only the document; None if there is no file.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def read_document(path: Path) -> bytes | None:
 
 
 def read_packed(path: Path) -> PackedLabels:
-    """Labels and document; raises `UnreadableFileError` if the file is missing or damaged."""
+    """Read labels and document; raises `UnreadableFileError` if the file is missing or damaged."""
     parts = _parts(path, "values", "start", "shape", "document")
     if parts is None:
         raise UnreadableFileError(f"{path} is not there.")

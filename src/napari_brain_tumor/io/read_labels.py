@@ -1,4 +1,4 @@
-"""Open labels of any schema as our classes, and find the truth that belongs to a case."""
+"""Open labels in any schema as the package's classes, and find the reference segmentation of a case."""
 
 import re
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ from napari_brain_tumor.study import Segmentation
 
 
 def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation:
-    """Open labels and translate them to our classes.
+    """Open labels and convert them to the package's classes.
 
     Parameters
     ----------
     path : path-like
         A label file (NIfTI, NRRD, MHA, `.tif`, DICOM SEG), or a folder with `<patient>_<k>_mask.tif` files.
     schema : str, optional
-        What the integers mean (`label_schemas.SCHEMAS`). Without it: what the file itself says, then our own sidecar,
-        both as long as their hash is that of the labels; then `dataset.json`, then the file's name, then the values, if
-        only one schema fits.
+        Label schema of the file (`label_schemas.SCHEMAS`). If not given, it is taken from the file itself, then from
+        the package's sidecar (both only if their hash matches the labels), then from `dataset.json`, then from the
+        file name, then from the values if only one schema fits.
     spacing_mm : (x, y, z), optional
-        Voxel size of files that do not tell it, such as TIFF.
+        Voxel size for files that do not state it, such as TIFF.
 
     Raises
     ------
     UnreadableFileError, DimensionError
-        If the file cannot be opened or is not one 3-D image.
+        If the file cannot be opened or is not a single 3-D image.
     LabelSchemaError
         If the values are not labels, or more than one schema fits.
     """
@@ -72,10 +72,10 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
 
 
 def open_truth(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation | None:
-    """The segmentation that belongs to a case, or None where there is none.
+    """Return the reference segmentation of a case, or None if there is none.
 
-    Looks for a segmentation in the case folder, `labelsTr/<case>` for a Decathlon image, or the masks of Kaggle
-    slices. `path`, `schema` and `spacing_mm` are as for `open_study` and `open_segmentation`.
+    Looks for a segmentation in the case folder, for `labelsTr/<case>` if the path is a Decathlon image, or for the
+    masks of Kaggle slices. `path`, `schema` and `spacing_mm` are as for `open_study` and `open_segmentation`.
     """
     place = existing(path)
     truth_path = _truth_path(anatomy_of(place) if place.is_dir() else place)
@@ -83,26 +83,26 @@ def open_truth(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing 
 
 
 def preferred_labels(files: Sequence[Path]) -> tuple[Path, ...]:
-    """The label files without those that a person corrected under another name (BraTS-TCGA), nor masks of the brain.
+    """Return the label files without brain masks and without those that have a manually corrected version (BraTS-TCGA).
 
     Parameters
     ----------
     files : sequence of Path
-        The label files of one case.
+        Label files of one case.
     """
     corrected = {p.name.lower().replace("_manuallycorrected", "") for p in files if _is_corrected(p)}
     return tuple(p for p in files if (_is_corrected(p) or p.name.lower() not in corrected) and not _is_brain_mask(p))
 
 
 def _with_labels(place: Path) -> Path:
-    """The path itself; of a folder without masks, the DICOM segmentation in it."""
+    """Return the path itself, or the DICOM segmentation in it if it is a folder without masks."""
     if not place.is_dir() or any(patient.masks for patient in slices_in(place)):
         return place
     return dicom.seg_in(place) or place
 
 
 def _label_volume(place: Path, spacing_mm: Spacing | None, *, has_schema: bool) -> tuple[Volume, Meaning | None]:
-    """The labels, and what the file itself says of them; where that is told otherwise, no need to understand it."""
+    """Return the labels and their meaning as stored in the file; for a DICOM SEG, None if a schema is given."""
     if dicom.is_seg(place):
         volume, words = read_seg(place)
         return volume, None if has_schema else meaning_of_segments(words, place.name)
@@ -128,7 +128,7 @@ def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
 
 @dataclass(frozen=True, slots=True)
 class _RecordedMeaning:
-    """What is written of labels, as far as it was written for these labels; in words what was not; and notes."""
+    """What is recorded about labels, if it was recorded for these labels; a description of any mismatch; and notes."""
 
     meaning: Meaning | None
     doubt: str
@@ -138,7 +138,7 @@ class _RecordedMeaning:
 def _recorded_meaning(place: Path, values: npt.NDArray[np.uint8], inside: Meaning | None) -> _RecordedMeaning:
     record = read_sidecar(place)
     beside = Meaning.read(record)
-    # What was guessed of the scan stays a guess, whoever edited the labels since; a record of others says nothing.
+    # Assumptions about the scan persist even if the labels were edited since; a record of other labels is ignored.
     notes = inside.notes if inside is not None else ()
     if inside is not None and not inside.is_of(values):
         doubt = _doubt(place, inside, beside=False)
@@ -158,7 +158,7 @@ def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
 
 
 def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> tuple[LabelSchema, tuple[str, ...]]:
-    """The schema that names or values leave, and a note where it was the values alone."""
+    """Return the schema implied by the names or the values, and a note if it was inferred from the values alone."""
     present = label_values(values)
     stem, case = (place.name, place.name) if place.is_dir() else (short_name(place), place.parent.name)
     if place.is_dir():
@@ -169,7 +169,7 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
         schema = guess_schema(present, name, dataset)
     except LabelSchemaError as error:
         if not present - {0} and dataset is None:
-            return SCHEMAS["MSD"], ()  # nothing is marked, so every schema says the same
+            return SCHEMAS["MSD"], ()  # no voxel is labelled, so all schemas are equivalent
         if not doubt:
             raise
         raise LabelSchemaError(f"{doubt} {error}") from error
@@ -183,7 +183,7 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
 
 
 def _known_regions(schema: LabelSchema, meaning: Meaning | None) -> tuple[Region, ...]:
-    """What labels tell: no more than the schema can, nor than was known of them when they were saved."""
+    """Return the regions that labels define: those of the schema that were also defined when the labels were saved."""
     if meaning is None:
         return schema.known_regions
     return tuple(region for region in schema.known_regions if region in meaning.known_regions)

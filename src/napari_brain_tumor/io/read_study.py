@@ -1,4 +1,4 @@
-"""Open the sequences of one examination from a folder or file of any format."""
+"""Open the sequences of an examination from a folder or file of any format."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ from napari_brain_tumor.io.volume_roles import sequences_of_channels, sequences_
 from napari_brain_tumor.study import Role, Source, Study
 
 SeriesPicks = Mapping[str, str | int] | None
-"""Role to the number or description of a DICOM series."""
+"""Mapping of role to the number or description of a DICOM series."""
 
 
 def open_study(
@@ -55,16 +55,16 @@ def open_study(
         A case folder (NIfTI, NRRD or MHA files named after their sequences, Kaggle LGG slices, DICOM series), a 4-D
         file, a `.tif`, or one 3-D file.
     roles : mapping or sequence, optional
-        Where names do not tell: role to file (relative to the folder), role to volume or channel number, or the
-        roles of the volumes in their order, with None for a volume to skip. Spelling is lenient (`role_named`).
+        Needed if names do not identify the sequences: role to file (relative to the folder), role to volume or channel
+        number, or a list of roles in volume order, with None for volumes to skip. Spelling is lenient (`role_named`).
     series : mapping of role to str or int, optional
-        Of DICOM: the series of each role by its number or description, as `list_series` shows them. Those that are
-        picked are opened, and no others.
+        For DICOM: the series of each role, by number or description as shown by `list_series`. Only these series are
+        opened.
     spacing_mm : (x, y, z), optional
-        Voxel size of files that do not tell it, such as TIFF.
+        Voxel size for files that do not state it, such as TIFF.
     resample : str, optional
-        For sequences on different grids: `"finest"` brings them onto the grid with the smallest voxels, a role onto
-        that sequence's, linearly and without registration. Without it they are refused.
+        For sequences on different grids: `"finest"` resamples them onto the grid with the smallest voxels, a role onto
+        that sequence's grid, linearly and without registration. If not given, different grids raise an error.
 
     Returns
     -------
@@ -74,9 +74,9 @@ def open_study(
     Raises
     ------
     UnreadableFileError, DimensionError, IntensityError
-        If a file cannot be opened or holds nothing usable.
+        If a file cannot be opened or contains nothing usable.
     RoleError, DuplicateRoleError
-        If the roles are not told, or told twice; of DICOM the message lists every series to pick from.
+        If roles are undetermined or given twice; for DICOM the message lists all series to choose from.
     GridMismatchError
         If the sequences do not share a grid, or `spacing_mm` contradicts the files.
 
@@ -92,9 +92,10 @@ def open_study(
 def open_sequences(
     path: AnyPath, roles: Roles = None, *, series: SeriesPicks = None, spacing_mm: Spacing | None = None
 ) -> Sequences:
-    """Open the sequences of one examination, whatever grids they lie on.
+    """Open the sequences of an examination, each on its own grid.
 
-    Parameters are those of `open_study`, and so are the errors except for grids that differ.
+    Takes the parameters of `open_study` except `resample`, and raises the same errors except those about different
+    grids.
     """
     place = existing(path)
     roles = roles or None
@@ -114,7 +115,7 @@ def open_sequences(
 
 
 def list_series(path: AnyPath) -> list[dicom.Series]:
-    """The DICOM series below a folder, or that a file is part of, by what their headers tell; no pixel is read.
+    """List the DICOM series below a folder, or that of a file, from their headers; no pixel data are read.
 
     Parameters
     ----------
@@ -123,12 +124,12 @@ def list_series(path: AnyPath) -> list[dicom.Series]:
     Returns
     -------
     list of Series
-        In the order of examination and number. `open_study(path, series={"T1c": number})` opens the ones to be used.
+        Sorted by examination and number. Use `open_study(path, series={"T1c": number})` to open chosen series.
 
     Raises
     ------
     UnreadableFileError
-        If there is no such path, or what should be DICOM there cannot be read.
+        If the path does not exist, or its DICOM files cannot be read.
 
     Examples
     --------
@@ -141,23 +142,23 @@ def list_series(path: AnyPath) -> list[dicom.Series]:
 def open_sources(
     sources: Mapping[Role, Source], name: str, *, spacing_mm: Spacing | None = None, onto: Grid | None = None
 ) -> Study:
-    """Open again what a study was read from, whatever the files are called.
+    """Re-open what a study was read from, whatever the files are called.
 
     Parameters
     ----------
     sources : mapping of role to Source
-        As in the study's `sources`, or moved to where the files lie now.
+        As in the study's `sources`, or updated to where the files are now.
     name : str
-        Of the case.
+        Name of the case.
     spacing_mm : (x, y, z), optional
-        Voxel size of files that do not tell it.
+        Voxel size for files that do not state it.
     onto : Grid, optional
-        The grid that they were resampled onto.
+        The grid onto which the sequences were resampled.
 
     Raises
     ------
     UnreadableFileError, DimensionError
-        If a file is missing, cannot be opened or does not hold that volume or series.
+        If a file is missing, cannot be opened or does not contain that volume or series.
     GridMismatchError
         If the sequences do not share a grid.
     """
@@ -165,7 +166,7 @@ def open_sources(
 
 
 def open_source_volumes(sources: Mapping[Role, Source], *, spacing_mm: Spacing | None = None) -> dict[Role, Volume]:
-    """Read again what a study was read from, each sequence on its own grid; raises as `open_sources`."""
+    """Re-read what a study was read from, each sequence on its own grid; raises the same errors as `open_sequences`."""
     read: dict[tuple[Path, str | None], list[Volume]] = {}
     for source in sources.values():
         key = source.path, source.series
@@ -207,7 +208,7 @@ def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequ
         return sequences_of_channels(channels, roles, patients[0].patient, patients[0].patient)
     images = images_in(folder)
     scans = [p for p in images if not names_segmentation(p)]
-    # A picture or a converted file beside an export must not hide it.
+    # A picture or a converted file beside a DICOM export must not hide it.
     telling = roles is not None or any(role_of_file(p, images) is not None for p in scans)
     if not images or (not (scans and telling) and dicom.holds_dicom(folder)):
         return _open_all_dicom(folder, roles, spacing_mm)
@@ -219,7 +220,7 @@ def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequ
 
 
 def _are_slices(slices: tiff.SliceFiles) -> bool:
-    """`case_1.tif` is a slice, whereas a file with role words in its patient part is a stack of its own."""
+    """Whether files are slices: `case_1.tif` is one, but a file whose patient part contains role words is a stack."""
     return bool(slices.masks) or len(slices.images) > 1 or role_in_name(slices.patient) is None
 
 
@@ -245,7 +246,7 @@ def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
 
 
 def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: Spacing | None) -> Sequences:
-    """The series that are picked, or those whose headers tell a role that no other series claims."""
+    """Open the chosen series, or those whose headers indicate a role that no other series claims."""
     contents = dicom.contents_of(place)
     if not contents.series:
         msg = (
@@ -260,7 +261,7 @@ def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: 
 
 
 def _open_all_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
-    """The series of a folder; of roles in an order only the order of one is no riddle."""
+    """Open all series of a folder; a list of roles in order is accepted only if there is a single series."""
     if roles is None:
         return _open_dicom(folder, None, spacing_mm)
     contents = dicom.contents_of(folder)

@@ -1,4 +1,4 @@
-"""Images from paths: which files a folder offers, and every 3-D image of a file of any format."""
+"""Read images from paths: the image files in a folder, and every 3-D image of a file in any format."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +22,12 @@ Spacing = tuple[float, float, float]
 
 
 def open_image(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[tuple[str, npt.NDArray[Any], Grid]]:
-    """Every 3-D image of a file as (name, `(X, Y, Z)` array, grid), whatever it shows; no role is needed."""
+    """Open every 3-D image of a file as (name, `(X, Y, Z)` array, grid); roles are not needed."""
     return [(volume.name, volume.array, volume.grid) for volume in open_volumes(path, spacing_mm=spacing_mm)]
 
 
 def open_volumes(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[Volume]:
-    """As `open_image`, with what the reader noticed."""
+    """Open every 3-D image of a file as a `Volume`, which includes the reader's notes."""
     place = existing(path)
     if place.is_dir():
         volumes = dicom.read_volumes(place)
@@ -46,7 +46,7 @@ def existing(path: AnyPath) -> Path:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path is called like an image that is read, other than DICOM; of a pair only the header is."""
+    """Whether a path has the name of a readable image other than DICOM; of a pair only the header counts."""
     if NIFTI_PAIR.fits(path):
         return nifti.voxels_of_pair(path) is not None
     return path.name.lower().endswith(image_suffixes())
@@ -62,7 +62,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files of a folder; where it has none, those of its subfolders (one folder per sequence)."""
+    """Return the image files of a folder or, if it has none, those of its subfolders (one folder per sequence)."""
     entries = visible(folder)
     images = [p for p in entries if p.is_file() and is_image(p)]
     if images:
@@ -71,13 +71,13 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def folders_within(folder: Path, depth: int = 3) -> list[Path]:
-    """A folder and those inside it, a few levels deep."""
+    """Return a folder and its subfolders, a few levels deep."""
     inner = [p for p in visible(folder) if p.is_dir()] if depth else []
     return [folder, *(f for p in inner for f in folders_within(p, depth - 1))]
 
 
 def grid_of(path: Path) -> Grid | None:
-    """The grid of an image by its header alone; None of a format whose images have to be read for that."""
+    """Read the grid of an image from its header alone; None for formats whose images must be read to determine it."""
     if NIFTI.fits(path) or nifti.is_pair(path):
         return nifti.read_nifti_header(nifti.header_of_pair(path)).grid
     if NRRD.fits(path):
@@ -90,11 +90,11 @@ def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
 
 
 def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
-    """Every 3-D image of a file, with the stamp that the file had just before it was read."""
+    """Read every 3-D image of a file, with the file's stamp taken just before reading."""
     path = nifti.header_of_pair(path)
     stamp = file_stamp(path)
     volumes = _read_volumes(path, spacing_mm)
-    # A DICOM series has a stamp of all its files.
+    # A DICOM series has a stamp for all its files.
     return [volume if volume.series is not None else replace(volume, stamp=stamp) for volume in volumes]
 
 
@@ -124,7 +124,7 @@ def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
 
 
 def read_files(files: Mapping[Role, Path], spacing_mm: Spacing | None) -> dict[Role, Volume]:
-    # gzip releases the interpreter, so four files are unpacked at the same time.
+    # gzip releases the interpreter lock, so several files are decompressed in parallel.
     with ThreadPoolExecutor(max_workers=len(files) or 1) as pool:
         volumes = pool.map(lambda path: _single(path, spacing_mm), files.values())
         return dict(zip(files, volumes, strict=True))

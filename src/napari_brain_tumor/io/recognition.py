@@ -1,4 +1,4 @@
-"""What a path holds, told from names and headers alone: cheap enough for napari to ask about every dropped file."""
+"""Recognise what a path contains from names and headers alone, fast enough for every file dropped onto napari."""
 
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from napari_brain_tumor.io.study_folder import (
 
 
 def recognise(path: AnyPath) -> Literal["study", "segmentation"] | None:
-    """What a path holds for us, told from names and headers alone; None where it is not ours. Never raises."""
+    """Return what a path contains, judging by names and headers alone; None if it is not supported. Never raises."""
     place = Path(path)
     try:
         if place.is_dir():
@@ -34,7 +34,7 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
     try:
         patients = slices_in(folder)
     except UnreadableFileError:
-        return "study"  # two files for one slice: a case to complain about when it is opened
+        return "study"  # two files for one slice: accepted here, so that opening it reports the error
     if any(p.images for p in patients):
         return "study"
     if patients:
@@ -42,7 +42,7 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
     try:
         recognised = find_sequences(images_in(folder))
     except DuplicateRoleError:
-        # Two files for one role in the folder itself are a case to complain about; subfolders are several cases.
+        # Two files for one role in the folder itself are an error to report on opening; in subfolders, they are cases.
         return "study" if any(p.is_file() and is_image(p) for p in visible(folder)) else None
     if recognised.sequences:
         return "study"

@@ -1,6 +1,6 @@
-"""Open ordinary files and nothing else: a pipe would wait for ever, a device never ends.
+"""Open regular files only: reading from a pipe may block for ever, and a device may never end.
 
-Every reader opens its files here, also those that a header names: these lie beside their header or are refused.
+Every reader opens its files here, including those that a header refers to, which must lie beside their header.
 """
 
 import os
@@ -21,7 +21,7 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
 )
 _SEPARATORS: Final = re.compile(r'[/\\:<>"|?*\x00-\x1f]')
-"""What a file name cannot hold on one of the systems: with it a name would be a path, a drive or a pattern."""
+"""Characters not allowed in file names on at least one system; they would make a path, a drive or a pattern."""
 _WITHOUT_WAITING: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _WINDOWS_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(?:\..*)?", re.I)
 
@@ -32,10 +32,10 @@ def open_regular(path: Path) -> BufferedReader:
     Raises
     ------
     UnreadableFileError
-        If it is missing, may not be read, or is no ordinary file.
+        If it is missing, may not be read, or is not a regular file.
     """
     try:
-        # Looked at before it is opened, because opening alone can wait or act; and after, in case it was exchanged.
+        # Checked before opening, which alone can block or have side effects, and after, in case it was replaced.
         _require_regular(path, path.stat())
         descriptor = os.open(path, _WITHOUT_WAITING)
         with ExitStack() as unfit:
@@ -52,17 +52,17 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path, limit: int | None = None) -> bytes:
-    """What is in a file.
+    """Return the contents of a file.
 
     Parameters
     ----------
     limit : int, optional
-        Bytes from which a file is refused as too large.
+        Maximum size in bytes; larger files are refused.
 
     Raises
     ------
     UnreadableFileError
-        As `open_regular`, or if the file is larger than the limit.
+        As for `open_regular`, or if the file is larger than the limit.
     """
     try:
         with open_regular(path) as file:
@@ -77,25 +77,25 @@ def read_regular(path: Path, limit: int | None = None) -> bytes:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a text names a file of a folder on every system: no path, drive, device or pattern."""
+    """Whether a text is a plain file name on every system: not a path, drive, device or pattern."""
     return bool(name.strip(" .")) and not _SEPARATORS.search(name) and not _WINDOWS_DEVICE.fullmatch(name.strip())
 
 
 def file_beside(header: Path, name: str) -> Path:
-    """The file of voxels that a header names: one that lies in the header's own folder.
+    """Return the voxel file that a header names, which must lie in the header's own folder.
 
     Parameters
     ----------
     name : str
-        As it stands in the header.
+        Name as written in the header.
 
     Raises
     ------
     UnreadableFileError
-        If the name is a path, a drive, a device or a pattern, the header's own, or a link that leaves the folder; or
-        there is no such file.
+        If the name is a path, a drive, a device, a pattern, the header's own, or a symbolic link out of the folder; or
+        if the file does not exist.
     """
-    name = name.removeprefix("./")  # as some programs write it
+    name = name.removeprefix("./")  # written by some programs
     if not is_plain_name(name):
         raise UnreadableFileError(
             f"{header.name} names {name[:100]!r} as the file of its voxels. Only a file that lies in the same folder "

@@ -1,7 +1,7 @@
-"""Folders that are made beside their place and then take it, so that a kill at any moment loses nothing.
+"""Build folders beside their destination and then swap them in, so that being killed at any moment loses nothing.
 
-A scratch folder is locked for as long as its process lives. One whose lock is free was left by a process that ended:
-what it had taken away is put back if nothing took its place, and the rest is removed.
+A scratch folder is locked for as long as its process runs. If its lock is free, its process has ended: the folder it
+had set aside is put back unless something has taken its place, and the rest is removed.
 """
 
 import os
@@ -20,24 +20,24 @@ _LOCK: Final = ".lock"
 _NAME: Final = "name.txt"
 _OLD: Final = "old"
 _EARLIER: Final = (".import-", ".making-")
-"""Scratch folders of earlier versions, which had no lock."""
+"""Prefixes of scratch folders made by earlier versions, which had no lock."""
 _EARLIER_KEEP_S: Final = 24 * 3600.0
 
 
 @contextmanager
 def scratch_beside(target: Path) -> Iterator[Path]:
-    """A new empty folder beside a folder, removed at the end; what killed processes left there is settled first.
+    """Create an empty folder beside `target` and remove it at the end; first clean up after killed processes.
 
     Parameters
     ----------
     target : Path
-        That what is made in the scratch folder will replace; its parent is made if need be.
+        Folder that will be replaced by the one built in the scratch folder; its parent is created if necessary.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     recover_scratch(target.parent)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=_PREFIX))
     lock = FileLock(scratch / _LOCK)
-    with suppress(OSError, NotImplementedError):  # some network disks have no locks
+    with suppress(OSError, NotImplementedError):  # some network drives do not support locks
         lock.acquire(timeout=0)
     try:
         yield scratch
@@ -48,16 +48,16 @@ def scratch_beside(target: Path) -> Iterator[Path]:
 
 
 def swap_in(new: Path, target: Path, scratch: Path) -> None:
-    """Give a folder within the scratch folder the place of another one, which is there again should that fail.
+    """Replace a folder by one built within the scratch folder; on failure the original is put back.
 
     Parameters
     ----------
     new : Path
-        Within `scratch`, whole.
+        The complete new folder, within `scratch`.
     target : Path
-        Beside `scratch`; it may or may not be there.
+        Destination beside `scratch`; it may or may not exist.
     scratch : Path
-        From `scratch_beside`.
+        The folder from `scratch_beside`.
     """
     if target.exists() or target.is_symlink():
         (scratch / _NAME).write_text(target.name, encoding="utf-8")
@@ -66,7 +66,7 @@ def swap_in(new: Path, target: Path, scratch: Path) -> None:
 
 
 def recover_scratch(parent: Path) -> None:
-    """Put back what killed processes had taken away in a folder, and remove what they left there.
+    """Restore the folders that killed processes had set aside in `parent`, and remove their leftovers.
 
     Only scratch folders of this program are touched, and only those whose process has ended.
     """
@@ -82,7 +82,7 @@ def _settle(scratch: Path) -> None:
     lock = FileLock(scratch / _LOCK)
     try:
         if not (scratch / _LOCK).exists() and time.time() - scratch.stat().st_mtime < _EARLIER_KEEP_S:
-            return  # just made, not locked yet
+            return  # just created, not locked yet
         lock.acquire(timeout=0)
     except (Timeout, OSError, NotImplementedError):
         return
@@ -94,7 +94,7 @@ def _settle(scratch: Path) -> None:
 
 
 def _put_back(scratch: Path) -> None:
-    """Give what was replaced its name again, where nothing has it."""
+    """Rename a replaced folder back to its original name, unless that name is in use."""
     old = scratch / _OLD
     try:
         name = (scratch / _NAME).read_text(encoding="utf-8")

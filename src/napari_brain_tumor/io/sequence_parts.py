@@ -1,8 +1,8 @@
-"""The parts that a name or a series description is made of, by what they say of a sequence.
+"""Split names and series descriptions into parts that carry information about the MRI sequence.
 
-A name is cut into words at its separators, and a word into the parts that it is made of (`t1wpost` is T1, weighted,
-post). A word that has any other part in it tells nothing: `t10`, `PAT12` and `Saint1` are no T1. Signs and negations
-are read before the separators are taken away, since `C-` and `C+` differ in nothing else.
+A name is split into words at its separators, and each word into known parts (`t1wpost` is T1, weighted, post). A word
+that contains any unknown part is ignored: `t10`, `PAT12` and `Saint1` are not T1. Signs and negations are interpreted
+before separators are removed, since `C-` and `C+` differ in nothing else.
 """
 
 import re
@@ -22,7 +22,7 @@ _Kinds = tuple[Kind, ...]
 
 
 class Part(NamedTuple):
-    """One meaningful part of a name: what it is, and the number of the word that it stands in."""
+    """One meaningful part of a name: its kind, and the index of the word that contains it."""
 
     kind: Kind
     word: int
@@ -38,18 +38,18 @@ def _table(name: str) -> dict[str, _Kinds]:
 
 
 _COMPOUNDS: Final = _table("parts")
-"""Parts that words may be put together from, in any order and number, as in `axt1wpostgd`."""
+"""Parts that may be combined into words in any order and number, as in `axt1wpostgd`."""
 _WORDS: Final = _table("words")
-"""Words that count only as they stand, since parts of names look like them."""
+"""Words that count only as whole words, because they resemble parts of people's names."""
 
 _PLUS, _MINUS, _EITHER, _OPEN = "\x01", "\x02", "\x03", "\x04"
 _SIGNS: Final[dict[str, Kind]] = {_PLUS: "plus", _MINUS: "minus", _EITHER: "either", _OPEN: "open c"}
 _OF_AN_AGENT: Final = re.compile(r"[ck]ontrast|kontras|enhanc|gadol|контраст|造影|增[强強]|조영")
-"""A word with this in it speaks of the agent, in whatever language: where it is not known it leaves T1 open."""
+"""A word that contains this refers to the contrast agent; if it is not understood further, T1 is left undecided."""
 _TOKEN: Final = re.compile("[^\\W_]+|[\x01-\x04]")
 _AGENT_WORD: Final = r"(?:c|ce|km|cm|iv|gd|gad|gado|gadolinium|contrast|kontrast|kontrastmittel)"
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])(?<!(?<![A-Za-z])[cqs])")
-"""Between a small and a capital letter, but not in `cT1`, `qT1` and `sT1W`, where a letter alone comes before."""
+"""Between a lower-case and a capital letter, but not in `cT1`, `qT1` and `sT1W`, where a single letter precedes."""
 
 Rewrite = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
@@ -70,14 +70,14 @@ _BIDS_RULES: Final = _rules(
         " ",
     ),
 )
-"""Entities of BIDS: only the agent and the acquisition say something about the sequence."""
+"""BIDS entities; only the contrast agent and the acquisition carry information about the sequence."""
 
 _RULES: Final = _rules(
-    # Dashes of typesetters, and the sign for minus.
+    # Typographic dashes and the minus sign.
     (r"[\u2010-\u2015\u2212]", "-"),
-    # No space divides Chinese and Japanese from letters.
+    # Chinese and Japanese characters are not separated from Latin letters by spaces.
     (r"(?<=[a-z0-9])(?=[\u3400-\u9fff])|(?<=[\u3400-\u9fff])(?=[a-z0-9])", " "),
-    # What an image was moved onto is not what it shows.
+    # The space that an image was registered to is not what the image shows.
     (
         r"(?:(?:co)?reg(?:istered)?|aligned|warped|resampled|mapped|transformed)[_\-. ]*(?:to|2|on|in)[_\-. ]*"
         r"(?:flair|t[12][a-z0-9]*|mni[a-z0-9]*)|(?<![a-z0-9])(?:to|in|on)[_\-. ](?:flair|t[12][a-z0-9]*)",
@@ -96,7 +96,7 @@ _RULES: Final = _rules(
         r"(?![a-z0-9])",
         " t1 subtraction ",
     ),
-    # With and without at once.
+    # "With and without" contrast.
     (r"(?<![a-z])(?:mit|avec|con)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:ohne|sans|sin)(?![a-z])", f" {_EITHER} "),
     (r"(?<![a-z])(?:ohne|sans|sin)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:mit|avec|con)(?![a-z])", f" {_EITHER} "),
     (r"(?<![a-z0-9])(?:without|w/o|wo)[ _]*(?:and|&|\+|/)[ _]*(?:with|w/?)(?![a-z0-9])", f" {_EITHER} "),
@@ -114,7 +114,7 @@ _RULES: Final = _rules(
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]*[=:][ _]*(?:1|yes|on|true|\+)(?![a-z0-9])", rf"\1 {_PLUS} "),
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _\-]?neg(?:ativ[eo]?)?(?![a-z0-9])", rf"\1 {_MINUS} "),
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _\-]?pos(?:itiv[eo]?)?(?![a-z0-9])", rf"\1 {_PLUS} "),
-    # Signs of the agent: after it (C+, T1C-), before it (+C, " -C"), and of T1 itself (T1+, T1-).
+    # Signs for contrast: after the letter (C+, T1C-), before it (+C, " -C"), and on T1 itself (T1+, T1-).
     (r"(?<![a-z0-9])c[ _\-]?spine", " spine "),
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]?(?:\++|plus)(?![a-z0-9])", rf"\1 {_PLUS} "),
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}(?:-+|[ _]?minus)(?![a-z0-9])", rf"\1 {_MINUS} "),
@@ -127,7 +127,7 @@ _RULES: Final = _rules(
     (r"\(-\)", f" {_MINUS} "),
     (r"(?<![a-z0-9])(t1(?:w|wi)?)\+(?![a-z0-9])", rf"\1 {_PLUS} "),
     (r"(?<![a-z0-9])(t1(?:w|wi)?)-(?![a-z0-9_ ])", rf"\1 {_MINUS} "),
-    # A lone c whose sign may have been a separator: T1-C, T1_C-tra, and T1_C_ where a program took the sign away.
+    # A lone c whose sign may have been a separator: T1-C, T1_C-tra, and T1_C_ where a program removed the sign.
     (r"(?<=t1)-c(?![a-z0-9])|(?<=t1w)-c(?![a-z0-9])", f" {_OPEN} "),
     (r"(?<=[ _])c(?:-(?=[a-z0-9])|_$|__)", f" {_OPEN} "),
 )
@@ -139,7 +139,7 @@ def parts_of(text: str) -> tuple[Part, ...]:
 
 @lru_cache(maxsize=4096)
 def _cached_parts(text: str) -> tuple[Part, ...]:
-    # Accents are left out: "pré" is "pre".
+    # Accents are removed: "pré" becomes "pre".
     letters = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     plain = _CAMEL.sub(" ", letters).lower()
     rules = (*_BIDS_RULES, *_RULES) if plain.startswith("sub-") else _RULES
@@ -152,7 +152,7 @@ def _cached_parts(text: str) -> tuple[Part, ...]:
 
 @lru_cache(maxsize=4096)
 def _kinds(word: str) -> _Kinds:
-    """What a word is made of; `("unknown",)` where any part of it is not known."""
+    """Return what a word is made of; `("unknown",)` if any part of it is unknown."""
     if word in _SIGNS:
         return (_SIGNS[word],)
     if word == "ct1":
@@ -163,7 +163,7 @@ def _kinds(word: str) -> _Kinds:
         return ("inversion",)
     made_of = _taken_apart(word)
     if made_of is None:
-        # "flair2" and "mprage1" count acquisitions; after T1 and T2 a digit would be another number.
+        # "flair2" and "mprage1" number acquisitions; after T1 and T2 an additional digit would change the number.
         trimmed = re.sub(r"(?<=[a-z])\d{1,2}$", "", word)
         made_of = _taken_apart(trimmed) if trimmed != word else None
         if made_of is None or not ROLE_KINDS & set(made_of):
@@ -184,7 +184,7 @@ def _taken_apart(word: str) -> _Kinds | None:
 
 
 def _without_subjects(parts: list[Part]) -> Iterable[Part]:
-    """`sub` before a number counts subjects, else it is short for subtraction; `ct1` before `patient` is no T1."""
+    """Ignore `sub` before a number (a subject, otherwise a subtraction) and `ct1` before `patient` (not T1)."""
     for i, part in enumerate(parts):
         after = next((other for other in parts[i + 1 :] if other.word > part.word), None)
         if part.kind == "sub":

@@ -1,6 +1,6 @@
-"""Which sequence a name or a series description means: the one reading of words, for files, layers and DICOM alike.
+"""Identify the MRI sequence from a name or a series description, for files, layers and DICOM alike.
 
-Where the words contradict each other the answer is a doubt, never the likelier of the two.
+If the words contradict each other, the result is a doubt and never the likelier of the two sequences.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from napari_brain_tumor.study import Role
 
 @dataclass(frozen=True, slots=True)
 class RoleWords:
-    """What the words of a name tell.
+    """What the words of a name say about its sequence.
 
     Parameters
     ----------
     role : Role or None
-        The sequence that is meant; None where the words tell none, or leave it open.
+        The sequence named; None if the words name none or leave it open.
     doubt : str
-        Why there is no role although the name has words of sequences: "it names a subtraction, not a sequence". Empty
-        where there is a role, and where there is no such word.
+        Why there is no role although the name contains sequence words, e.g. "it names a subtraction, not a sequence".
+        Empty if there is a role, or if there are no such words.
     only_words : bool
-        Whether every word of the name is known here, so that it is nothing but the name of a sequence. A name of
-        such words alone as stand between others ("y", "de") is none.
+        Whether every word of the name is known here, so that it is only the name of a sequence. False for a name that
+        consists only of connecting words ("y", "de").
     """
 
     role: Role | None
@@ -34,10 +34,10 @@ class RoleWords:
 
 
 def roles_in(text: str) -> RoleWords:
-    """What a file name without suffix, a layer's name or a series description tells about its sequence.
+    """Identify the sequence from a file name without suffix, a layer's name or a series description.
 
-    The last word decides if it is a sequence itself and nothing contradicts it. T2 beside FLAIR is FLAIR; T1 before
-    FLAIR is T1, whose fluid is dark. `post` and `pre` mean the contrast agent unless a treatment follows.
+    The last word decides if it is a sequence itself and nothing contradicts it. T2 next to FLAIR is FLAIR; T1 before
+    FLAIR is T1 (with dark fluid). `post` and `pre` refer to the contrast agent unless a treatment follows.
 
     Examples
     --------
@@ -66,17 +66,17 @@ def roles_in(text: str) -> RoleWords:
 
 
 def role_in_name(name: str) -> Role | None:
-    """The role that a file name tells, or None where it tells none or leaves it open (`roles_in` says why)."""
+    """Return the role that a file name indicates, or None if it indicates none or leaves it open (see `roles_in`)."""
     return roles_in(name).role
 
 
 def role_named(text: str) -> Role:
-    """The role that a person means by `t1ce`, `T1Gd`, `t1w`, `flair`, `T2-FLAIR`, `pre-contrast` and the like.
+    """Return the role that a user means by `t1ce`, `T1Gd`, `t1w`, `flair`, `T2-FLAIR`, `pre-contrast` and the like.
 
     Raises
     ------
     RoleError
-        If it holds anything else than words for one sequence, or they leave it open.
+        If it contains anything but words for one sequence, or they leave it open.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def role_named(text: str) -> Role:
     words = roles_in(str(text))
     if words.role is not None and words.only_words:
         return words.role
-    # "Post-contrast" names no sequence, but among sequences there is one that is taken before and after.
+    # "Post-contrast" names no sequence, but T1 is the only one acquired before and after contrast.
     assumed = roles_in(f"T1 {text}") if words.only_words and not words.doubt else words
     if assumed.role is not None and assumed.only_words and any(p.kind in _AGENT_KINDS for p in parts_of(str(text))):
         return assumed.role
@@ -105,22 +105,22 @@ def role_of_description(
     tr_ms: float | None = None,
     ti_ms: float | None = None,
 ) -> RoleWords:
-    """What a series description tells, together with what the scanner wrote down.
+    """Identify the sequence from a series description together with the recorded acquisition parameters.
 
     Parameters
     ----------
     text : str
-        Series description, or protocol name where that is empty.
+        Series description, or the protocol name if that is empty.
     contrast_agent : str, optional
-        Of the tag (0018,0010); None or empty where it is not there.
+        Value of the tag (0018,0010); None or empty if absent.
     te_ms, tr_ms, ti_ms : float, optional
         Echo, repetition and inversion time in ms.
 
     Returns
     -------
     RoleWords
-        The agent settles a T1 whose words say nothing about it. Agent or times that contradict the words make it a
-        doubt; where the words tell no sequence, times alone do not make one.
+        The contrast agent decides a T1 whose words do not mention contrast. An agent or times that contradict the
+        words give a doubt. Times alone never determine a sequence.
 
     Examples
     --------
@@ -147,7 +147,7 @@ _AGENTS: Final = frozenset(("agent", "short agent", "c", "plus"))
 _BETWEEN: Final = frozenset(
     ("neutral", "filler", "inversion", "gradient echo", "space", "agent", "short agent", "c", "plus", "minus", "either")
 )
-"""What may stand between two words that belong together, as in `T2 SPACE FLAIR` and `POST AX T1`."""
+"""Kinds that may stand between two words that belong together, as in `T2 SPACE FLAIR` and `POST AX T1`."""
 
 _OTHER_IMAGES: Final[dict[Kind, str]] = {
     "subtraction": "it names a subtraction, not a sequence",
@@ -159,7 +159,7 @@ _LEFT_TO_RIGHT: Final[dict[tuple[Kind, Kind], Role | None]] = {
     ("T2", "FLAIR"): "FLAIR",
     ("FLAIR", "T2"): "FLAIR",
 }
-"""Two roles side by side that are one sequence; others side by side are a doubt."""
+"""Pairs of adjacent roles that together name one sequence; other pairs give a doubt."""
 
 
 def _other_image(parts: Sequence[Part]) -> str:
@@ -175,7 +175,7 @@ def _other_image(parts: Sequence[Part]) -> str:
 
 
 def _mentioned(parts: Sequence[Part]) -> Role | None:
-    """T1, T2 or FLAIR, whichever the words name; None where they name several."""
+    """Return T1, T2 or FLAIR, whichever the words name; None if they name several."""
     groups: list[list[Part]] = []
     between: list[Kind] = []
     for part in parts:
@@ -210,7 +210,7 @@ def _as_role(part: Part) -> Role | None:
 
 
 def _agent(parts: Sequence[Part]) -> bool | None:
-    """Whether the words around T1 tell of a contrast agent; None where they contradict each other."""
+    """Whether the words around T1 indicate contrast; None if they contradict each other."""
     first_t1 = next(i for i, part in enumerate(parts) if part.kind == "T1")
     answers: set[bool] = set()
     at = 0
@@ -223,7 +223,7 @@ def _agent(parts: Sequence[Part]) -> bool | None:
 
 
 def _said_at(parts: Sequence[Part], at: int, t1: int) -> tuple[bool | Literal["open"] | None, int]:
-    """What the part at a place says about the agent, and the place to go on at."""
+    """Return what the part at a position says about contrast, and the position to continue from."""
     kind = parts[at].kind
     follows = _next_kind(parts, at)
     if kind in ("pre", "post"):
@@ -257,12 +257,12 @@ def _before_or_after(parts: Sequence[Part], at: int, t1: int) -> tuple[bool | Li
         return None, at + 1
     if is_post:
         return True, at + 1
-    # "pre T1 Gd" is either before surgery with the agent, or before the agent.
+    # "pre T1 Gd" means either before surgery with contrast, or before contrast.
     return False, at + 1
 
 
 def _counts(parts: Sequence[Part], at: int, t1: int) -> bool:
-    """Whether a word for the agent is one: initials such as CE and KM are, beside T1 or after it."""
+    """Whether a word refers to contrast: initials such as CE and KM do so only beside T1 or after it."""
     part = parts[at]
     if part.kind == "agent" or part.word == parts[t1].word:
         return True
@@ -286,7 +286,7 @@ def _next_kind(parts: Sequence[Part], at: int) -> Kind | None:
 
 
 def _place_after_agents(parts: Sequence[Part], at: int) -> int:
-    """The place after the words for the agent that follow one another: "gadolinium contrast", "contrast-enhanced"."""
+    """Return the position after consecutive words for contrast: "gadolinium contrast", "contrast-enhanced"."""
     place = _place_after_next(parts, at)
     while place < len(parts) and parts[place].kind in ("filler", *_AGENTS) and _next_kind(parts, place - 1) in _AGENTS:
         place = _place_after_next(parts, place - 1)

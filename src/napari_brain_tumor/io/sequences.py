@@ -1,4 +1,4 @@
-"""The sequences of one examination, as they were opened, and the study of those that share a grid."""
+"""The sequences of an examination as opened, and conversion to studies on a common grid."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from napari_brain_tumor.study import Role, Source, Study
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequences:
-    """What was opened as the sequences of one examination, each on a grid of its own.
+    """The opened sequences of an examination, each on its own grid.
 
     Parameters
     ----------
     name : str
-        Of the case.
+        Name of the case.
     notes : tuple of str
-        What was noticed and the user should know.
+        Notes for the user made while reading.
     """
 
     volumes: Mapping[Role, Volume]
@@ -28,11 +28,11 @@ class Sequences:
     notes: tuple[str, ...] = ()
 
     def together(self) -> Study:
-        """All of them as one study; raises `GridMismatchError` where they do not share a grid."""
+        """Return all of them as one study; raises `GridMismatchError` if they do not share a grid."""
         return as_study(self)
 
     def alone(self) -> tuple[Study, ...]:
-        """Each sequence as a study of its own, on its own grid; called by its file, or of DICOM by the case."""
+        """Return each sequence as a study on its own grid, named after its file, or after the case for DICOM."""
         return tuple(
             as_study(
                 Sequences({role: volume}, short_name(volume.path) if volume.series is None else self.name, volume.notes)
@@ -42,13 +42,13 @@ class Sequences:
 
 
 def named_sequences(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> Sequences:
-    """The volumes with these notes and those of reading, each once."""
+    """Return the volumes as `Sequences` with these notes and those from reading, without duplicates."""
     all_notes = dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))
     return Sequences(volumes, name, tuple(all_notes))
 
 
 def as_study(opened: Sequences, onto: str | Grid | None = None) -> Study:
-    """One study of them, resampled onto a grid that is named; raises `GridMismatchError` where they share none."""
+    """Combine them into one study, resampled onto a grid if given; raises `GridMismatchError` if they share none."""
     volumes = opened.volumes
     if onto is None:
         _check_one_grid(volumes)
@@ -69,7 +69,7 @@ def as_study(opened: Sequences, onto: str | Grid | None = None) -> Study:
 
 
 def _on(grid: Grid, volumes: Mapping[Role, Volume]) -> Volume:
-    """A volume that lies on the grid; any one where none does."""
+    """Return a volume that lies on the grid, or any one if none does."""
     return next((volume for volume in volumes.values() if volume.grid.same_place(grid)), next(iter(volumes.values())))
 
 

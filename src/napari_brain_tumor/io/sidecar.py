@@ -1,4 +1,4 @@
-"""The JSON beside a saved segmentation: how it was made and what its integers mean."""
+"""JSON file beside a saved segmentation: its provenance and the meaning of its integers."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from napari_brain_tumor.study import Segmentation
 
 PROGRAM: Final = "napari-brain-tumor"
 FORMAT: Final = 2
-"""Of the document. 1, which did not say so, had no hashes of labels and none of the single files of a folder."""
+"""Version of the document. Version 1 had no version entry, no hashes of labels and none of a folder's single files."""
 NOTICE: Final = (
     "For research only. Not for clinical use: not a medical device, not to be used for diagnosis or treatment."
 )
@@ -31,24 +31,24 @@ def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD", *
     Parameters
     ----------
     segmentation : Segmentation
-        Whose `provenance` is written.
+        The segmentation whose `provenance` is written.
     path : Path
-        The saved file or folder: `seg.nii.gz` gets `seg.json`. A `seg.json` of somebody else, or of another file that
-        is there, is left alone; then the sidecar is `seg.napari-brain-tumor.json`.
+        The saved file or folder: `seg.nii.gz` gets `seg.json`. If there is a `seg.json` that is not ours, or belongs to
+        another existing file, it is left alone and the sidecar is named `seg.napari-brain-tumor.json`.
     schema : str
         The schema in which the file was written.
     paths : {"auto", "relative", "absolute", "names"}
-        How the files of scans and models are named; see `sidecar_paths`.
+        How files of scans and models are referred to; see `sidecar_paths`.
 
     Returns
     -------
     Path
-        The sidecar.
+        Path of the sidecar.
 
     Raises
     ------
     SaveError
-        If it cannot be written, or the provenance holds something that JSON cannot express.
+        If it cannot be written, or the provenance contains something that JSON cannot represent.
     """
     part = sidecar_part(segmentation, Meaning.of(segmentation, schema_named(schema)), path, paths=paths)
     write_together([part])
@@ -63,12 +63,12 @@ def sidecar_part(
     paths: PathStyle = "auto",
     more: Mapping[str, Any] | None = None,
 ) -> Part:
-    """The sidecar of a file or folder, to be written together with it; `more` are entries that come first in it.
+    """Return the sidecar as a part, to be written together with its file or folder; entries in `more` come first.
 
     Raises
     ------
     SaveError
-        If the provenance holds something that JSON cannot express.
+        If the provenance contains something that JSON cannot represent.
     """
     target = next(place for place in _candidates(path) if _is_free(place, path))
     document = {
@@ -86,22 +86,22 @@ def sidecar_part(
     except (TypeError, ValueError) as error:
         msg = f"{path.name} was not saved: its provenance holds something that JSON cannot express ({error})."
         raise SaveError(msg) from error
-    # Names of files may hold bytes that are no text in the system's encoding; JSON has an escape for each of them.
+    # File names may contain bytes that cannot be decoded; in JSON they are written as escape sequences.
     content = text.encode("utf-8", errors="backslashreplace")
     return Part(target, lambda temporary: _write(temporary, content), _check_json)
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
-    """Contents of our own sidecar of a file or folder; empty where there is none, or it is not ours.
+    """Return the contents of the package's sidecar of a file or folder; empty if there is none, or it is not ours.
 
-    It tells what was saved once. Whether that is what the file holds now its `labels_sha256` tells.
+    It describes the file as saved. Compare its `labels_sha256` to check whether the file has changed since.
     """
     document_path = sidecar_path(path)
     return {} if document_path is None else _content(document_path)
 
 
 def sidecar_path(path: Path) -> Path | None:
-    """Where our own sidecar of a file or folder is; None where there is none."""
+    """Return the path of the package's own sidecar of a file or folder; None if there is none."""
     for candidate in _candidates(path):
         content = _content(candidate)
         if _is_ours(content) and content.get("file") == path.name:
@@ -110,7 +110,7 @@ def sidecar_path(path: Path) -> Path | None:
 
 
 def notes_in(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
-    """What was guessed when the result was made; older versions told it among the notes of provenance."""
+    """Return notes on assumptions made for the result; older versions kept them among the provenance notes."""
     provenance = sidecar.get("provenance")
     older = provenance.get("notes") if isinstance(provenance, Mapping) else ()
     return texts_of(sidecar.get("notes", older))
@@ -123,7 +123,7 @@ def _candidates(path: Path) -> tuple[Path, ...]:
 
 
 def _is_free(place: Path, path: Path) -> bool:
-    """Whether a sidecar of the file may be written there: over its earlier one, or that of a file that is gone."""
+    """Whether the file's sidecar may be written there, replacing its earlier one or that of a file that is gone."""
     if not place.exists() or place == _candidates(path)[-1]:
         return True
     content = _content(place)

@@ -1,4 +1,4 @@
-"""How the record of a result names the files that it was made from: paths tell more than one may want to hand on."""
+"""How the record of a result refers to its input files, since full paths may disclose more than intended."""
 
 import os
 from collections.abc import Mapping
@@ -10,23 +10,24 @@ from napari_brain_tumor.io.dicom import hidden_key
 PathStyle = Literal["auto", "relative", "absolute", "names"]
 
 PATH_STYLES: Final[tuple[PathStyle, ...]] = ("auto", "relative", "absolute", "names")
-"""`auto` is relative to the record for what lies near it, up to two folders above and down from there, else absolute.
+"""`auto` uses relative paths for nearby files (at most two folders up from the record), otherwise absolute paths.
 
-`names` leaves out the folders. Wherever a record names a scan, its SHA-256 proves what is found there.
+`names` leaves out the folders. Whenever a record names a scan, its SHA-256 identifies the file found there.
 """
 
 _NEAR: Final = 2
-"""Steps up from the record's folder to the one that holds both."""
+"""Maximum number of levels from the record's folder up to a common parent folder."""
 _PATH_KEYS: Final = ("path", "folder")
 
 
 def with_paths(provenance: Mapping[str, Any], folder: Path, style: PathStyle) -> dict[str, Any]:
-    """Provenance with its paths as they are written into a record that lies in `folder`.
+    """Return provenance with its paths rewritten for a record that is stored in `folder`.
 
-    UIDs of DICOM series, by which an archive finds the patient, are replaced by their hashes, but for `"absolute"`.
+    UIDs of DICOM series, by which an archive could identify the patient, are replaced by their hashes, except with
+    `"absolute"`.
     """
     rewritten = {key: _rewritten(value, folder, style) for key, value in provenance.items()}
-    # A path of its own is where labels were opened, perhaps to be saved again.
+    # The entry `path` is where labels were opened, perhaps to be saved again.
     return rewritten | ({"path": _path_in_style(provenance["path"], folder, style)} if "path" in provenance else {})
 
 
@@ -51,11 +52,11 @@ def _path_in_style(path: Any, folder: Path, style: PathStyle) -> Any:
     absolute = Path(os.path.abspath(place))
     if style == "absolute":
         return str(absolute)
-    # Of real folders: a step up from a linked one leads elsewhere.
+    # Symbolic links are resolved, because `..` from a linked folder leads elsewhere.
     real = os.path.join(os.path.realpath(absolute.parent), absolute.name)
     try:
         relative = Path(os.path.relpath(real, os.path.realpath(folder)))
-    except ValueError:  # another drive of Windows
+    except ValueError:  # different drive on Windows
         return str(absolute)
     near = relative.parts.count("..") <= _NEAR
     return str(PurePosixPath(*relative.parts)) if near or style == "relative" else str(absolute)

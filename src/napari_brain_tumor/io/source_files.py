@@ -1,4 +1,4 @@
-"""The files behind the sequences of a study, and their hashes: what a result was made from."""
+"""Source files of a study's sequences, and their hashes, for the provenance of results."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,12 @@ from napari_brain_tumor.study import Role, Source
 
 
 def source_files(source: Source) -> tuple[Path, ...]:
-    """The files that a sequence is read from, the first one first; nothing else that lies in the same folder.
+    """Return the files that a sequence is read from, the main one first, without other files in the same folder.
 
     Parameters
     ----------
     source : Source
-        A file, a header with its file of voxels, a folder of one patient's TIFF slices, or one of DICOM series.
+        A file, a header with its voxel file, a folder of one patient's TIFF slices, or a folder of DICOM series.
     """
     path = source.path
     if path.is_file():
@@ -35,11 +35,11 @@ def source_files(source: Source) -> tuple[Path, ...]:
 
 
 def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]]:
-    """Path, volume and SHA-256 of every sequence, as provenance keeps them; each file is read once.
+    """Return path, volume and SHA-256 of every sequence, as stored in provenance; each file is read once.
 
-    A file that was changed since its sequence was read has no hash, which would be of other bytes
-    (`changes_since_read` tells it). Of several `sha256` is that of their hashes one after the other, and `files` tells
-    each by name, once for all sequences that share them.
+    A file that was changed since its sequence was read has no hash, because it would describe other bytes
+    (`changes_since_read` reports it). For several files, `sha256` is the hash of their concatenated hashes, and `files`
+    lists each by name, once for all sequences that share them.
     """
     described: dict[str, dict[str, Any]] = {}
     known: dict[tuple[Path, str | None], str] = {}
@@ -60,7 +60,7 @@ def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]
 
 
 def changes_since_read(sources: Mapping[Role, Source]) -> tuple[str, ...]:
-    """A note for every file that is not what it was when its sequence was read: changed, replaced or gone."""
+    """Return a note for every file that has been changed, replaced or removed since its sequence was read."""
     changed = dict.fromkeys(source.path for source in sources.values() if _was_changed(source))
     return tuple(
         f"{path.name} was changed after it was read: the result is from its earlier content, so its hash is not "
@@ -76,24 +76,24 @@ def _was_changed(source: Source) -> bool:
         return file_stamp(source.path) != source.stamp
     try:
         return dicom.stamp_of(source_files(source)) != source.stamp
-    except BrainTumorError:  # nothing there can be read any more
+    except BrainTumorError:  # the file can no longer be read
         return True
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes; raises `UnreadableFileError` if it is missing or no ordinary file."""
+    """Return the SHA-256 of a file's bytes; raises `UnreadableFileError` if it is missing or not a regular file."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def labels_files_sha256(path: Path) -> str:
-    """Hash of a label file, or of the masks of a folder in order; empty where there is none."""
+    """Return the hash of a label file, or of the masks in a folder, in order; empty if there are none."""
     files = [path] if path.is_file() else [mask for patient in slices_in(path) for mask in patient.masks.values()]
     return combined_sha256(map(file_sha256, files))
 
 
 def combined_sha256(hashes: Iterable[str]) -> str:
-    """The hash of a file that is alone; of several, that of their hashes in order; empty for none."""
+    """Return a single hash unchanged, or the hash of several hashes in order; empty if there are none."""
     several = list(hashes)
     if len(several) < 2:
         return "".join(several)
@@ -109,5 +109,5 @@ def _voxel_files(header: Path) -> tuple[Path, ...]:
     try:
         data_file = read(header).data_file
     except BrainTumorError:
-        return ()  # nothing was read from it either
+        return ()  # nothing was read from it in the first place
     return () if data_file is None else (data_file,)

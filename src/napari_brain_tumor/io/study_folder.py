@@ -1,4 +1,4 @@
-"""Which file is which sequence, told by names: BraTS of every year, and role words as real archives have them."""
+"""Identify sequences by file name: BraTS of all years, and the sequence words used in real archives."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ __all__ = ["role_in_name", "role_named"]
 
 @dataclass(frozen=True, slots=True)
 class FoundSequences:
-    """What file names tell: the sequences by role, the segmentations, and files whose names tell neither."""
+    """What file names indicate: the sequences by role, the segmentations, and files that are neither."""
 
     sequences: dict[Role, Path]
     segmentations: tuple[Path, ...]
@@ -25,12 +25,12 @@ class FoundSequences:
 
 
 def find_sequences(files: Iterable[Path]) -> FoundSequences:
-    """Roles of image files by their names; where a name tells none, its folder's name is asked.
+    """Return the roles of image files by their names, or by their folder's name if the file name has none.
 
     Parameters
     ----------
     files : iterable of Path
-        Image files of one case; nothing is opened.
+        Image files of one case; none is opened.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def find_sequences(files: Iterable[Path]) -> FoundSequences:
     claims: dict[Role, list[Path]] = {}
     segmentations, unrecognised = [], []
     everything = sorted(files)
-    beside: dict[Path, list[Path]] = {}  # a folder of thousands of slices would not bear looking at all pairs
+    beside: dict[Path, list[Path]] = {}  # grouped by folder: comparing all pairs of thousands of slices would be slow
     for path in everything:
         beside.setdefault(path.parent, []).append(path)
     for path in everything:
@@ -59,7 +59,7 @@ def find_sequences(files: Iterable[Path]) -> FoundSequences:
 
 
 def names_segmentation(path: Path) -> bool:
-    """Whether a file's name says that it holds labels: seg, mask, label, roi, truth, gold standard, `XX.O.OT` ..."""
+    """Whether a file name indicates labels: seg, mask, label, roi, truth, gold standard, `XX.O.OT` ..."""
     name = short_name(path).lower()
     tokens = set(re.findall(r"[a-z]+", name))
     joined = re.search(r"(seg|segm|segmentation|mask|masks|label|labels)$", name)
@@ -67,9 +67,9 @@ def names_segmentation(path: Path) -> bool:
 
 
 def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
-    """The role of a channel of nnU-Net, that a file's name tells, or its folder's if no other scan lies in there.
+    """Return a file's role from its nnU-Net channel, its name, or its folder's name if that contains no other scan.
 
-    A name that leaves its sequence open (`roles_in`) is not overruled by the folder's.
+    If the name leaves its sequence open (see `roles_in`), the folder's name does not override it.
     """
     name = short_name(path)
     channel = _nnunet_channel(path, name)
@@ -83,13 +83,13 @@ def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
 
 
 def why_unrecognised(path: Path) -> str:
-    """What a note says about a file that no role was found for."""
+    """Return the note for a file for which no role was found."""
     doubt = roles_in(short_name(path)).doubt
     return f"{path.name} was not opened: {doubt or 'its name names no known sequence'}."
 
 
 def _nnunet_channel(path: Path, name: str) -> Role | None:
-    """The role of `<case>_0000` by the channels of the `dataset.json` of its data set."""
+    """Return the role of `<case>_0000` according to the channels in its data set's `dataset.json`."""
     match = _CHANNEL.search(name)
     roles = dataset_roles(dataset_json(path)) if match is not None else None
     number = int(match[1]) if match is not None else 0
@@ -97,7 +97,7 @@ def _nnunet_channel(path: Path, name: str) -> Role | None:
 
 
 def dataset_json(path: Path) -> Mapping[str, Any] | None:
-    """The `dataset.json` beside a file or in the folder above, or None."""
+    """Return the `dataset.json` beside a file or in the folder above, or None."""
     for folder in (path.parent, path.parent.parent):
         candidate = folder / "dataset.json"
         if not candidate.is_file():
@@ -112,7 +112,7 @@ def dataset_json(path: Path) -> Mapping[str, Any] | None:
 
 
 def dataset_roles(dataset: Mapping[str, Any] | None) -> tuple[Role | None, ...] | None:
-    """Roles of the volumes of a 4-D file, by `modality` (Decathlon) or `channel_names` (nnU-Net), or None."""
+    """Return the roles of a 4-D file's volumes, from `modality` (Decathlon) or `channel_names` (nnU-Net), or None."""
     entry = (dataset or {}).get("modality") or (dataset or {}).get("channel_names")
     if not isinstance(entry, Mapping):
         return None
@@ -125,10 +125,10 @@ def dataset_roles(dataset: Mapping[str, Any] | None) -> tuple[Role | None, ...] 
 
 
 def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """The `labels` entry of a `dataset.json` as integer text to meaning.
+    """Return the `labels` entry of a `dataset.json` as a mapping of integer (as text) to meaning.
 
-    nnU-Net writes it the other way round, with a list of integers for a region; an integer that several entries list
-    has their texts, one a line.
+    nnU-Net writes it the other way round, with a list of integers for a region; if an integer appears in several
+    entries, their texts are joined, one per line.
     """
     entry = (dataset or {}).get("labels")
     if not isinstance(entry, Mapping):
@@ -141,7 +141,7 @@ def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 
 def _numbered(key: str, value: object) -> list[tuple[int, str]]:
-    """The integers of one entry with its text, whichever of the two comes first."""
+    """Return the integers of one entry with its text, whichever of the two is the key."""
     number = _whole_number(key)
     if number is not None and isinstance(value, str) and not value.strip().isdecimal():
         return [(number, value)]
@@ -150,7 +150,7 @@ def _numbered(key: str, value: object) -> list[tuple[int, str]]:
 
 
 def _whole_number(value: object) -> int | None:
-    """The integer from 0 to 255 that a value is or spells; labels hold no other."""
+    """Return the integer from 0 to 255 that a value is or spells, else None; labels have no other values."""
     if isinstance(value, str):
         return int(value) if re.fullmatch(r"\s*\d{1,3}\s*", value, re.ASCII) and int(value) <= 255 else None
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -160,7 +160,7 @@ def _whole_number(value: object) -> int | None:
 
 _MOST_LISTED: Final = 8
 _CHANNEL: Final = re.compile(r"_(\d{4})$")
-"""How nnU-Net ends the name of a file of one channel."""
+"""nnU-Net's file name ending for a single channel."""
 _LABEL_WORDS: Final = frozenset(
     {"seg", "segm", "segs", "segmentation", "segmentations", "mask", "masks", "label", "labels", "roi", "rois"}
     | {"truth", "groundtruth", "gt", "gold", "annotation", "annotations", "tumormask", "tumorseg"}

@@ -1,4 +1,4 @@
-"""The rows of a result as one value: what its CSV, its data frame, the printed tables and the reports show."""
+"""Table of results, used for CSV files, data frames, printed tables and reports alike."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 _UNITS: Final = {"mm": "mm", "mm2": "mm²", "ml": "mL", "degrees": "°", "percent": "%", "seconds": "s"}
-"""What the last word of a column's name says of its numbers."""
+"""Units by the last word of a column name."""
 
 
 def units_of(columns: Sequence[str]) -> dict[str, str]:
-    """The units of the columns whose names end with one.
+    """Return the units of the columns whose names end with one.
 
     Examples
     --------
@@ -38,17 +38,17 @@ class Table:
     Parameters
     ----------
     columns : tuple of str
-        Names, in order.
+        Column names, in order.
     rows : tuple of mapping
-        From column to value; a value that is not known is None or left out.
+        Each maps column names to values; unknown values are None or left out.
     digits : mapping of str to int
-        Decimals of a column where it is printed; CSV and data frame hold the numbers as they are.
+        Number of decimals of a column when printed; CSV and data frame contain the full values.
     units : mapping of str to str
-        Unit of a column's numbers, such as `"mm"`.
+        Unit of a column's values, such as `"mm"`.
     right : frozenset of str
-        Columns of text that are aligned to the right, as those with digits or units are.
+        Text columns to align right, like those with digits or units.
     title, note : str
-        What stands above and below it where it is shown.
+        Text displayed above and below the table.
     """
 
     columns: tuple[str, ...]
@@ -61,13 +61,13 @@ class Table:
 
     @classmethod
     def of_cells(cls, columns: Sequence[str], rows: Iterable[Sequence[Any]], **words: Any) -> "Table":
-        """A table of rows that are sequences, in the order of the columns; the other fields by name."""
+        """Make a table from rows given as sequences in column order; other fields are passed by name."""
         return cls(tuple(columns), tuple(dict(zip(columns, row, strict=True)) for row in rows), **words)
 
     def to_csv(self, path: str | PathLike[str] | None = None, *, separator: str = ",") -> str:
-        """The table as CSV text under a line of names; written to a file too if one is named.
+        """Return the table as CSV text with a header line, and also write it to a file if `path` is given.
 
-        Numbers read back exactly, and no text of a cell is run by a spreadsheet.
+        Numbers read back exactly, and no text is interpreted as a formula by spreadsheets.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Table:
         return text
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The table as a `pandas.DataFrame`; units are in its `attrs["units"]`."""
+        """Return the table as a `pandas.DataFrame` with the units in `attrs["units"]`."""
         import pandas
 
         frame = pandas.DataFrame([[row.get(column) for column in self.columns] for row in self.rows])
@@ -89,7 +89,7 @@ class Table:
         return frame
 
     def to_html(self) -> str:
-        """The table as an HTML element, its first column as the names of the rows; title and note are left out."""
+        """Return the table as HTML, with the first column as row headers; title and note are left out."""
         classes = [' class="number"' if self.is_number(column) else "" for column in self.columns]
         titles = zip(self.titles, classes, strict=True)
         head = "".join(f'<th scope="col"{name}>{escape(title)}</th>' for title, name in titles)
@@ -103,10 +103,10 @@ class Table:
         return "\n".join((*lines, "</tbody>", "</table>"))
 
     _repr_html_ = to_html
-    """What a notebook shows."""
+    """Display in notebooks."""
 
     def __rich_console__(self, console: "Console", _: "ConsoleOptions") -> "Iterator[RichTable]":
-        """What rich prints: ruled on a terminal, plain in a pipe; nothing is cut off. Title and note are left out."""
+        """Display in rich: ruled on a terminal, plain in a pipe, never truncated. Title and note are left out."""
         from rich import box
         from rich.markup import escape
         from rich.table import Table as RichTable
@@ -119,11 +119,11 @@ class Table:
         yield printed
 
     def is_number(self, column: str) -> bool:
-        """Whether the column is aligned to the right."""
+        """Whether the column is aligned right."""
         return column in self.right or column in self.digits or column in self.units
 
     def printed(self, row: Mapping[str, Any], column: str) -> str:
-        """A cell as people read it: rounded, and empty where the value is not known."""
+        """Format a cell for display: rounded, and empty if the value is unknown."""
         value = row.get(column)
         if value is None:
             return ""
@@ -132,5 +132,5 @@ class Table:
 
     @property
     def titles(self) -> tuple[str, ...]:
-        """Columns with their units, as people read them."""
+        """Column names with their units, for display."""
         return tuple(f"{name} ({self.units[name]})" if name in self.units else name for name in self.columns)

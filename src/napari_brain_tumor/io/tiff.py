@@ -1,8 +1,8 @@
-"""TIFF slices and stacks, first of all the Kaggle LGG set: `<patient>_<k>.tif` with `<patient>_<k>_mask.tif`.
+"""Read TIFF slices and stacks, mainly of the Kaggle LGG set: `<patient>_<k>.tif` with `<patient>_<k>_mask.tif`.
 
-A TIFF tells neither spacing nor orientation. Assumed is the LGG set's own convention: columns run to the patient's
-left, rows to the back, slices to the head; channels are pre-contrast, FLAIR, post-contrast (Buda 2019,
-doi:10.1016/j.compbiomed.2019.05.002). Without a given spacing the grid counts voxels, not millimetres.
+TIFF files state neither spacing nor orientation. The convention of the LGG set is assumed: columns run to the
+patient's left, rows to the back, slices to the head; channels are pre-contrast, FLAIR, post-contrast (Buda 2019,
+doi:10.1016/j.compbiomed.2019.05.002). If no spacing is given, the grid is in voxels, not millimetres.
 """
 
 import logging
@@ -28,7 +28,7 @@ from napari_brain_tumor.types import Array
 Spacing = tuple[float, float, float]
 
 LGG_CHANNELS: Final[tuple[Role, Role, Role]] = ("T1", "FLAIR", "T1c")
-"""Roles of red, green and blue in the Kaggle LGG set."""
+"""Roles of the red, green and blue channels in the Kaggle LGG set."""
 
 ORIENTATION_NOTE: Final = (
     "A TIFF does not state its orientation: columns are taken to run to the patient's left, rows to the back, "
@@ -37,17 +37,17 @@ ORIENTATION_NOTE: Final = (
 SPACING_NOTE: Final = "A TIFF does not state the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
 
 REPEAT_LEVELS: Final = 3.0
-"""Two channels are the same sequence if they differ by less than this mean, in 255ths of the range, where bright.
+"""Two channels are the same sequence if their mean difference in bright voxels is below this (in 1/255 of the range).
 
 Measured on all slices of 88 patients of the LGG set, re-encoded: 12 repeated channels differ by at most 1.3, the
 other 164 by at least 8.6 (JPEG 2000 at 46 dB changes a value by about 1).
 """
 _BRIGHT: Final = 20.0
-"""Grey level, in 255ths of the range, above which a voxel is compared: air would hide every difference."""
+"""Grey level, in 1/255 of the range, above which voxels are compared; including air would hide any difference."""
 
 _LARGEST_SIDE: Final = 1 << 20
 _MOST_PER_BYTE: Final = 1 << 14
-"""Bytes that one byte of a TIFF can stand for: deflate and LZW stay far below, images of one colour come close."""
+"""Maximum expansion of one byte of a TIFF; deflate and LZW stay far below, single-colour images come close."""
 
 _SLICE_NAME: Final = re.compile(r"^(?P<patient>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?$", re.IGNORECASE)
 _TIFFFILE_LOG: Final = threading.Lock()
@@ -63,12 +63,12 @@ class SliceFiles:
 
 
 def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
-    """The patients whose `<patient>_<k>.tif` and `<patient>_<k>_mask.tif` files are among the paths.
+    """Return the patients that have `<patient>_<k>.tif` and `<patient>_<k>_mask.tif` files among the paths.
 
     Raises
     ------
     UnreadableFileError
-        If two files claim the same number, as `p_1.tif` and `p_01.tif` do.
+        If two files claim the same number, such as `p_1.tif` and `p_01.tif`.
     """
     patients: dict[str, SliceFiles] = {}
     for path in names:
@@ -91,12 +91,12 @@ def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
 
 
 def read_slices(slices: SliceFiles, spacing_mm: Spacing | None = None) -> list[Volume]:
-    """The channels of a patient's slices, each stacked to `(X, Y, Z)` = (column, row, slice).
+    """Read the channels of a patient's slices, each stacked to `(X, Y, Z)` = (column, row, slice).
 
     Raises
     ------
     UnreadableFileError
-        If a slice does not open or its bytes are damaged.
+        If a slice cannot be opened or is damaged.
     DimensionError
         If slices differ in size or number of channels.
     """
@@ -108,12 +108,12 @@ def read_slices(slices: SliceFiles, spacing_mm: Spacing | None = None) -> list[V
 
 
 def read_mask_slices(slices: SliceFiles, spacing_mm: Spacing | None = None) -> Volume:
-    """A patient's masks stacked to `(X, Y, Z)`, one slice for every image slice.
+    """Read a patient's masks stacked to `(X, Y, Z)`, one slice for every image slice.
 
     Raises
     ------
     UnreadableFileError
-        If a mask is missing, does not open or its bytes are damaged.
+        If a mask is missing, cannot be opened or is damaged.
     GridMismatchError
         If the masks differ in size from each other or from the first image slice.
     """
@@ -136,12 +136,12 @@ def read_mask_slices(slices: SliceFiles, spacing_mm: Spacing | None = None) -> V
 
 
 def read_tif(path: Path, spacing_mm: Spacing | None = None) -> list[Volume]:
-    """The channels of one `.tif`: a slice `(Y, X[, C])` or a stack `(Z, Y, X[, C])`, as `(X, Y, Z)` arrays.
+    """Read the channels of one `.tif`, a slice `(Y, X[, C])` or a stack `(Z, Y, X[, C])`, as `(X, Y, Z)` arrays.
 
     Raises
     ------
     UnreadableFileError
-        If the file does not open or its bytes are damaged.
+        If the file cannot be opened or is damaged.
     DimensionError
         If it is neither a slice nor a stack.
     """
@@ -155,7 +155,7 @@ def read_tif(path: Path, spacing_mm: Spacing | None = None) -> list[Volume]:
 
 
 def tif_grid(shape: tuple[int, int, int], spacing_mm: Spacing | None) -> Grid:
-    """The grid of a TIFF: axes to the left, back and head; in voxels where no spacing is given."""
+    """Return the grid of a TIFF, with axes to the left, back and head; in voxels if no spacing is given."""
     if spacing_mm is None:
         return Grid(shape, np.diag([-1.0, -1.0, 1.0, 1.0]), "voxel")
     x, y, z = checked_spacing(spacing_mm)
@@ -163,7 +163,7 @@ def tif_grid(shape: tuple[int, int, int], spacing_mm: Spacing | None) -> Grid:
 
 
 def checked_spacing(spacing_mm: Sequence[float]) -> Spacing:
-    """Three positive millimetres, or DimensionError."""
+    """Return three positive values in millimetres, or raise `DimensionError`."""
     values = tuple(float(s) for s in spacing_mm)
     if len(values) != 3 or not all(np.isfinite(s) and s > 0 for s in values):
         msg = f"spacing_mm needs three positive numbers (x, y, z) in millimetres, got {tuple(spacing_mm)}."
@@ -172,7 +172,7 @@ def checked_spacing(spacing_mm: Sequence[float]) -> Spacing:
 
 
 def repeats(channel: Array, other: Array) -> bool:
-    """Whether two channels are the same sequence but for the losses of image compression."""
+    """Whether two channels are the same sequence, apart from losses due to image compression."""
     if np.array_equal(channel, other):
         return True
     top = float(max(channel.max(), other.max(), 1))
@@ -184,7 +184,7 @@ def repeats(channel: Array, other: Array) -> bool:
 
 
 def _stack(files: dict[int, Path]) -> Array:
-    """Slices of equal size, stacked `(Z, Y, X[, C])`."""
+    """Read slices of equal size, stacked to `(Z, Y, X[, C])`."""
     pages: list[Array] = []
     for path in files.values():
         page = _read_page_stack(path)
@@ -242,12 +242,12 @@ def _size(page: Array) -> str:
 
 
 def _read_page_stack(path: Path) -> Array:
-    """Values of one file as `(Z, Y, X[, C])`; raises our errors for anything damaged."""
+    """Read the values of one file as `(Z, Y, X[, C])`; raises the package's errors for any damage."""
     content = _checked_bytes(path)
     with (
         _captured_tifffile_errors() as errors,
         translated(partial(_damaged, path)),
-        tifffile.TiffFile(BytesIO(content), _multifile=False) as file,  # it must not open others
+        tifffile.TiffFile(BytesIO(content), _multifile=False) as file,  # do not open other files
     ):
         _check_pages([page for series in file.series for page in series.pages], len(content))
         values, axes = _all_series(file, path)
@@ -257,7 +257,7 @@ def _read_page_stack(path: Path) -> Array:
 
 
 def _all_series(file: Any, path: Path) -> tuple[Array, str]:
-    """Values and axes of a file; pages that were written one by one are a stack."""
+    """Return values and axes of a file; pages written one by one are combined into a stack."""
     shapes = {(series.shape, series.axes) for series in file.series}
     if len(shapes) != 1:
         sizes = ", ".join(str(series.shape) for series in file.series) or "none"
@@ -288,7 +288,7 @@ def _as_stack(values: Array, axes: str, path: Path) -> Array:
 
 
 def _checked_bytes(path: Path) -> bytes:
-    """Refuse files that are empty or were sent through a text channel, which leaves wrong pixels that still open."""
+    """Read a file, but refuse it if empty or corrupted by conversion as text, which silently gives wrong pixels."""
     content = file_bytes(path)
     if b"\xef\xbf\xbd" in content and _is_text(content):
         why = "its bytes were replaced by a program that took it for text (UTF-8 replacement characters)"
@@ -305,7 +305,7 @@ def _is_text(content: bytes) -> bool:
 
 
 def _check_pages(pages: Sequence[Any], size: int) -> None:
-    """The pages fit into the file: every strip lies inside, and can hold as many bytes as the picture needs."""
+    """Check that every strip lies inside the file and can hold as many bytes as the image needs."""
     needed = 0
     for page in pages:
         if page is None:
@@ -341,7 +341,7 @@ class _Recorder(logging.Handler):
 
 @contextmanager
 def _captured_tifffile_errors() -> Iterator[list[str]]:
-    """What tifffile only logs while it goes on with damaged tags or strips; kept off the terminal."""
+    """Collect errors that tifffile merely logs for damaged tags or strips, and keep them off the terminal."""
     logger = logging.getLogger("tifffile")
     recorder = _Recorder()
     with _TIFFFILE_LOG:

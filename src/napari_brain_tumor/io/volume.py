@@ -1,4 +1,4 @@
-"""One 3-D image as a file holds it, before anybody says which sequence it is."""
+"""A single 3-D image as read from a file, before it is assigned to a sequence."""
 
 import os
 import stat
@@ -29,24 +29,24 @@ SPACING_NOTE: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
-    """One 3-D image of a file.
+    """A single 3-D image of a file.
 
     Parameters
     ----------
     name : str
-        What the file calls it: the base name, with the number of the volume or channel where there are several.
+        Base name of the file, with the number of the volume or channel if there are several.
     array : (X, Y, Z) array
         Values in file order.
     grid : Grid
-        Where the voxels lie.
+        Position of the voxels in space.
     path : Path
-        File or folder it was read from.
+        File or folder the image was read from.
     channel : int or None
-        Which volume or channel of the file; None where the file holds one image only.
+        Index of the volume or channel in the file; None if the file contains only one image.
     layout : NiftiForms, TifSlices or None
-        What is needed to save a result as the source was.
+        Information needed to save a result in the same form as the source.
     notes : tuple of str
-        What the reader noticed and the user should know.
+        Notes for the user made while reading.
     series : str or None
         UID of the DICOM series; None for other files.
     stamp : (int, int) or None
@@ -65,7 +65,7 @@ class Volume:
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Time of the last change in ns and size of a file; None where it is no file, or is gone."""
+    """Return modification time in ns and size of a file; None if it is not a file or does not exist."""
     try:
         status = path.stat()
     except OSError:
@@ -74,7 +74,7 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
 
 
 def split_images(values: Array, name: str, grid: Grid, path: Path, notes: tuple[str, ...]) -> list[Volume]:
-    """The images of a file: one of `(X, Y, Z)`, or one per step of the last axis of `(X, Y, Z, N)`."""
+    """Return the images of a file: one of `(X, Y, Z)`, or one per step of the last axis of `(X, Y, Z, N)`."""
     if values.ndim == 3:
         return [Volume(name, values, grid, path, None, None, notes)]
     return [
@@ -84,24 +84,24 @@ def split_images(values: Array, name: str, grid: Grid, path: Path, notes: tuple[
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` expanded; absolute if it has no name of its own, as `.` and `..`."""
+    """Return the path with `~` expanded, made absolute if it has no name itself, such as `.` and `..`."""
     place = Path(path).expanduser()
     return Path(os.path.abspath(place)) if place.name in ("", "..") else place
 
 
 def short_name(path: Path) -> str:
-    """Base name without the suffixes of the files that are read or written: `scan.nii.gz` gives `scan`."""
+    """Return the base name without known file suffixes: `scan.nii.gz` gives `scan`."""
     stem, suffix = split_suffix(path)
     return stem if is_known_suffix(suffix) else path.name
 
 
 def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
-    """The same values as uint8, after making sure that they are whole numbers from 0 to 255, within 0.001.
+    """Return the values as uint8 after checking that they are whole numbers from 0 to 255, within 0.001.
 
     Parameters
     ----------
     array : array of any shape
-        Labels as a file stores them, often float64 or uint16.
+        Labels as stored in a file, often float64 or uint16.
     what : str
         Name of the file, for messages.
 
@@ -127,7 +127,7 @@ def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
 
 
 def _rounded(array: Array, what: str) -> Array:
-    """Whole numbers that a scaling in float left a little beside themselves."""
+    """Round whole numbers that are slightly off because of floating-point scaling."""
     values = np.rint(array)
     away = np.abs(array - values)
     count = int(np.count_nonzero(away > LABEL_TOLERANCE))
@@ -140,7 +140,7 @@ def _rounded(array: Array, what: str) -> Array:
 
 
 def file_bytes(path: Path) -> bytes:
-    """What is in a file; raises `UnreadableFileError` where it cannot be read or is empty."""
+    """Return the contents of a file; raises `UnreadableFileError` if it cannot be read or is empty."""
     content = read_regular(path)
     if not content:
         raise UnreadableFileError(f"{path.name} is empty (0 bytes). Copy or download it again.")

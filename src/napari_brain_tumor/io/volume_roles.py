@@ -1,4 +1,4 @@
-"""Which of several volumes or channels of one file is which sequence."""
+"""Assign roles to the volumes or channels of one file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ from napari_brain_tumor.study import Role
 
 
 def the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:
-    """The role of a file with one volume."""
+    """Return the role of a file with a single volume."""
     return next(role for role in ordered_roles(roles, 1, path.name))
 
 
 def sequences_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Sequences:
-    """The volumes of a 4-D file by the roles that are given, else by the `dataset.json` beside it."""
+    """Return the volumes of a 4-D file by the given roles, or else by the `dataset.json` beside it."""
     volume_roles = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
     if volume_roles is None:
         raise RoleError(
@@ -44,7 +44,7 @@ def sequences_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) ->
 
 
 def sequences_of_channels(channels: Sequence[Volume], roles: Roles, name: str, case: str) -> Sequences:
-    """The channels of a TIFF by the roles that are given, else as in the Kaggle LGG set or by its name."""
+    """Return the channels of a TIFF by the given roles, or else as in the Kaggle LGG set or by its name."""
     notes: tuple[str, ...] = ()
     if roles is not None:
         channel_roles = ordered_roles(roles, len(channels), name)
@@ -65,7 +65,7 @@ def sequences_of_channels(channels: Sequence[Volume], roles: Roles, name: str, c
 
 
 def _without_repeats(volumes: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
-    """Channels that repeat FLAIR or are blank stand for a sequence that was not made."""
+    """Leave out channels that are blank or repeat FLAIR, which stand in for a sequence that was not acquired."""
     flair = volumes.get("FLAIR")
     distinct: dict[Role, Volume] = {}
     notes = []

@@ -1,4 +1,4 @@
-"""Voxels as a header promises them: no byte beyond them is kept, and what checksum there is, is checked."""
+"""Read voxels as declared by a header; bytes beyond them are discarded, and any checksum is verified."""
 
 import bz2
 import gzip
@@ -19,23 +19,23 @@ Packing = Literal["raw", "gzip", "bzip2", "zlib"]
 
 _STEP: Final = 1 << 22
 _MOST_PER_BYTE: Final[dict[Packing, int]] = {"raw": 1, "gzip": 1032, "zlib": 1032}
-"""Bytes that one byte of a file can unpack to at most. bzip2 has no bound that would help."""
+"""Maximum number of bytes that one byte of a file can expand to; bzip2 has no useful bound."""
 _SLACK: Final = 1 << 26
-"""Bytes that are unpacked beyond those promised, and let go, to come to the checksum at the end: tenths of a second."""
+"""Maximum surplus bytes that are decompressed and discarded to reach the checksum (takes tenths of a second)."""
 
 
 class Stream(Protocol):
-    """What bytes are read from."""
+    """Source of bytes for reading."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class _Inflating:
-    """Reads a zlib stream to its end, where zlib compares the checksum (Adler-32)."""
+    """Reads a zlib stream to its end, where zlib verifies the checksum (Adler-32)."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._left = file, size
-        # 32 more than the largest window: a header of gzip is taken too, as ITK takes it.
+        # Adding 32 to the largest window size makes zlib accept gzip headers as well, as ITK does.
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def read(self, size: int, /) -> bytes:
@@ -52,21 +52,21 @@ class _Inflating:
 
 
 def remaining_bytes(file: BinaryIO) -> int:
-    """Bytes from the current place of an open file to its end."""
+    """Return the number of bytes from the current position of an open file to its end."""
     return max(0, os.fstat(file.fileno()).st_size - file.tell())
 
 
 @contextmanager
 def unpacked(file: BinaryIO, packing: Packing, path: Path, size: int | None = None) -> Iterator[Stream]:
-    """The unpacked bytes of a file from its current place on; damage is told as `UnreadableFileError`.
+    """Yield a stream of a file's decompressed bytes from its current position; damage raises `UnreadableFileError`.
 
     Parameters
     ----------
     packing : {"raw", "gzip", "bzip2", "zlib"}
     path : Path
-        For messages.
+        Path for messages.
     size : int, optional
-        Of the packed bytes, where the header tells it.
+        Size of the compressed data in bytes, if the header states it.
     """
     try:
         if packing == "gzip":
@@ -84,7 +84,7 @@ def unpacked(file: BinaryIO, packing: Packing, path: Path, size: int | None = No
 
 
 class _NamesData(Protocol):
-    """A header that tells in which file its voxels are; None where they follow it."""
+    """A header with the path of its voxel file; None if the voxels follow the header."""
 
     @property
     def data_file(self) -> Path | None: ...
@@ -98,14 +98,14 @@ def read_header_and_voxels(
     read_header: Callable[[BinaryIO, Path], Header],
     voxels: Callable[[BinaryIO, Header, Path], tuple[Array, tuple[str, ...]]],
 ) -> tuple[Header, Array, tuple[str, ...]]:
-    """Header and voxels of a file, or of a header and the file beside it; both must be ordinary files.
+    """Read header and voxels of a file, or of a header and the file beside it; both must be regular files.
 
     Parameters
     ----------
     read_header : callable
-        Takes the open file and its path; leaves the file where its voxels begin if they are in it.
+        Takes the open file and its path, and leaves the file where its voxels begin if it contains them.
     voxels : callable
-        Takes the open file of the voxels, the header and the file's path; returns the voxels and notes.
+        Takes the open voxel file, the header and the file's path; returns the voxels and notes.
     """
     with open_regular(path) as file:
         header = read_header(file, path)
@@ -125,35 +125,35 @@ def read_voxels(
     skip: int = 0,
     size: int | None = None,
 ) -> tuple[Array, tuple[str, ...]]:
-    """The voxels that a header promises, and notes.
+    """Read the voxels that a header declares.
 
     Parameters
     ----------
     file : binary file
-        At the place where the data begin.
+        Open file, positioned where the data begin.
     path : Path
-        For messages.
+        Path for messages.
     packing : {"raw", "gzip", "bzip2", "zlib"}
     dtype : numpy dtype
-        As stored.
+        Data type as stored.
     shape : tuple of int
-        Of at least 1, the fastest axis first.
+        Lengths of at least 1, fastest axis first.
     skip : int
-        Bytes before the voxels, unpacked; -1 where the voxels are what the file ends with.
+        Number of decompressed bytes before the voxels; -1 if the voxels are at the end of the file.
     size : int, optional
-        Of the packed bytes, where the header tells it.
+        Size of the compressed data in bytes, if the header states it.
 
     Returns
     -------
     array of `shape`, tuple of str
-        Writable, in Fortran order and the machine's byte order. What follows the voxels is not kept; that it is there
-        is noted.
+        Voxels, writable, in Fortran order and native byte order; and notes. Data after the voxels are discarded, with
+        a note.
 
     Raises
     ------
     UnreadableFileError
-        If there are fewer bytes, they are damaged or do not match their checksum, or they exceed the memory of the
-        machine.
+        If there are fewer bytes than declared, they are damaged or fail their checksum, or they exceed the memory of
+        the machine.
     """
     promised = dtype.itemsize
     for side in shape:
@@ -194,7 +194,7 @@ def _installed_memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return None  # Windows, where allocating fails at once instead
+        return None  # on Windows, where allocation fails immediately instead
 
 
 def _cut_short(path: Path, promised: int, present: int, at_most: bool = False) -> str:
@@ -206,7 +206,7 @@ def _cut_short(path: Path, promised: int, present: int, at_most: bool = False) -
 
 
 def _filled(file: BinaryIO, promised: int) -> bytearray:
-    """As many bytes, read into one piece of memory."""
+    """Read the declared number of bytes into a single buffer."""
     content = bytearray(promised)
     view, filled = memoryview(content), 0
     while filled < promised:
@@ -220,7 +220,7 @@ def _filled(file: BinaryIO, promised: int) -> bytearray:
 
 
 def _grown(stream: Stream, promised: int) -> bytearray:
-    """As many bytes; memory is taken for those that come, not for those that are promised."""
+    """Read the declared number of bytes, allocating memory only for bytes that arrive, not for those declared."""
     content = bytearray()
     while len(content) < promised:
         part = stream.read(min(_STEP, promised - len(content)))
@@ -241,7 +241,7 @@ def _discard(stream: Stream, count: int) -> int:
 
 
 def _rest(stream: Stream, limit: int) -> int | None:
-    """Bytes up to the end, where the checksum is compared; None where the end is too far away."""
+    """Return the number of bytes up to the end, where the checksum is verified; None if it exceeds the limit."""
     count = _discard(stream, limit + 1)
     return count if count <= limit else None
 

@@ -1,6 +1,6 @@
-"""Segmentations as BIDS derivatives: labels, their JSON, a table of what they mean, and a description of the data set.
+"""Write segmentations as BIDS derivatives: labels, sidecar JSON, label table, and data set description.
 
-The names follow the Brain Imaging Data Structure 1.9 (doi:10.1038/sdata.2016.44), common derivatives, discrete
+Names follow the Brain Imaging Data Structure 1.9 (doi:10.1038/sdata.2016.44), common derivatives, discrete
 segmentations: `sub-<label>[_ses-<label>][_...]_space-orig_desc-tumor_dseg.nii.gz`, where `orig` is the scan's own grid.
 """
 
@@ -44,7 +44,7 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """Whom the labels show, and the scan that they lie on where that is one of BIDS."""
+    """Subject and session of the labels, and the scan they belong to if it is in a BIDS data set."""
 
     entities: Mapping[str, str]
     scan: Path | None = None
@@ -53,14 +53,14 @@ class _Case:
 
 
 def bids_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels within `derivatives/napari-brain-tumor` of a data set.
+    """Return the labels as files within `derivatives/napari-brain-tumor` of a data set.
 
-    `target` is the folder of the data set, or of its derivatives; it need not be one of BIDS before.
+    `target` is the folder of the data set or of its derivatives; it need not be a BIDS data set yet.
 
     Raises
     ------
     SaveError
-        If neither the names of the scans nor the caller give the subject.
+        If neither the file names of the scans nor the caller give the subject.
     """
     case = _case_of(segmentation, record_of(segmentation), options)
     home = _home(target)
@@ -78,7 +78,7 @@ def bids_output(segmentation: Segmentation, target: Path, options: SaveOptions) 
 
 
 def _home(target: Path) -> Path:
-    """The folder of our derivatives in or at a folder."""
+    """Return the folder of this package's derivatives at or below a folder."""
     if target.name == _PIPELINE:
         return target
     return target / _PIPELINE if target.name == "derivatives" else target / "derivatives" / _PIPELINE
@@ -89,7 +89,7 @@ def names_subject(segmentation: Segmentation) -> bool:
     return "sub" in _entities(segmentation, _scans(record_of(segmentation)))
 
 
-# Whom ---------------------------------------------------------------------------------------------------------------
+# Subject and session ------------------------------------------------------------------------------------------------
 
 
 def _case_of(segmentation: Segmentation, record: Record, options: SaveOptions) -> _Case:
@@ -109,14 +109,14 @@ def _case_of(segmentation: Segmentation, record: Record, options: SaveOptions) -
 
 
 def _entities(segmentation: Segmentation, scans: Sequence[Path]) -> dict[str, str]:
-    """The entities of the scan; else subject and session in the name of the case."""
+    """Return the entities of the scan, or else subject and session from the name of the case."""
     if scans:
         return entities_of(scans[0])
     return {key: value for key, value in entities_of(Path(segmentation.name)).items() if key in ("sub", "ses")}
 
 
 def _scans(record: Record) -> tuple[Path, ...]:
-    """The scans that lie in a data set of BIDS; that on whose grid the labels lie first."""
+    """Return the scans that lie in a BIDS data set, starting with the one whose grid the labels share."""
     inputs = record.provenance.get("inputs")
     if not isinstance(inputs, Mapping):
         return ()
@@ -127,7 +127,7 @@ def _scans(record: Record) -> tuple[Path, ...]:
 
 
 def _label(text: str | None, key: str) -> str:
-    """`01` from `01` or `sub-01`."""
+    """Return `01` from `01` or `sub-01`."""
     if not text:
         return ""
     label = text.strip().removeprefix(f"{key}-")
@@ -154,7 +154,7 @@ def _entries(segmentation: Segmentation, case: _Case, home: Path) -> dict[str, A
 
 
 def _uri(path: Path, case: _Case, home: Path) -> str:
-    """A scan as a URI of BIDS, where it lies in the data set that the derivatives belong to; else its name."""
+    """Return a scan as a BIDS URI if it lies in the data set that the derivatives belong to; otherwise its name."""
     if case.root is not None and _is_within(home, case.root):
         return f"bids:raw:{path.absolute().relative_to(case.root.absolute()).as_posix()}"
     return path.name

@@ -1,4 +1,4 @@
-"""Write segmentations as NRRD and MetaImage, and prove that they read back the same."""
+"""Write segmentations as NRRD and MetaImage, and check that they read back the same."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,12 +20,12 @@ Read = Callable[[Path], list[Volume]]
 
 
 def nrrd_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels as a NRRD file."""
+    """Return the labels as a NRRD file."""
     return _output(segmentation, target, options, nrrd.nrrd_bytes, nrrd.read_nrrd)
 
 
 def metaimage_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels as a MetaImage file."""
+    """Return the labels as a MetaImage file."""
     return _output(segmentation, target, options, metaimage.metaimage_bytes, metaimage.read_metaimage)
 
 

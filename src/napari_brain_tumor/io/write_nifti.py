@@ -1,4 +1,4 @@
-"""Write NIfTI files whose header is the source's own, and prove that they read back the same."""
+"""Write NIfTI files with the source's own header matrices, and check that they read back the same."""
 
 import zlib
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from napari_brain_tumor.study import FileLayout, NiftiForms, Segmentation
 from napari_brain_tumor.types import Array
 
 SAME_PLACE_VOXELS: Final = 1e-3
-"""How far a voxel of a saved file may lie from where it was meant; the header's float32 numbers move it less."""
+"""Tolerance in voxels for the position of saved voxels; rounding of the header to float32 stays below it."""
 _LARGE_VOXELS: Final = 1 << 27
-"""A volume of more is not read as a whole to be compared."""
+"""Larger volumes are compared in slabs rather than as a whole."""
 _NIFTI1_MAX: Final = np.iinfo(np.int16).max
 
 
@@ -36,15 +36,15 @@ def write_nifti(
     compresslevel: int = 6,
     overwrite: bool = True,
 ) -> None:
-    """Write `(X, Y, Z)` or `(X, Y, Z, C)` values on a grid as `.nii` or `.nii.gz`, whole or not at all.
+    """Write `(X, Y, Z)` or `(X, Y, Z, C)` values on a grid as `.nii` or `.nii.gz`, completely or not at all.
 
-    The header gets the matrices and codes of `layout` where they still describe the grid. A grid of unknown spacing
-    is marked as such, and read back as such. A comment in ASCII goes into the header.
+    The header gets the matrices and codes of `layout` if they still describe the grid. A grid of unknown spacing is
+    marked as such in the file, and recognised on reading. An ASCII comment can be stored in the header.
 
     Raises
     ------
     SaveError
-        If the file cannot be written, or does not read back the same; without `overwrite` also if it is there already.
+        If the file cannot be written or does not read back the same; without `overwrite`, also if it already exists.
     """
     part = nifti_part(values, grid, layout, target, comment=comment, compresslevel=compresslevel)
     write_together([part], overwrite=overwrite)
@@ -53,7 +53,7 @@ def write_nifti(
 def nifti_part(
     values: Array, grid: Grid, layout: FileLayout, target: Path, *, comment: str = "", compresslevel: int = 6
 ) -> Part:
-    """The file of `write_nifti`, to be written together with others."""
+    """Return the file of `write_nifti` as a part, to be written together with others."""
     header = _header(values, grid, layout)
     extension = nifti_extension(comment) if comment else bytes(4)
     header["vox_offset"] = header.single_vox_offset + len(extension) - 4
@@ -75,21 +75,21 @@ def nifti_part(
 
 
 def _content(start: bytes, values: Array) -> Iterator[bytes]:
-    """The bytes of a file, some slices at a time: a large volume is not copied as a whole."""
+    """Yield the bytes of a file, a few slices at a time, so that a large volume is not copied as a whole."""
     yield start
     for slab in slabs_of(values):
         yield slab.tobytes(order="F")
 
 
 def _packed(start: bytes, values: Array, compresslevel: int) -> bytes:
-    """The same as gzip; without a time stamp the same values give the same bytes."""
+    """Return the same bytes compressed with gzip, without a time stamp so that the same values give the same bytes."""
     packer = zlib.compressobj(compresslevel, wbits=zlib.MAX_WBITS | 16)
     packed = b"".join(packer.compress(part) for part in _content(start, values))
     return packed + packer.flush()
 
 
 def nifti_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels as a NIfTI file, with what its integers mean inside."""
+    """Return the labels as a NIfTI file that contains the meaning of its integers."""
     meaning = Meaning.of(segmentation, options.schema)
     values = options.schema.encode(segmentation.data)
     part = nifti_part(values, segmentation.grid, segmentation.layout, target, comment=meaning.text)
@@ -97,13 +97,13 @@ def nifti_output(segmentation: Segmentation, target: Path, options: SaveOptions)
 
 
 def require(condition: bool, problem: str) -> None:
-    """Raise `SaveError` with the problem if a file did not read back as it was meant."""
+    """Raise `SaveError` with a description of the problem if a file did not read back as intended."""
     if not condition:
         raise SaveError(f"it did not read back as it was written, {problem}")
 
 
 def _header(values: Array, grid: Grid, layout: FileLayout) -> Any:
-    """A header for the values, with the source's own matrices and codes where they still describe the grid."""
+    """Make a header for the values, with the source's own matrices and codes if they still describe the grid."""
     if isinstance(layout, NiftiForms):
         header = _header_with(values, grid, layout)
         if _same_affine(header.get_best_affine(), grid):
@@ -141,7 +141,7 @@ def _same_affine(affine: npt.NDArray[np.float64], grid: Grid) -> bool:
 
 
 def _check(path: Path, values: Array, grid: Grid, expected_header: Any, comment: str) -> None:
-    """Re-open with nibabel, not with what wrote the file."""
+    """Re-open with nibabel, which is independent of the code that wrote the file."""
     image: Any = nib.load(path)
     header = image.header
     codes = ("sform_code", "qform_code", "xyzt_units")
@@ -155,11 +155,11 @@ def _check(path: Path, values: Array, grid: Grid, expected_header: Any, comment:
 
 
 def _holds(path: Path, values: Array) -> bool:
-    """Whether a file has those values; of a large one some slices are read at a time."""
+    """Whether a file contains these values; a large file is read a few slices at a time."""
     if values.size <= _LARGE_VOXELS:
         pairs = zip(slabs_of(np.asarray(_voxels_of(path))), slabs_of(values), strict=True)
         return all(np.array_equal(own, meant) for own, meant in pairs)
-    voxels, start = _voxels_of(path, keep_file_open=True), 0  # or each slab would be unpacked from the beginning on
+    voxels, start = _voxels_of(path, keep_file_open=True), 0  # else each slab would decompress from the start again
     for slab in slabs_of(values):
         if not np.array_equal(np.asarray(voxels[..., start : start + slab.shape[-1]]), slab):
             return False

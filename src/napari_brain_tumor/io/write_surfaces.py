@@ -1,4 +1,4 @@
-"""Surfaces of the tumour's regions as STL and PLY files, in millimetres of the patient's world."""
+"""Write surfaces of the tumour regions as STL and PLY files, in world millimetres."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ _COLOUR_OF: Final[dict[Region, str]] = {region: CLASS_COLORS[classes[0]] for reg
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """A closed surface in the world.
+    """A closed surface in world coordinates.
 
     Parameters
     ----------
     points : (N, 3) float64 array
-        In millimetres.
+        Vertices in millimetres.
     faces : (M, 3) int32 array
-        Three points each, counter-clockwise seen from outside.
+        Indices of three points each, counter-clockwise as seen from outside.
     """
 
     points: Float64Array
@@ -46,34 +46,34 @@ class Surface:
 
     @property
     def volume_mm3(self) -> float:
-        """Volume within, by the divergence theorem; positive, as faces look outwards."""
+        """Enclosed volume by the divergence theorem; positive, since faces are oriented outwards."""
         first, second, third = (self.points[self.faces[:, at]] for at in range(3))
         return float(np.einsum("ij,ij->i", first, np.cross(second, third)).sum() / 6)
 
 
 Encode = Callable[[Surface, str, str], bytes]
-"""From a surface, what it shows and its colour to the bytes of a file."""
+"""Encodes a surface, with its description and colour, as the bytes of a file."""
 
 
 def stl_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """A binary STL file for each region."""
+    """Return a binary STL file for each region."""
     return _output(segmentation, target, options, lambda surface, text, _: stl_bytes(surface, text), _check_stl)
 
 
 def ply_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """A binary PLY file with colours for each region."""
+    """Return a binary PLY file with colours for each region."""
     return _output(segmentation, target, options, ply_bytes, _check_ply)
 
 
 def region_surface(segmentation: Segmentation, region: Region, axes: Axes = "RAS") -> Surface | None:
-    """The surface of a nested region in world millimetres, lightly smoothed; None where the region is empty.
+    """Return the surface of a nested region in world millimetres, lightly smoothed; None if the region is empty.
 
-    Walls of holes are part of it, so that the volume within is that of the region.
+    The walls of holes are included, so that the enclosed volume is that of the region.
 
     Raises
     ------
     SpacingUnknownError
-        If the voxel size is not known.
+        If the voxel size is unknown.
     """
     grid = segmentation.grid
     if grid.unit != "mm":
@@ -120,7 +120,7 @@ def _output(
 
 
 def _places(target: Path, regions: tuple[Region, ...], *, alone: bool) -> dict[Region, Path]:
-    """A name with the region for each; the given one if a single region was chosen."""
+    """Return a file name with the region for each region, or the given name if a single region was chosen."""
     if alone:
         return dict.fromkeys(regions, target)
     stem, suffix = split_suffix(target)
@@ -132,7 +132,7 @@ def _part(path: Path, content: bytes, surface: Surface, check: Callable[[Path, S
 
 
 def stl_bytes(surface: Surface, text: str) -> bytes:
-    """A binary STL file; `text` goes into its header, where readers look for `SPACE=RAS` or `SPACE=LPS`."""
+    """Encode a surface as binary STL; `text` is the header, where readers look for `SPACE=RAS` or `SPACE=LPS`."""
     triangles = np.zeros(len(surface.faces), _TRIANGLE)
     corners = surface.points[surface.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -143,7 +143,7 @@ def stl_bytes(surface: Surface, text: str) -> bytes:
 
 
 def ply_bytes(surface: Surface, text: str, colour: str) -> bytes:
-    """A binary PLY file with a colour such as `"#D55E00"` for all points; `text` is a comment of its header."""
+    """Encode a surface as binary PLY with one colour such as `"#D55E00"` for all points; `text` becomes a comment."""
     lines = [
         "ply",
         "format binary_little_endian 1.0",

@@ -1,4 +1,4 @@
-"""Write segmentations as a TIFF stack, or as masks slice by slice, and prove that they read back the same."""
+"""Write segmentations as a TIFF stack, or as one mask per slice, and check that they read back the same."""
 
 import glob
 import json
@@ -20,7 +20,7 @@ from napari_brain_tumor.types import Labels
 
 
 def stack_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels as one TIFF with the axes Z, Y, X."""
+    """Return the labels as one TIFF with the axes Z, Y, X."""
     values, meaning = options.schema.encode(segmentation.data), Meaning.of(segmentation, options.schema)
     part = Part(
         target,
@@ -31,7 +31,7 @@ def stack_output(segmentation: Segmentation, target: Path, options: SaveOptions)
 
 
 def masks_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels as `<patient>_<k>_mask.tif` files in a folder."""
+    """Return the labels as `<patient>_<k>_mask.tif` files in a folder."""
     values, meaning = options.schema.encode(segmentation.data), Meaning.of(segmentation, options.schema)
     names = _mask_names(segmentation)
     parts = _slice_parts(values, meaning, target, names)
@@ -39,7 +39,7 @@ def masks_output(segmentation: Segmentation, target: Path, options: SaveOptions)
 
 
 def _slice_parts(values: Labels, meaning: Meaning, folder: Path, names: Sequence[str]) -> list[Part]:
-    """The masks one by one where the folder is there, else the folder as a whole."""
+    """Return the masks as separate parts if the folder exists, otherwise the folder as a single part."""
     planes = {name: values[:, :, k : k + 1] for k, name in enumerate(names)}
 
     def write_folder(place: Path) -> None:
@@ -66,7 +66,7 @@ def _slice_part(path: Path, plane: Labels, meaning: Meaning) -> Part:
 
 
 def _refuse_to_replace_truth(folder: Path, names: Sequence[str]) -> None:
-    """Masks of the same names that say nothing of us are somebody's annotation: the patient's folder was chosen."""
+    """Raise if masks of these names were not written by this package: they are probably the patient's annotation."""
     there = [name for name in names if (folder / name).exists()]
     if there and not read_sidecar(folder) and meaning_inside(folder) is None:
         raise SaveError(

@@ -1,1 +1,1 @@
-"""Networks, their registry and their checkpoints."""
+"""Network architectures, their registry and their checkpoints."""

@@ -1,8 +1,8 @@
-"""Batch norm for maps that are constant over space, which can learn from one image at a time.
+"""Batch norm for spatially constant maps that can be trained with one image at a time.
 
-After global pooling every pixel of a map has the same value. With one image to a batch, plain batch norm then
-subtracts that value from itself: in training nothing is left of the branch, and the running variance sinks to zero,
-so that in evaluation any noise is magnified by 1 / sqrt(eps), about 300 times.
+After global pooling all pixels of a map have the same value. With one image per batch, plain batch norm subtracts this
+value from itself: in training the branch contributes nothing, and the running variance decays to zero, so that in
+evaluation any noise is amplified by 1 / sqrt(eps), about 300 times.
 """
 
 import torch
@@ -15,11 +15,12 @@ _MOMENTUM = 0.1
 
 
 class _SteadyBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm which, given one image, normalises by running statistics that include its deviation from them.
+    """Batch norm that, for a single image, normalises by running statistics updated with that image.
 
-    The running variance is the exponentially weighted variance over images, not within one: what varies between
-    images keeps its size. No value of a training step can then exceed sqrt((1 - momentum) / momentum) = 3 standard
-    deviations. With several images, and in evaluation, it is plain batch norm; parameters and buffers are the same.
+    The running variance is the exponentially weighted variance across images rather than within one, so variation
+    between images is preserved. No value in a training step can then exceed sqrt((1 - momentum) / momentum) = 3
+    standard deviations. With several images, and in evaluation, it is plain batch norm; parameters and buffers are the
+    same.
     """
 
     running_mean: torch.Tensor
@@ -27,11 +28,11 @@ class _SteadyBatchNorm(nn.modules.batchnorm._BatchNorm):
     num_batches_tracked: torch.Tensor
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (the name is that of the base class)
-        """Normalised maps `(N, C, *sides)`."""
+        """Return normalised maps `(N, C, *sides)`."""
         if not self.training or input.shape[0] > 1:
             return super().forward(input)
         self._observe(input.detach())
-        # Copies, because the next step changes the statistics before this one may have been differentiated.
+        # Copies, because the next step may change the statistics before this one has been differentiated.
         mean, variance = self.running_mean.clone(), self.running_var.clone()
         return functional.batch_norm(input, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
 
@@ -45,13 +46,13 @@ class _SteadyBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class SteadyBatchNorm2d(_SteadyBatchNorm, nn.BatchNorm2d):
-    """For maps `(N, C, Y, X)`."""
+    """Version for maps `(N, C, Y, X)`."""
 
 
 class SteadyBatchNorm3d(_SteadyBatchNorm, nn.BatchNorm3d):
-    """For maps `(N, C, Z, Y, X)`."""
+    """Version for maps `(N, C, Z, Y, X)`."""
 
 
 def steady_batch_norm(dims: Dims, channels: int) -> nn.Module:
-    """The layer for maps of that many dimensions."""
+    """Return the layer for maps with that number of dimensions."""
     return {2: SteadyBatchNorm2d, 3: SteadyBatchNorm3d}[dims](channels, momentum=_MOMENTUM)

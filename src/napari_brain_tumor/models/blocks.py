@@ -1,4 +1,4 @@
-"""Pieces that the networks share: layers by number of dimensions, padding to the sides a network can take."""
+"""Building blocks shared by the networks: layers for 2D and 3D, and padding to side lengths a network accepts."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -26,7 +26,7 @@ _LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 def context_of(network: nn.Module) -> int | None:
-    """Pixels around a part of a slice with which it gets nearly what it gets within the whole; None if not known."""
+    """Return the margin with which part of a slice gets nearly the same result as in the whole; None if unknown."""
     context = getattr(network, "context", None)
     return context if isinstance(context, int) else None
 
@@ -34,23 +34,23 @@ def context_of(network: nn.Module) -> int | None:
 def convolution(
     dims: Dims, inputs: int, outputs: int, size: int = 3, *, stride: int = 1, dilation: int = 1, bias: bool = True
 ) -> nn.Module:
-    """A convolution of odd size with zero padding: keeps the shape, or divides it by the stride."""
+    """Return a convolution of odd size with zero padding, which keeps the shape or divides it by the stride."""
     padding = dilation * (size // 2)
     return _CONVOLUTIONS[dims](inputs, outputs, size, stride, padding, dilation, bias=bias)
 
 
 def up_convolution(dims: Dims, inputs: int, outputs: int, *, bias: bool = True) -> nn.Module:
-    """A transposed convolution that doubles every side."""
+    """Return a transposed convolution that doubles every side."""
     return _UP_CONVOLUTIONS[dims](inputs, outputs, kernel_size=2, stride=2, bias=bias)
 
 
 def max_pooling(dims: Dims, *, ceil: bool = False) -> nn.Module:
-    """Max-pooling that halves every side; odd sides are rounded down, or up with `ceil`."""
+    """Return max-pooling that halves every side; odd sides are rounded down, or up with `ceil`."""
     return _POOLINGS[dims](2, ceil_mode=ceil)
 
 
 def normalisation(dims: Dims, channels: int, norm: Norm) -> list[nn.Module]:
-    """The normalisation layer in a list, or an empty list where there is none."""
+    """Return the normalisation layer in a list, which is empty if there is none."""
     if norm is None:
         return []
     return [_NORMS[norm, dims](channels, affine=True)]
@@ -68,7 +68,7 @@ def normed_convolution(
     bias: bool = False,
     activation: bool = True,
 ) -> nn.Sequential:
-    """Convolution, normalisation and, unless told otherwise, ReLU; batch norm folds into the convolution."""
+    """Return convolution, normalisation and optionally ReLU; batch norm can be folded into the convolution."""
     layers = [convolution(dims, inputs, outputs, size, stride=stride, dilation=dilation, bias=bias)]
     layers += normalisation(dims, outputs, norm)
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activation else []))
@@ -77,7 +77,7 @@ def normed_convolution(
 def preactivated_convolution(
     dims: Dims, inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, bias: bool = True
 ) -> list[nn.Module]:
-    """Batch norm, ReLU, then a 3x3 convolution, in a list."""
+    """Return batch norm, ReLU, then a 3x3 convolution, in a list."""
     after = convolution(dims, inputs, outputs, stride=stride, dilation=dilation, bias=bias)
     return [*normalisation(dims, inputs, "batch"), nn.ReLU(inplace=True), after]
 
@@ -85,14 +85,14 @@ def preactivated_convolution(
 def double_convolution(
     dims: Dims, inputs: int, outputs: int, norm: Norm, *, bias: bool, middle: int | None = None
 ) -> nn.Sequential:
-    """Twice: 3x3 convolution, normalisation, ReLU; `middle` features between the two (default `outputs`)."""
+    """Return twice: 3x3 convolution, normalisation, ReLU; `middle` features in between (default `outputs`)."""
     first = normed_convolution(dims, inputs, middle or outputs, norm=norm, bias=bias)
     second = normed_convolution(dims, middle or outputs, outputs, norm=norm, bias=bias)
     return nn.Sequential(*first, *second)
 
 
 def resized(x: torch.Tensor, sides: Sequence[int], *, smooth: bool = True) -> torch.Tensor:
-    """Bring `(N, C, *sides)` to other sides, by linear interpolation (corners not aligned) or by nearest value."""
+    """Resize `(N, C, *sides)` by linear interpolation (corners not aligned) or to the nearest value."""
     if tuple(x.shape[2:]) == tuple(sides):
         return x
     if smooth:
@@ -101,7 +101,7 @@ def resized(x: torch.Tensor, sides: Sequence[int], *, smooth: bool = True) -> to
 
 
 def padded_to(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[slice, ...]]:
-    """Pad the spatial sides of `(N, C, *sides)` with zeros to a multiple, and the index that crops them again."""
+    """Pad the spatial sides of `(N, C, *sides)` with zeros to a multiple; also return the index that undoes it."""
     sides = x.shape[2:]
     missing = [-side % multiple for side in sides]
     before = [m // 2 for m in missing]
@@ -113,14 +113,14 @@ def padded_to(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[slice
 
 
 def folded(x: torch.Tensor, side: int) -> torch.Tensor:
-    """`(N, side^dims C, *sides / side)` of `(N, C, *sides)`: the channels of each place of a cube in turn.
+    """Rearrange `(N, C, *sides)` to `(N, side^dims C, *sides / side)`, moving each cube's voxels into channels.
 
     Parameters
     ----------
     x : tensor
-        Its sides are multiples of `side`.
+        Tensor whose sides are multiples of `side`.
     side : int
-        Of the cubes; with 1 nothing changes.
+        Side length of the cubes; 1 changes nothing.
     """
     if side == 1:
         return x
@@ -132,7 +132,7 @@ def folded(x: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def unfolded(x: torch.Tensor, side: int) -> torch.Tensor:
-    """The inverse of `folded`."""
+    """Invert `folded`."""
     if side == 1:
         return x
     dims = x.ndim - 2
@@ -145,7 +145,7 @@ def unfolded(x: torch.Tensor, side: int) -> torch.Tensor:
 def through_skips(
     x: torch.Tensor, encoder: nn.ModuleList, pool: nn.Module, up: nn.ModuleList, decoder: nn.ModuleList
 ) -> torch.Tensor:
-    """Features `(N, C, *sides)` after a U-Net's contracting and expanding path, joined by concatenation."""
+    """Return features `(N, C, *sides)` after a U-Net's contracting and expanding path with concatenated skips."""
     skips: list[torch.Tensor] = []
     for block in encoder:
         x = block(pool(x) if skips else x)

@@ -1,4 +1,4 @@
-"""What no card of a model may ask for, whoever wrote it: limits far above every network that has been published."""
+"""Limits on what a model card may request, whatever its origin; far above those of any published network."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,16 +9,16 @@ MOST_PARAMETERS: Final = 1_000_000_000
 MOST_ROLES: Final = 16
 
 _LARGEST: Final[Mapping[str, int]] = {"width": 512, "widest": 4096, "levels": 8, "depth": 8, "fold": 4, "detail": 256}
-"""By the name of the argument."""
+"""Maximum values by argument name."""
 _LARGEST_OTHER: Final = 4096
 _MOST_ENTRIES: Final = 16
-"""Of all arguments, and of one that is a list, such as the blocks of each level."""
+"""Maximum number of arguments, and of entries of an argument that is a list, such as the blocks of each level."""
 _LARGEST_ENTRY: Final = 64
 _LONGEST_TEXT: Final = 40
 
 
 def arguments_beyond_bounds(arguments: Mapping[str, Any]) -> str:
-    """What in the arguments of an architecture is more than any network has, in words; empty where nothing is."""
+    """Describe which argument of an architecture exceeds the limits; empty if none does."""
     if len(arguments) > _MOST_ENTRIES:
         return f"{len(arguments)} arguments, of which there are {_MOST_ENTRIES} at most"
     return next(filter(None, (_beyond(name, value) for name, value in arguments.items())), "")

@@ -1,4 +1,4 @@
-"""What the card of a checkpoint says of results, training, calibration and members."""
+"""Parts of a checkpoint's card: results, training, calibration and ensemble members."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,30 +17,30 @@ def _within_bounds(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 Arguments = Annotated[dict[str, Any], AfterValidator(_within_bounds)]
-"""Keywords of an architecture."""
+"""Keyword arguments of an architecture."""
 
 
 class Metrics(BaseModel, extra="forbid"):
-    """Results on a validation set, for one subset of roles."""
+    """Results on a validation set for one subset of roles."""
 
     dataset: str
     roles: list[Role]
     cases: int
     mean_dice: dict[Region, float]
-    """Dice per region over whole volumes, mean over cases; both empty counts 1."""
+    """Dice per region over whole volumes, averaged over cases; 1 if both segmentations are empty."""
     flips: bool = False
     """Whether predictions were averaged over mirrored inputs."""
     mean_hd95_mm: dict[Region, float] = Field(default_factory=dict)
-    """95 % Hausdorff distance (`hd95_mm` of `metrics.scores.DEFINITIONS`), where it was measured."""
+    """95 % Hausdorff distance (`hd95_mm` of `metrics.scores.DEFINITIONS`), if it was measured."""
     definition: str = ""
-    """What the numbers are, where they were not taken as the fields above say."""
+    """Definition of the values, if it differs from that given for the fields above."""
     whole_head: bool | None = None
-    """Whether the skull was left in the scans of the set; None where nobody noted it."""
+    """Whether the scans of the set include the skull; None if not recorded."""
     thickness_mm: float | None = Field(default=None, gt=0)
-    """Between the slices of the set's scans; None where it is not known."""
+    """Distance between slices in the set's scans; None if unknown."""
 
     def apply_to(self, traits: Traits) -> bool:
-        """Whether a study is of the kind that the results were measured on."""
+        """Whether a study is of the kind on which the results were measured."""
         if self.whole_head is not traits.whole_head or not traits.is_whole:
             return False
         own, other = self.thickness_mm, traits.thickness_mm
@@ -57,55 +57,56 @@ class TrainingRecord(BaseModel, extra="forbid"):
     seed: int
     settings: dict[str, Any] = Field(default_factory=dict)
     refit_of: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    """SHA-256 of the weights that metrics, calibration and rules are of: fitted on the training side alone, while these
-    went on with the patients of both sides. Empty where they are of these weights."""
+    """SHA-256 of the weights to which metrics, calibration and rules refer: those were trained on the training side
+    only, whereas these weights were trained further on the patients of both sides. Empty if they refer to these
+    weights."""
 
 
 class Calibration(BaseModel, extra="forbid"):
-    """How far the probabilities of one region could be believed on validation cases, before and after calibration."""
+    """How reliable the probabilities of one region are on validation cases, before and after calibration."""
 
     temperature: float = Field(gt=0)
-    """The region's logits are divided by it (Guo 2017, arXiv:1706.04599): above 1 the network was too sure."""
+    """The region's logits are divided by it (Guo 2017, arXiv:1706.04599); above 1, the network was overconfident."""
     error_before: float = Field(ge=0, le=1)
-    """Expected calibration error with 15 bins, over the voxels of the head whose truth is known."""
+    """Expected calibration error with 15 bins, over the voxels of the head where the reference is known."""
     error_after: float = Field(ge=0, le=1)
     voxels: int = Field(gt=0)
-    """That it was fitted on."""
+    """Number of voxels used for fitting."""
 
 
 class PrecisionCheck(BaseModel, extra="forbid"):
-    """What computing in fewer bits changes beside float32, on validation cases."""
+    """Effect of reduced-precision computation compared with float32, on validation cases."""
 
     cases: int = Field(gt=0)
     dice_change: dict[Region, float]
-    """Mean Dice over the cases whose truth tells the region, less that in float32."""
+    """Mean Dice over the cases whose reference defines the region, minus that in float32."""
     agreement: float = Field(ge=0, le=1)
-    """Of all voxels that are tumour in either, the share that has the same label in both."""
+    """Among voxels that are tumour in either result, the fraction with the same label in both."""
 
     @property
     def agrees(self) -> bool:
-        """Whether it changes so little that it may be taken without being asked for."""
+        """Whether the effect is so small that the precision may be used by default."""
         return self.agreement >= 0.995 and all(abs(change) <= 0.002 for change in self.dice_change.values())
 
 
 class Member(BaseModel, extra="forbid"):
-    """One network of an ensemble: what its own card said of it."""
+    """One network of an ensemble, with the content of its own card."""
 
     name: str
     architecture: str
     arguments: Arguments
     dims: Literal[2, 3] | None = None
-    """2 where it sees the slices of an ensemble for volumes; None where it is as the ensemble."""
+    """2 for a slice network in an ensemble for volumes; None if it has the same dimensions as the ensemble."""
     shares: dict[Region, float] = Field(default_factory=dict)
-    """Its part in the mean of a region beside the others' parts; 1 where none is given."""
+    """Weight in the mean of a region relative to the other members; 1 if not given."""
     shipped: str = ""
-    """The model of this package whose weights it has; they are stored there only."""
+    """Name of the bundled model whose weights it uses; they are stored only there."""
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the checkpoint that it came from."""
+    """Hash of the weights of the checkpoint that it came from."""
 
     def temperature(self, region: Region) -> float:
-        """What the region's logits are divided by."""
+        """Return the temperature that divides the region's logits."""
         return self.calibration[region].temperature if region in self.calibration else 1.0

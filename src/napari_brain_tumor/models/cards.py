@@ -1,4 +1,4 @@
-"""Cards of checkpoints, and the list of models that are installed. Does not load torch."""
+"""Cards of checkpoints, and the list of installed models. Does not load torch."""
 
 import os
 from collections.abc import Iterable
@@ -23,13 +23,13 @@ __all__ = ["Calibration", "Member", "Metrics", "PrecisionCheck", "TrainingRecord
 
 CARD_FILE = "card.json"
 DEFAULT_MODELS = ("ensemble",)
-"""Without a name the first of them that suits the study is taken."""
+"""Default models; without a name, the first that suits the study is used."""
 _FIRST_LISTED = ("ensemble", "unet")
-"""Lists begin with the default and with the quickest of the best."""
+"""Models listed first: the default, then the fastest of the best."""
 
 
 class Card(BaseModel, extra="forbid"):
-    """Everything but the weights: the card alone rebuilds the network and its preprocessing."""
+    """Everything except the weights: the card alone suffices to rebuild the network and its preprocessing."""
 
     format: Literal[1] = 1
     name: str
@@ -38,72 +38,72 @@ class Card(BaseModel, extra="forbid"):
     arguments: Arguments
     dims: Literal[2, 3]
     roles: list[Role] = Field(min_length=1, max_length=MOST_ROLES)
-    """Order of the input channels. A network from elsewhere may see one sequence in several channels."""
+    """Order of the input channels. A network from elsewhere may use one sequence in several channels."""
     optional_roles: bool = True
-    """Whether any non-empty subset of the roles is accepted, the others given as zeros."""
+    """Whether any non-empty subset of the roles is accepted, with the others set to zero."""
     regions: list[Region] = Field(min_length=1, max_length=len(REGIONS))
     """Order of the output maps."""
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     thresholds: dict[Region, float] = Field(default_factory=dict)
-    """Probability from which a voxel belongs to a region; 0.5 where none is given."""
+    """Probability from which a voxel belongs to a region; 0.5 if not given."""
     min_lesion_mm3: float = Field(default=0.0, ge=0)
     """Connected parts of the tumour smaller than this are removed by default."""
     min_lesion_share: float = Field(default=0.0, ge=0, le=1)
-    """So are parts smaller than this share of the largest one, whatever the voxel size, unless nothing is removed."""
+    """Parts smaller than this fraction of the largest are removed, too, unless removal is switched off altogether."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
-    """If all enhancing voxels together are less than this, they become non-enhancing."""
+    """If the total enhancing volume is less than this, it is relabelled as non-enhancing."""
     min_sure_enhancing: float = Field(default=0.0, ge=0, le=1)
-    """So they do if fewer than this share of them have a probability of 0.9 or more, where there is a T1c."""
+    """With T1c, the same applies if less than this fraction of these voxels reach a probability of 0.9."""
     min_sure_tumor: float = Field(default=0.0, ge=0, le=1)
-    """There is no tumour if fewer than this share of its voxels have one of 0.9 or more, where there is a FLAIR."""
+    """With FLAIR, the tumour is discarded if less than this fraction of its voxels reach a probability of 0.9."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
-    """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
+    """Maximum slice spacing for which the model is intended; None for any, including unknown spacing."""
     cascade: bool = False
-    """Of an ensemble for slices: whether of thin slices the members after the first see those alone on which the first
-    sees something."""
+    """For an ensemble on slices: whether, in stacks of thin slices, the members after the first are run only on slices
+    in which the first one predicts something."""
     target: Literal["tumor", "brain"] = "tumor"
-    """What the "whole tumour" of the network is. A brain network is no model for tumours, and in no list of them."""
+    """What the network's "whole tumour" stands for. A brain network is never listed as a tumour model."""
     brain_only: bool = False
-    """Whether the skull must have been removed: the model has seen no whole head."""
+    """Whether scans must be skull-stripped, because the model was never trained on whole heads."""
     min_extent_mm: float = Field(default=0.0, ge=0)
-    """Least side of the scanned brain or head: a model for volumes finds little in a slab of a few slices."""
+    """Minimum extent of the scanned brain or head: a volume model works poorly on a slab of a few slices."""
     parameters: int = Field(gt=0, le=MOST_PARAMETERS)
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     """Regions whose probabilities are calibrated."""
     members: list[Member] = Field(default_factory=list, max_length=32)
-    """Networks of an ensemble, whose architecture is "ensemble": the model is the mean of their probabilities."""
+    """Networks of an ensemble (architecture "ensemble"), which predicts the mean of their probabilities."""
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
     precisions: dict[Literal["bfloat16", "float16"], PrecisionCheck] = Field(default_factory=dict)
-    """Those with fewer bits than float32 that were measured."""
+    """Precisions below float32 that have been evaluated."""
     notes: list[str] = Field(default_factory=list)
-    """What a user should know, such as what is not reliable without which sequence."""
+    """Notes for the user, such as what is unreliable if a given sequence is missing."""
     licence: str
     origin: str = ""
-    """Where weights that were not trained here come from."""
+    """Source of weights that were not trained with this package."""
     source_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    """Of the file that they were imported from."""
+    """Hash of the file from which the weights were imported."""
     created: datetime
     software: dict[str, str] = Field(default_factory=dict)
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     def threshold(self, region: Region) -> float:
-        """Probability from which a voxel belongs to the region."""
+        """Return the probability from which a voxel belongs to the region."""
         return self.thresholds.get(region, 0.5)
 
     def temperature(self, region: Region) -> float:
-        """What the region's logits are divided by."""
+        """Return the temperature that divides the region's logits."""
         return self.calibration[region].temperature if region in self.calibration else 1.0
 
     @property
     def refit_of(self) -> str:
-        """SHA-256 of the weights that the scores are of, where these were fitted to the validation patients too."""
+        """SHA-256 of the scored weights if the current ones were trained further on validation patients; else empty."""
         records = [self.training, *(member.training for member in self.members)]
         return next((record.refit_of for record in records if record and record.refit_of), "")
 
     @property
     def purpose(self) -> str:
-        """Which scans the model is for, in words; empty where it takes any."""
+        """Which scans the model is intended for, in words; empty if it accepts any."""
         limits = [
             "brains without skull" if self.brain_only else "",
             f"slices of up to {self.thickest_slices_mm:g} mm" if self.thickest_slices_mm is not None else "",
@@ -112,15 +112,15 @@ class Card(BaseModel, extra="forbid"):
         return ", ".join(filter(None, limits))
 
     def metrics_with(self, roles: Iterable[Role]) -> list[Metrics]:
-        """Results with exactly those roles, one a data set, without mirrored inputs."""
+        """Return the results for exactly those roles, one per data set, without mirrored inputs."""
         subset = set(roles)
         matching = [m for m in self.metrics if set(m.roles) == subset and not m.flips]
         return list({m.dataset: m for m in reversed(matching)}.values())[::-1]
 
     def notes_without(self, roles: Iterable[Role], traits: Traits | None = None) -> list[str]:
-        """What the user should know where a study has only those roles, in plain words; nothing if it has all.
+        """Return notes for the user about a study that has only those roles; empty if it has all.
 
-        What the missing ones cost is told in numbers only for a study of the kind that it was measured on.
+        The cost of missing roles is given in numbers only for studies of the kind on which it was measured.
         """
         present = set(roles)
         missing = [role for role in dict.fromkeys(self.roles) if role not in present]
@@ -130,15 +130,15 @@ class Card(BaseModel, extra="forbid"):
         return notes
 
     def notes_on(self, traits: Traits) -> list[str]:
-        """What the user should know where a study is not of the kind that the model was trained on."""
+        """Return notes for the user about a study that differs in kind from those used for training."""
         return [f"{limit} {advice}" for limit, advice in self._limits_met(traits)]
 
     def limits_met(self, traits: Traits) -> list[str]:
-        """In what a study is not of the kind that the model is for, a sentence each."""
+        """Return one sentence for each respect in which the model is not intended for such a study."""
         return [limit for limit, _ in self._limits_met(traits)]
 
     def _limits_met(self, traits: Traits) -> list[tuple[str, str]]:
-        """Each limit that a study is beyond, and what does better there."""
+        """Return each limit that a study exceeds, and what would work better."""
         flat = "A 2D model does better here."
         notes, limit = [], self.thickest_slices_mm
         if limit is not None and traits.thickness_mm is None:
@@ -158,7 +158,7 @@ class Card(BaseModel, extra="forbid"):
         return notes
 
     def _cost(self, present: set[Role], traits: Traits | None) -> str:
-        """What is lost where only those roles are there, as far as it was measured on such studies."""
+        """Describe what is lost with only those roles, if this was measured on such studies."""
         if traits is None:
             return "the model may find less"
         with_all = {m.dataset: m.mean_dice for m in self.metrics_with(self.roles) if m.apply_to(traits)}
@@ -174,7 +174,7 @@ class Card(BaseModel, extra="forbid"):
 
 
 class ModelInfo(BaseModel, frozen=True):
-    """An installed model: its name, the folder of its checkpoint, its card."""
+    """An installed model: its name, the folder of its checkpoint, and its card."""
 
     name: str
     folder: Path
@@ -188,7 +188,7 @@ class ModelInfo(BaseModel, frozen=True):
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Name displayed to users."""
         return self.card.title or self.name
 
     @property
@@ -203,16 +203,16 @@ class ModelInfo(BaseModel, frozen=True):
 
     @property
     def is_baseline(self) -> bool:
-        """Models are trained."""
+        """False, since models are trained."""
         return False
 
     @property
     def takes_seeds(self) -> bool:
-        """Models find the tumour by themselves."""
+        """False, since models find the tumour automatically."""
         return False
 
     def obstacle(self, present: Iterable[Role]) -> str:
-        """Why those sequences do not suffice, in words; empty if they do."""
+        """Describe why those sequences are insufficient; empty if they suffice."""
         roles, required = set(present), list(dict.fromkeys(self.card.roles))
         missing = [role for role in required if role not in roles]
         if len(missing) == len(required):
@@ -222,21 +222,21 @@ class ModelInfo(BaseModel, frozen=True):
         return ""
 
     def notes_without(self, present: Iterable[Role], traits: Traits | None = None) -> list[str]:
-        """What the user should know where a study has only those roles."""
+        """Return notes for the user about a study that has only those roles."""
         return self.card.notes_without(present, traits)
 
     def notes_on(self, traits: Traits) -> list[str]:
-        """What the user should know where a study is not of the kind that the model was trained on."""
+        """Return notes for the user about a study that differs in kind from those used for training."""
         return self.card.notes_on(traits)
 
 
 def models_folder() -> Path:
-    """Where the user's own models are kept: `$BRAIN_TUMOR_HOME/models`, or `~/.napari-brain-tumor/models`."""
+    """Return the folder of the user's own models: `$BRAIN_TUMOR_HOME/models`, or `~/.napari-brain-tumor/models`."""
     return home_folder() / "models"
 
 
 def read_card(folder: Path) -> Card:
-    """The card of a checkpoint folder; raises `CheckpointError` where it is missing or not valid."""
+    """Read the card of a checkpoint folder; raises `CheckpointError` if it is missing or invalid."""
     path = folder / CARD_FILE
     if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
         raise CheckpointError(f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}.")
@@ -253,9 +253,9 @@ def read_card(folder: Path) -> Card:
 
 
 def list_models() -> list[ModelInfo]:
-    """Every installed model: the bundled ones first, with the default ahead; then the user's own; each by name.
+    """Return all installed models: the bundled ones first, starting with the default; then the user's own, by name.
 
-    A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
+    Folders that are not valid checkpoints are left out; call `find_model` with the path to see the reason.
     """
     recover_scratch(models_folder())
     bundled = _models_in(BUNDLED, bundled=True)
@@ -263,7 +263,7 @@ def list_models() -> list[ModelInfo]:
 
 
 def default_model(models: Iterable[ModelInfo], traits: Traits | None = None) -> ModelInfo | None:
-    """The first default model among them that suits a study, or the last where none does; None without any."""
+    """Return the first default model among them that suits a study, or else the last; None if there is none."""
     by_name = {model.name: model for model in models}
     present = [by_name[name] for name in DEFAULT_MODELS if name in by_name]
     suitable = [model for model in present if traits is None or not model.notes_on(traits)]
@@ -271,7 +271,7 @@ def default_model(models: Iterable[ModelInfo], traits: Traits | None = None) -> 
 
 
 def why_default(models: Iterable[ModelInfo], traits: Traits) -> str:
-    """Why the default model for such a study is not the first one; empty where it is."""
+    """Explain why the default model for such a study is not the first one; empty if it is."""
     installed = list(models)
     first, fitting = default_model(installed), default_model(installed, traits)
     if first is None or fitting is None or fitting.name == first.name:
@@ -282,14 +282,15 @@ def why_default(models: Iterable[ModelInfo], traits: Traits) -> str:
 def find_model(
     name: str | os.PathLike[str] | None = None, traits: Traits | None = None, *, also: Iterable[str] = ()
 ) -> ModelInfo:
-    """The checkpoint of that name, or in that folder; without a name the default model for such a study.
+    """Return the checkpoint with that name or in that folder; without a name, the default model for such a study.
 
-    Names in `also` are told as installed where there is none. `catalogue.find_model` knows methods without weights too.
+    Names in `also` are listed as installed in the error message. `catalogue.find_model` also knows methods without
+    weights.
 
     Raises
     ------
     ModelNotFoundError
-        If there is none.
+        If there is no such model.
     CheckpointError
         If the folder is not a valid checkpoint.
     """

@@ -1,4 +1,4 @@
-"""Save and load checkpoints: safetensors and a card, never a pickle."""
+"""Save and load checkpoints as safetensors with a card, never as pickle."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ from napari_brain_tumor.models.tensor_shapes import check_shapes, largest_file, 
 
 
 def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
-    """The network of a checkpoint, in float32 on the CPU, ready to infer.
+    """Load the network of a checkpoint in float32 on the CPU, ready for inference.
 
     Parameters
     ----------
     model : ModelInfo
-        A single network, or an ensemble, which becomes one network.
+        A single network, or an ensemble, which becomes a single network.
     calibrated : bool
-        Give the logits that the card's temperatures make calibrated; without, the network as it was trained.
+        Whether logits are calibrated by the temperatures in the card; if not, the network is as trained.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
 
 
 def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint by name, as they are stored.
+    """Read the tensors of a checkpoint by name, as stored.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
 
 
 def _shipped_weights(card: Card) -> dict[str, torch.Tensor]:
-    """Those of the members that are other shipped models, under the names that `Ensemble` gives them."""
+    """Return the weights of members that are other bundled models, under the names used in `Ensemble`."""
     weights: dict[str, torch.Tensor] = {}
     for number, member in enumerate(card.members):
         if member.shipped:
@@ -105,7 +105,7 @@ def _shipped_model(card: Card, member: Member) -> ModelInfo:
 
 
 def _check_file(model: ModelInfo) -> None:
-    """Refuse a file of weights that is not one of the card's network, before it is read."""
+    """Refuse a weights file that does not match the card's network, before reading it."""
     path, needed = model.folder / WEIGHTS_FILE, shapes_of(model.card)
     if (size := path.stat().st_size) > largest_file(needed):
         msg = f"The weights {path} have {size:,} bytes, more than the network of their card: get the model again."
@@ -114,12 +114,12 @@ def _check_file(model: ModelInfo) -> None:
 
 
 def shapes_of(card: Card) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors that a checkpoint with that card stores; no memory is taken for them.
+    """Return the shapes of the tensors in a checkpoint with that card, without allocating memory for them.
 
     Raises
     ------
     CheckpointError
-        If there is no such network, or it is larger than any.
+        If there is no such network, or it exceeds the size limits.
     """
     with torch.device("meta"):
         network = _network(card)
@@ -134,7 +134,7 @@ def shapes_of(card: Card) -> dict[str, tuple[int, ...]]:
 
 
 def _network(card: Card) -> nn.Module:
-    """The network that a card describes, with fresh weights."""
+    """Build the network described by a card, with fresh weights."""
     if card.members:
         shares = [[member.shares.get(region, 1.0) for region in card.regions] for member in card.members]
         return Ensemble([_member(card, member) for member in card.members], shares, cascade=card.cascade)
@@ -148,29 +148,29 @@ def _member(card: Card, member: Member) -> nn.Module:
 
 
 def _calibrated(network: nn.Module, card: Card, entry: Card | Member) -> nn.Module:
-    """The network with the temperatures of its entry; itself where it has none."""
+    """Return the network with the temperatures of its entry; unchanged if there are none."""
     if not set(entry.calibration) & set(card.regions):
         return network
     return Calibrated(network, [entry.temperature(region) for region in card.regions])
 
 
 def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, *, half: bool = True) -> ModelInfo:
-    """Write a checkpoint folder as a whole or not at all.
+    """Write a checkpoint folder, completely or not at all.
 
     Parameters
     ----------
     folder : Path
-        Replaced if it exists.
+        Target folder; replaced if it exists.
     weights : dict of str to Tensor
-        The network's state.
+        State dict of the network.
     card : Card
-        Its `weights_sha256` is set to what was written.
+        Card of the checkpoint; its `weights_sha256` is set to match the written file.
     half : bool
-        Store floating-point tensors as float16, which halves the file; one that holds a number beyond the range of
-        float16, as running variances may, stays as it is.
+        Whether to store floating-point tensors as float16, which halves the file size; a tensor with values beyond
+        the range of float16, as running variances may have, is stored unchanged.
     """
     stored = {name: _stored(tensor.detach().cpu(), half=half) for name, tensor in weights.items()}
-    # The digest of the file is to tell ensembles apart whose weights are stored with other models.
+    # Distinguishes the file hashes of ensembles whose weights are stored with other models.
     members = {"members": " ".join(member.weights_sha256 for member in card.members)} if card.members else None
     content = save_tensors(stored, members)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
@@ -192,14 +192,14 @@ def _stored(tensor: torch.Tensor, *, half: bool) -> torch.Tensor:
 
 
 def write_card(model: ModelInfo, card: Card) -> ModelInfo:
-    """Replace the card of a checkpoint, for what is measured after training; the weights stay.
+    """Replace the card of a checkpoint, for values measured after training; the weights are unchanged.
 
     Raises
     ------
     CheckpointError
-        If the card is of other weights.
+        If the card belongs to other weights.
     SaveError
-        If it cannot be written; the earlier card is then still there.
+        If it cannot be written; the earlier card is then still in place.
     """
     if card.weights_sha256 != model.card.weights_sha256:
         raise CheckpointError(
@@ -220,12 +220,12 @@ def _card_text(card: Card) -> str:
 
 
 def remove_checkpoint(model: ModelInfo) -> None:
-    """Delete one of the user's own models: its card and its weights, and the folder if nothing else is in it.
+    """Delete one of the user's own models: its card and weights, and the folder if nothing else is in it.
 
     Raises
     ------
     CheckpointError
-        If the model ships with the package, or lies elsewhere than in `models_folder()`.
+        If the model is bundled with the package, or is not in `models_folder()`.
     """
     if model.bundled or model.folder.parent != models_folder():
         where = "ships with the package" if model.bundled else f"lies in {model.folder}, not in {models_folder()}"
@@ -235,7 +235,7 @@ def remove_checkpoint(model: ModelInfo) -> None:
     if model.folder.is_symlink():
         model.folder.unlink()
         return
-    # The card first: without it the folder is no model any more, whatever happens next.
+    # The card is deleted first: without it, the folder is no longer a model, even if the next step fails.
     (model.folder / CARD_FILE).unlink()
     (model.folder / WEIGHTS_FILE).unlink()
     with suppress(OSError):

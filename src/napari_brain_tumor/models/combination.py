@@ -1,7 +1,7 @@
-"""Networks around networks: calibrated logits, and the mean of several networks' probabilities.
+"""Networks that wrap other networks: calibrated logits, and the mean of several networks' probabilities.
 
-Both keep the contract of every network, logits `(N, R, [Z,] Y, X)` out of images `(N, C, [Z,] Y, X)`, so that engine
-and export need to know nothing of them.
+Both follow the interface of every network, from images `(N, C, [Z,] Y, X)` to logits `(N, R, [Z,] Y, X)`, so that
+inference engine and export need no special treatment of them.
 """
 
 import math
@@ -21,12 +21,12 @@ _SLICES_AT_ONCE = 8
 class Calibrated(nn.Module):
     """A network whose logits are divided by a temperature for each region.
 
-    Labels at a threshold of 0.5 stay what they are; probabilities become those that were seen on validation cases.
+    Labels at a threshold of 0.5 do not change; probabilities become calibrated to the validation cases.
 
     Parameters
     ----------
     network : nn.Module
-        Gives logits `(N, R, [Z,] Y, X)`.
+        Returns logits `(N, R, [Z,] Y, X)`.
     temperatures : sequence of float
         One for each of the R regions.
     """
@@ -42,18 +42,18 @@ class Calibrated(nn.Module):
         self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, R, [Z,] Y, X)` of images `(N, C, [Z,] Y, X)`."""
+        """Return logits `(N, R, [Z,] Y, X)` for images `(N, C, [Z,] Y, X)`."""
         logits: torch.Tensor = self.network(x)
         return logits / self.temperatures.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 2))
 
 
 class SliceBySlice(nn.Module):
-    """A network for slices as one for volumes: it sees the slices of a volume, and their neighbours.
+    """Makes a slice network a volume network, by applying it to each slice of a volume with its neighbours.
 
     Parameters
     ----------
     network : nn.Module
-        Gives logits `(N, R, Y, X)`.
+        Returns logits `(N, R, Y, X)`.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -62,11 +62,11 @@ class SliceBySlice(nn.Module):
         self.multiple = getattr(network, "multiple", None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, R, Z, Y, X)` of volumes `(N, C, Z, Y, X)`."""
+        """Return logits `(N, R, Z, Y, X)` for volumes `(N, C, Z, Y, X)`."""
         return torch.stack([self._volume(volume.transpose(0, 1)) for volume in x]).transpose(1, 2)
 
     def _volume(self, slices: torch.Tensor) -> torch.Tensor:
-        """Logits `(Z, R, Y, X)` of the slices `(Z, C, Y, X)` of a volume."""
+        """Return logits `(Z, R, Y, X)` for the slices `(Z, C, Y, X)` of a volume."""
         neighbours, depth = neighbours_of(self.network), len(slices)
         starts = range(0, depth, _SLICES_AT_ONCE)
         batches = (
@@ -76,17 +76,17 @@ class SliceBySlice(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several networks as one, whose probabilities are the mean of theirs.
+    """Several networks as one, which predicts the mean of their probabilities.
 
     Parameters
     ----------
     members : sequence of nn.Module
-        Give logits of the same regions from the same roles.
+        Networks that return logits of the same regions from the same roles.
     shares : sequence of sequence of float, optional
-        Of each member in the mean of each region, relative to the others'; all the same if not given.
+        Weight of each member in the mean of each region, relative to the others; equal if not given.
     cascade : bool
-        Whether an engine may ask the members after the first only where that one sees something; asked directly, the
-        network always gives the mean of all.
+        Whether an engine may run the members after the first only where the first predicts something; if called
+        directly, the network always returns the mean of all members.
     """
 
     log_shares: torch.Tensor
@@ -104,7 +104,7 @@ class Ensemble(nn.Module):
         multiples = [getattr(member, "multiple", None) for member in members]
         known = [multiple for multiple in multiples if isinstance(multiple, int)]
         self.multiple = math.lcm(*known) if len(known) == len(multiples) else None
-        """Sides of the input that no member has to pad, where all members tell theirs."""
+        """Sides of the input that no member needs to pad, if all members state theirs."""
         neighbours = {neighbours_of(member) for member in members}
         if len(neighbours) > 1:
             raise CheckpointError(
@@ -116,8 +116,8 @@ class Ensemble(nn.Module):
         self.register_buffer("log_shares", (weights / weights.sum(0)).log(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, R, [Z,] Y, X)` of the mean probability, from images `(N, C, [Z,] Y, X)`."""
-        # In logarithms, so that neither certainty nor half precision loses anything: log p - log(1 - p) of the mean p.
+        """Return logits `(N, R, [Z,] Y, X)` of the mean probability, for images `(N, C, [Z,] Y, X)`."""
+        # Computed in logarithms to keep precision near 0 and 1 and in half precision: log p - log(1 - p) of the mean p.
         logits = torch.stack([member(x).float() for member in self.members])
         shares = self.log_shares.float().reshape(len(self.members), 1, -1, *[1] * (logits.ndim - 3))
         yes = (functional.logsigmoid(logits) + shares).logsumexp(0)

@@ -1,4 +1,4 @@
-"""Networks whose size has a name, and how far each is the published one. Does not load torch."""
+"""Named network sizes, and how they differ from the published ones. Does not load torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ Dims = Literal[2, 3]
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """An architecture with the arguments of a published or recommended size.
+    """An architecture with the arguments for a published or recommended size.
 
     Parameters
     ----------
     title : str
-        For people.
+        Name displayed to users.
     architecture : str
         A key of `ARCHITECTURES`.
     dims : {2, 3}
-        That it was published with; it can be built with the other too.
+        Number of dimensions in the publication; it can also be built with the other.
     arguments : mapping
-        Further keywords of the class.
+        Further keyword arguments of the class.
     """
 
     title: str
@@ -57,27 +57,27 @@ CONFIGURATIONS: Final[dict[str, Configuration]] = {
         "ResUNet-a d6, all heads, 16 features", "resunet_a_multitask", 2, {"depth": 6, "width": 16}
     ),
 }
-"""By name; `arguments` are what a card or a training recipe says, so they hold JSON's types only."""
+"""Configurations by name; `arguments` appear in cards and training recipes and are therefore limited to JSON types."""
 
 _EARLIER_NAMES: Final = {"unet": "unet_2015"}
-"""Old recipes name them; `unet` now means the model that ships alone, which is a ninth of that size."""
+"""Former names in old recipes; `unet` now means the single bundled model, which is a ninth of that size."""
 
 
 def current_name(name: str) -> str:
-    """What a configuration is called now."""
+    """Return the current name of a configuration."""
     return _EARLIER_NAMES.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an architecture was published.
+    """Publication of an architecture.
 
     Parameters
     ----------
     source : str
         The publication.
     differs : str
-        In what ours is another, as a list in words.
+        Differences of this implementation, as a list in words.
     """
 
     source: str
@@ -113,17 +113,17 @@ ORIGINS: Final[Mapping[str, Origin]] = {
     "resunet_a": _RESUNET_A,
     "resunet_a_multitask": _RESUNET_A,
 }
-"""By architecture."""
+"""Origins by architecture."""
 
 
 def origin_of(architecture: str) -> str:
-    """Where an architecture comes from and how it differs, in a sentence; empty for one that is not published."""
+    """Describe in a sentence where an architecture comes from and how ours differs; empty if it is unpublished."""
     origin = ORIGINS.get(architecture)
     return "" if origin is None else f"{origin.source}. Differs in: {origin.differs}."
 
 
 def size_of(architecture: str, arguments: Mapping[str, Any], dims: int) -> str:
-    """The named size that these arguments are, or that they are a size of their own; and how many slices it sees."""
+    """Name the size that these arguments stand for, or state that it is a custom one; and the number of slices."""
     plain = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
     slices = f", {2 * arguments[NEIGHBOURS] + 1} slices" if arguments.get(NEIGHBOURS) else ""
     for name, known in CONFIGURATIONS.items():

@@ -1,4 +1,4 @@
-"""Several checkpoints as one model, whose probabilities are the mean of theirs."""
+"""Combine several checkpoints into one model, which predicts the mean of their probabilities."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 
 _KEPT = ("architecture", "arguments", "calibration", "training", "metrics", "weights_sha256")
 _SHARED = ("roles", "optional_roles", "regions", "preprocessing", "thresholds")
-"""What the cards of the members must agree in: what goes into the networks and what comes out."""
+"""Entries that the members' cards must agree on: they define the networks' inputs and outputs."""
 
 
 def save_ensemble(
@@ -31,34 +31,35 @@ def save_ensemble(
 ) -> ModelInfo:
     """Write a checkpoint folder whose model is the mean of the probabilities of several models.
 
-    It is listed, segments, and is exported like any other. Architectures may differ; members of one that is given
-    become members themselves. Beside networks for volumes, those for slices see the slices of the volume.
+    It is listed, used and exported like any other model. Architectures may differ; if a given model is itself an
+    ensemble, its members become members of the new one. Combined with volume networks, slice networks are applied slice
+    by slice.
 
     Parameters
     ----------
     folder : Path
-        Where to; its name is the model's. Replaced if it exists.
+        Target folder, whose name is the model's. Replaced if it exists.
     models : sequence of ModelInfo
-        Two or more that take the same roles, prepared the same way, and predict the same regions.
+        Two or more models with the same roles, preprocessing and regions.
     title : str
-        For people.
+        Name displayed to users.
     shares : sequence of dict of str to float, optional
-        For each model its part in the mean of a region, relative to the others'; 1 where none is given.
+        For each model, its weight in the mean of a region relative to the others; 1 if not given.
     by_reference : bool
-        Store no weights of members that ship with the package, only where they are: for an ensemble that ships itself.
+        Whether to store only a reference to the weights of bundled models; for ensembles that are bundled themselves.
     cascade : bool
-        Of slices up to 1.25 mm apart, compute the models after the first only on those where the first sees something,
-        and every second of these: nearly the same labels in a fraction of the time. For models of slices only.
+        Whether, for slices up to 1.25 mm apart, the models after the first are run only on every second of the slices
+        in which the first predicts something: nearly the same labels in a fraction of the time. Slice models only.
     metrics : sequence of Metrics
-        Of the ensemble.
+        Results of the ensemble.
     notes : sequence of str
-        Beside those of the members.
+        Notes in addition to those of the members.
 
     Raises
     ------
     CheckpointError
-        If there are fewer than two, they do not fit together, no member has a share of some region, the weights of one
-        cannot be read, or a cascade has a network for volumes.
+        If there are fewer than two models, they are incompatible, no member has a weight for some region, the weights
+        of one cannot be read, or a cascade contains a volume network.
     """
     if len(models) < 2:
         raise CheckpointError(f"An ensemble needs two models or more; {len(models)} was given. Name the others too.")
@@ -85,7 +86,7 @@ def save_ensemble(
             "title": title,
             "architecture": "ensemble",
             "arguments": {},
-            # What was found with the probabilities of one model does not hold for the mean of several.
+            # Calibrations and rules fitted to one model's probabilities do not apply to the mean of several.
             "calibration": {},
             "precisions": {},
             "min_sure_enhancing": 0.0,
@@ -103,12 +104,12 @@ def save_ensemble(
             "created": datetime.now(UTC),
         }
     )
-    # Members are stored as they were: what is float16 stays so, and nothing that is not loses digits.
+    # Members are stored unchanged: float16 stays float16, and other types lose no precision.
     return save_checkpoint(folder, weights, card, half=False)
 
 
 def _members(model: ModelInfo, dims: int, share: Mapping[Region, float], by_reference: bool) -> list[Member]:
-    """What an ensemble of such dims says of a model, or of the members of an ensemble."""
+    """Return the member entries for a model (or for its own members) in an ensemble with these dimensions."""
     card = model.card
     members = card.members or [_member(model, shipped=model.name if by_reference and model.bundled else "")]
     sliced = 2 if card.dims < dims else None
@@ -128,7 +129,7 @@ def _member(model: ModelInfo, *, shipped: str) -> Member:
 
 
 def _renumbered(model: ModelInfo, members: Sequence[Member], first: int) -> dict[str, torch.Tensor]:
-    """The tensors to store, under the names that `Ensemble` gives them if the model's members begin with `first`."""
+    """Return the tensors to store, under the names used in `Ensemble` if the model's members begin at index `first`."""
     tensors = {} if all(member.shipped for member in members) else read_weights(model)
     renamed = {}
     for name, tensor in tensors.items():
@@ -163,7 +164,7 @@ def _check_alike(first: ModelInfo, second: ModelInfo) -> None:
 
 
 def _compared(model: ModelInfo, other: ModelInfo, entry: str) -> Any:
-    """What the card says, but for the distance between slices, of which a network for slices knows nothing."""
+    """Return a card's entry, without slice spacing if dimensions differ, as it is irrelevant to slice networks."""
     value = getattr(model.card, entry)
     if entry == "preprocessing" and model.card.dims != other.card.dims:
         return value.model_copy(update={"slice_spacing_mm": None})

@@ -1,4 +1,4 @@
-"""Networks for other programs, as ONNX and as a `torch.export` program: proven to say the same before they are kept."""
+"""Export networks to ONNX and `torch.export`, checking that the exported network gives the same results."""
 
 import hashlib
 import io
@@ -27,43 +27,43 @@ Format = Literal["onnx", "torch-export"]
 Runner = Callable[[torch.Tensor], torch.Tensor]
 
 SUFFIXES: Final[dict[Format, str]] = {"onnx": ".onnx", "torch-export": ".pt2"}
-"""By format."""
+"""File suffix by format."""
 
 _INPUT: Final = "image"
 _OUTPUT: Final = "logits"
 _TOLERANCE: Final = 1e-4
-"""Largest difference of a logit, as a share of the largest logit or of 1."""
+"""Maximum difference of a logit, relative to the largest logit or to 1."""
 _SIDES: Final = {2: (256, 256), 3: (96, 128, 128)}
-"""Of a network that cannot be exported for any sides."""
+"""Input sides for networks that cannot be exported with variable sides."""
 _LARGEST_BATCH: Final = 1024
 _LARGEST_ONNX_BYTES: Final = 2_000_000_000
-"""Just below what one protobuf file can hold."""
+"""Just below the maximum size of a protobuf file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Shapes:
-    """Sides that the exported network takes: multiples of a number, or only these."""
+    """Sides accepted by the exported network: multiples of a number, or fixed ones."""
 
     multiple: int
     fixed: tuple[int, ...]
 
     def dynamic(self, dims: int) -> dict[int, Any]:
-        """Which axes of the input can vary, for `torch.export`."""
+        """Return which axes of the input may vary, for `torch.export`."""
         axes: dict[int, Any] = {0: Dim("batch", min=1, max=_LARGEST_BATCH)}
         if not self.fixed:
-            # From twice the multiple on: where the deepest map is one voxel wide, torch takes other paths.
+            # From twice the multiple upwards: if the deepest map were one voxel wide, torch would behave differently.
             axes |= {i + 2: self.multiple * Dim(f"side_{i}", min=2, max=512) for i in range(dims)}
         return axes
 
     def images(self, channels: int, dims: int) -> list[torch.Tensor]:
-        """Two batches `(N, C, [Z,] Y, X)` of noise that differ in every size that can vary; the larger one first."""
+        """Return two batches `(N, C, [Z,] Y, X)` of noise that differ in every variable size; the larger one first."""
         random = torch.Generator().manual_seed(0)
         small, large = 2 * self.multiple, 3 * self.multiple
         sides = [self.fixed] * 2 if self.fixed else [(*[small] * (dims - 1), large), (small,) * dims]
         return [torch.randn(n, channels, *s, generator=random) for n, s in zip((2, 1), sides, strict=True)]
 
     def described(self, channels: int, dims: int) -> list[int | str]:
-        """Shape of the input in words and numbers."""
+        """Describe the shape of the input in words and numbers."""
         any_side = f"a multiple of {self.multiple}, {2 * self.multiple} or more"
         return ["any", channels, *(self.fixed or [any_side] * dims)]
 
@@ -76,31 +76,31 @@ def export_onnx(
     Parameters
     ----------
     model : ModelInfo
-        From `list_models()` or `find_model(name)`.
+        Model from `list_models()` or `find_model(name)`.
     path : Path
-        Ends with `.onnx`.
+        Target file, ending in `.onnx`.
     sides : sequence of int, optional
-        `([Z,] Y, X)` of the only images that it will take: any number. Without them it takes sides that are multiples
-        of what the JSON says; a ResUNet-a, which cannot, takes 256x256 or 96x128x128.
+        Fixed image size `([Z,] Y, X)`; any numbers. If not given, the network accepts sides that are multiples of the
+        number stated in the JSON; ResUNet-a does not support this and gets 256x256 or 96x128x128.
     overwrite : bool
-        Whether files of that name may be replaced.
+        Whether existing files may be replaced.
 
     Returns
     -------
     tuple of Path
-        The network and the JSON: input `image` `(N, C, [Z,] Y, X)` float32, output `logits`, what the channels are,
-        how intensities are scaled, and how far the outputs are from ours.
+        The network and the JSON. The latter describes the input `image` `(N, C, [Z,] Y, X)` float32, the output
+        `logits`, the channels, how intensities are scaled, and the deviation of the outputs from the original network.
 
     Raises
     ------
     BrainTumorError
         If the extra `onnx` is not installed.
     CheckpointError
-        If the model's files are not right, or the exported network does not say the same as the model.
+        If the model's files are invalid, or the exported network gives different results.
     DimensionError
         If `sides` does not suit the network.
     SaveError
-        If a file is there already or cannot be written.
+        If a file already exists or cannot be written.
     """
     return _export(model, path, "onnx", sides, overwrite=overwrite)
 
@@ -111,7 +111,7 @@ def export_torch(
     """Write a model's network as a `torch.export` program, with its card as JSON beside it.
 
     `torch.export.load(path).module()(images)` runs it without this package. Parameters, results and errors are as for
-    `export_onnx`, but `path` ends with `.pt2` and no extra is needed.
+    `export_onnx`, except that `path` ends in `.pt2` and no extra is needed.
     """
     return _export(model, path, "torch-export", sides, overwrite=overwrite)
 
@@ -135,7 +135,7 @@ def _export(
     def check(written: Path) -> None:
         if written.read_bytes() != content:
             raise SaveError("what was written does not read back")
-        # The network takes its name last: it never stands there without its card.
+        # The network is renamed last, so that it never exists without its card.
         write_text(document_path, document)
 
     write_atomically(path, lambda temporary: temporary.write_bytes(content), check)
@@ -143,7 +143,7 @@ def _export(
 
 
 def _free_place(path: Path, suffix: str, *, overwrite: bool) -> Path:
-    """The JSON's path, if that and the network's can be written."""
+    """Return the path of the JSON, after checking that it and the network can be written."""
     if path.suffix.lower() != suffix:
         raise SaveError(f"The network would be written as {path.name}; its name has to end with {suffix}.")
     document = path.with_suffix(".json")
@@ -181,7 +181,7 @@ def _shapes(network: nn.Module, dims: int, sides: Sequence[int] | None) -> _Shap
 def _exported(
     network: nn.Module, example: torch.Tensor, dynamic: dict[int, Any], kind: Format, name: str
 ) -> tuple[bytes, Runner]:
-    """The file's content, and what runs it."""
+    """Return the contents of the file, and a function that runs it."""
     try:
         program = torch.export.export(network, (example,), dynamic_shapes=(dynamic,))
         return _as_onnx(program) if kind == "onnx" else _as_program(program)
@@ -213,13 +213,13 @@ def _as_program(program: ExportedProgram) -> tuple[bytes, Runner]:
 
 @torch.no_grad()
 def _largest_difference(network: nn.Module, run: Runner, images: Sequence[torch.Tensor], name: str) -> float:
-    """Largest difference of a logit on any of the images; raises `CheckpointError` if it is more than rounding."""
+    """Return the largest difference of a logit over all images; raises `CheckpointError` if it exceeds rounding."""
     worst = 0.0
     for batch in images:
         expected, actual = network(batch), run(batch)
         scale = max(1.0, float(expected.abs().max()))
         difference = float((actual - expected).abs().max()) if actual.shape == expected.shape else float("inf")
-        # Written so that NaN is refused too.
+        # Written so that NaN is refused as well.
         if not difference <= _TOLERANCE * scale:
             raise CheckpointError(
                 f"The exported {name} does not agree with the model: logits differ by up to {difference:.2g}, "
@@ -256,7 +256,7 @@ def _document(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what torch's exporters say about themselves off the screen."""
+    """Suppress the output of torch's exporters."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Weights that somebody trained with the authors' own code, as a checkpoint of ours."""
+"""Convert weights trained with an architecture's original code into a checkpoint of this package."""
 
 import hashlib
 import re
@@ -25,12 +25,12 @@ from napari_brain_tumor.study import Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _COUNTER: Final = "num_batches_tracked"
-"""Tensors that files of before 2018 lack, and that inference does not use."""
+"""Tensors that files from before 2018 lack and that inference does not use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Translated:
-    """Weights under our names, and the network that they are for."""
+    """Weights under this package's names, and the network they belong to."""
 
     weights: dict[str, torch.Tensor]
     in_channels: int
@@ -56,19 +56,19 @@ def import_weights(
     Parameters
     ----------
     file : str or path
-        Its state dict: `.safetensors`, or `.pth`, `.pt`, `.tar`, `.ckpt` of which only tensors are read.
+        File with the state dict: `.safetensors`, or `.pth`, `.pt`, `.tar`, `.ckpt`, from which only tensors are read.
     architecture : str
         A key of `UPSTREAM`: `"u2net"`, `"u2netp"`, `"resunet_plus_plus"` (any width) or `"unet_brain"`.
     name : str
-        The model's, for `segment(study, name)`.
+        Name for the model, as used in `segment(study, name)`.
     roles : sequence of str
-        The sequence in each input channel, in order; one sequence may fill several channels.
+        The sequence for each input channel, in order; one sequence may be used for several channels.
     regions : sequence of {"WT", "TC", "ET"}
-        The region that each output channel tells, in order.
+        The region predicted by each output channel, in order.
     licence, origin : str
-        Of the weights: under which terms they may be used, and who trained them on what, or the address they are from.
+        Terms of use of the weights; and who trained them on what data, or the address they were obtained from.
     title : str
-        For people.
+        Name displayed to users.
     preprocessing : PreprocessingSpec, optional
         How intensities were scaled when the network was trained.
     replace : bool
@@ -77,16 +77,16 @@ def import_weights(
     Returns
     -------
     ModelInfo
-        Of the checkpoint in `models_folder()`. All roles are needed: the network was not trained without one.
+        The checkpoint in `models_folder()`. All roles are required, as the network was not trained with missing ones.
 
     Raises
     ------
     UnreadableFileError
         If the file is missing or damaged.
     CheckpointError
-        If it holds anything but tensors, they are not those of the architecture, or what is told does not fit them.
+        If it contains anything but tensors, they do not match the architecture, or the given information does not fit.
     RoleError
-        For a role that is not known.
+        If a role is unknown.
 
     Examples
     --------
@@ -129,21 +129,21 @@ def import_weights(
 
 
 def translate(tensors: Mapping[str, torch.Tensor], upstream: Upstream, what: str = "The file") -> Translated:
-    """A state dict with its authors' names as one of ours, in float32; every name and shape is checked.
+    """Convert a state dict from its authors' names to ours, in float32, checking every name and shape.
 
     Parameters
     ----------
     tensors : mapping of str to Tensor
-        With the names of the authors' code.
+        Tensors with the names used in the authors' code.
     upstream : Upstream
-        From the table `UPSTREAM`. The numbers of channels and the width are taken from the shapes.
+        Entry of the table `UPSTREAM`. Numbers of channels and width are determined from the shapes.
     what : str
-        What the tensors are called in messages.
+        How messages refer to the tensors.
 
     Raises
     ------
     CheckpointError
-        If a tensor is missing, not known, of another shape or not finite.
+        If a tensor is missing, unknown, of the wrong shape, or not finite.
     """
     sizes = _sizes(tensors, upstream)
     expected = _expected(upstream, *sizes)
@@ -166,7 +166,7 @@ def translate(tensors: Mapping[str, torch.Tensor], upstream: Upstream, what: str
 
 
 def _sizes(tensors: Mapping[str, torch.Tensor], upstream: Upstream) -> tuple[int, int, int]:
-    """Input channels, output channels and width by the shapes; 1 where the tensor that tells is not there."""
+    """Return input channels, output channels and width from the shapes; 1 if the tensor in question is missing."""
     first, last = tensors.get(upstream.first), tensors.get(upstream.last)
     width, inputs = first.shape[:2] if first is not None and first.ndim == 4 and first.numel() else (1, 1)
     outputs = last.shape[0] if last is not None and last.ndim == 4 and last.numel() else 1
@@ -174,13 +174,13 @@ def _sizes(tensors: Mapping[str, torch.Tensor], upstream: Upstream) -> tuple[int
 
 
 def _expected(upstream: Upstream, inputs: int, outputs: int, width: int) -> dict[str, torch.Tensor]:
-    """The state dict of our network, without making room for it."""
+    """Return the state dict of our network without allocating memory for it."""
     with torch.device("meta"):
         return build_network(upstream.architecture, inputs, outputs, 2, {"width": width}).state_dict()
 
 
 def _misfits(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """What is missing, not known or of another shape or type, in words."""
+    """Describe tensors that are missing, unknown, or of the wrong shape or type."""
     missing = [name for name in expected if name not in tensors and not name.endswith(_COUNTER)]
     unknown = [name for name in tensors if name not in expected]
     if missing or unknown:

@@ -1,4 +1,4 @@
-"""The manifest of the checkpoints that ship with the package: which there are, and the SHA-256 of their weights."""
+"""Manifest of the bundled checkpoints: their names and the SHA-256 of their weights."""
 
 import hashlib
 from functools import lru_cache
@@ -10,37 +10,37 @@ from pydantic import BaseModel, Field, ValidationError
 from napari_brain_tumor.errors import CheckpointError
 
 BUNDLED: Final = Path(__file__).parent.parent / "checkpoints"
-"""Folder of the checkpoints that ship with the package."""
+"""Folder of the checkpoints bundled with the package."""
 MANIFEST_FILE: Final = "manifest.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 
 
 class ShippedFile(BaseModel, extra="forbid", frozen=True):
-    """What the weights of a shipped model must be."""
+    """Expected hash and size of a bundled model's weights."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(gt=0)
-    """In bytes."""
+    """Size in bytes."""
 
     @classmethod
     def of(cls, content: bytes) -> "ShippedFile":
-        """What the manifest says of a file with that content."""
+        """Return the manifest entry for a file with these contents."""
         return cls(sha256=hashlib.sha256(content).hexdigest(), size=max(1, len(content)))
 
 
 class Manifest(BaseModel, extra="forbid", frozen=True):
-    """The shipped models by name, in the order of their names."""
+    """The bundled models, sorted by name."""
 
     format: Literal[1] = 1
     weights: dict[str, ShippedFile]
 
     def check(self, name: str, actual: ShippedFile) -> None:
-        """Refuse weights of a shipped model that are not byte for byte what was shipped.
+        """Refuse weights of a bundled model that are not byte for byte those in the manifest.
 
         Raises
         ------
         CheckpointError
-            If they are not, or the manifest does not know the model.
+            If they differ, or the model is not in the manifest.
         """
         expected = self.weights.get(name)
         if actual == expected:
@@ -55,7 +55,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
 
 @lru_cache(maxsize=1)
 def read_manifest() -> Manifest:
-    """The manifest of this installation; raises `CheckpointError` where it is missing or not valid."""
+    """Read the manifest of this installation; raises `CheckpointError` if it is missing or invalid."""
     path = BUNDLED / MANIFEST_FILE
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def read_manifest() -> Manifest:
 
 
 def manifest_of(folder: Path) -> Manifest:
-    """What the manifest of a folder of checkpoints must say."""
+    """Create the manifest for a folder of checkpoints."""
     files = sorted(folder.glob(f"*/{WEIGHTS_FILE}"))
     return Manifest(weights={file.parent.name: ShippedFile.of(file.read_bytes()) for file in files})
 

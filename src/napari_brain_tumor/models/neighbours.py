@@ -1,7 +1,7 @@
-"""Networks for slices that also see the slices beside the one they segment.
+"""Slice networks that also receive the slices adjacent to the one they segment.
 
-Such a network takes `(N, (2 n + 1) C, Y, X)`: for each slice from the n-th below to the n-th above all C roles in turn.
-Beyond the ends of the volume the images are zeros.
+Such a network takes `(N, (2 n + 1) C, Y, X)`: for each slice from the n-th below to the n-th above, all C roles in
+turn. Beyond the ends of the volume, the images are zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ _MOST: Final = 8
 
 
 def checked_neighbours(arguments: Mapping[str, Any], dims: int) -> int:
-    """Slices on each side that the arguments of a network ask for.
+    """Return the number of neighbouring slices on each side from the arguments of a network.
 
     Raises
     ------
     CheckpointError
-        If it is no number from 0 to 8, or the network is one for volumes.
+        If it is not a number from 0 to 8, or the network is one for volumes.
     """
     neighbours = arguments.get(NEIGHBOURS, 0)
     if type(neighbours) is not int or not 0 <= neighbours <= _MOST or (neighbours and dims == 3):
@@ -36,33 +36,33 @@ def checked_neighbours(arguments: Mapping[str, Any], dims: int) -> int:
 
 
 def stacked_channels(roles: int, neighbours: int) -> int:
-    """Input channels of a network that sees so many roles of so many slices on each side."""
+    """Return the number of input channels for a number of roles and of neighbouring slices on each side."""
     return roles * (2 * neighbours + 1)
 
 
 def with_neighbours(network: nn.Module, neighbours: int) -> nn.Module:
-    """The network itself, marked as one that sees so many slices on each side."""
-    # Neither a parameter nor a buffer: a plain attribute, which is not part of the state.
+    """Mark a network as using that many neighbouring slices on each side, and return it."""
+    # Neither a parameter nor a buffer, but a plain attribute, which is not part of the state dict.
     network.neighbours = neighbours  # type: ignore[assignment]
     return network
 
 
 def neighbours_of(network: nn.Module) -> int:
-    """Slices on each side that a network sees beside the one it segments."""
+    """Return the number of neighbouring slices on each side that a network uses."""
     return int(getattr(network, NEIGHBOURS, 0))
 
 
 def stacked_slices(slices: torch.Tensor, places: Sequence[int], neighbours: int) -> torch.Tensor:
-    """What a network sees of some slices.
+    """Stack each slice with its neighbours as input channels for a network.
 
     Parameters
     ----------
     slices : (Z, C, Y, X) tensor
-        All of a volume.
+        All slices of a volume.
     places : sequence of int
-        Slices that are to be segmented.
+        Indices of the slices to be segmented.
     neighbours : int
-        Slices on each side that it sees as well.
+        Number of neighbouring slices on each side.
 
     Returns
     -------

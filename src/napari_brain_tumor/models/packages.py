@@ -1,4 +1,4 @@
-"""Models as one file to hand on: a zip of card and weights with their hashes, verified before it is installed."""
+"""Share models as a single file: a zip of card and weights with their hashes, verified before installation."""
 
 import hashlib
 import lzma
@@ -21,10 +21,10 @@ from napari_brain_tumor.models.tensor_shapes import largest_file
 HASHES_FILE: Final = "SHA256SUMS"
 _FILES: Final = (CARD_FILE, WEIGHTS_FILE)
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
-"""Of every entry, so that the same model gives the same bytes."""
+"""Time stamp of every entry, so that the same model gives the same bytes."""
 _LARGEST_HASHES: Final = 4096
 _LARGEST_RATIO: Final = 3
-"""Of weights, which are noise to a compressor, to what they take in the zip."""
+"""Maximum compression ratio of weights, which are hardly compressible."""
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
 _PIECE: Final = 2**20
@@ -37,18 +37,18 @@ _NO_ZIP: Final = (
     RuntimeError,
     UnicodeDecodeError,
 )
-"""What reading a damaged zip raises."""
+"""Exceptions raised when reading a damaged zip file."""
 
 
 def export_package(model: ModelInfo, path: Path) -> Path:
-    """Write a model into one zip file: its card, its weights, and the SHA-256 of both as `sha256sum -c` reads them.
+    """Write a model to a zip file with its card, its weights, and the SHA-256 of both in the format of `sha256sum -c`.
 
     Parameters
     ----------
     model : ModelInfo
-        Loaded once, so that no damaged model is handed on.
+        Model to export; it is loaded once, so that no damaged model is passed on.
     path : Path
-        Ends in `.zip`; an earlier file is replaced only when the new one is whole.
+        Target file, ending in `.zip`; an existing file is replaced only when the new one is complete.
 
     Raises
     ------
@@ -66,23 +66,23 @@ def export_package(model: ModelInfo, path: Path) -> Path:
 
 
 def import_package(path: Path, *, name: str | None = None, replace: bool = False) -> ModelInfo:
-    """Install a model from a package among the user's own; nothing is installed unless all of it is right.
+    """Install a model from a package as one of the user's own; nothing is installed unless all checks pass.
 
     Parameters
     ----------
     path : Path
-        As `export_package` writes it.
+        File written by `export_package`.
     name : str, optional
-        Instead of the one in the card.
+        Name to use instead of the one in the card.
     replace : bool
-        Replace one of the user's own models that has this name.
+        Whether to replace one of the user's own models of the same name.
 
     Raises
     ------
     CheckpointError
-        If the file is no package, its hashes are wrong, its weights do not fit its card, or the name is taken.
+        If the file is not a package, its hashes are wrong, its weights do not match its card, or the name is taken.
     SaveError
-        If it cannot be installed, such as on a full disk.
+        If it cannot be installed, for example because the disk is full.
     """
     home = models_folder()
     try:
@@ -114,7 +114,7 @@ def _write(path: Path, model: ModelInfo, hashes: dict[str, str]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(_entry(HASHES_FILE), lines)
         for name in _FILES:
-            # Weights are noise to a compressor; stored, they are copied at the speed of the disk.
+            # Weights are hardly compressible; uncompressed, they are copied at the speed of the disk.
             with (
                 (model.folder / name).open("rb") as source,
                 archive.open(_entry(name), "w", force_zip64=True) as target,
@@ -141,7 +141,7 @@ def _check_whole(path: Path) -> None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Write the files that a package has, and no other, into the folder; refuse those whose hashes are wrong."""
+    """Extract only the files that belong to a package into the folder; refuse those whose hashes are wrong."""
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path} is not an ordinary file. Give the zip that `models export` wrote.")
     try:
@@ -170,7 +170,7 @@ def _unpack_entry(archive: zipfile.ZipFile, name: str, folder: Path, hashes: dic
 
 
 def _check_size(archive: zipfile.ZipFile, card: Card, name: str) -> None:
-    """Refuse weights that are larger than the network of the card, before they are unpacked."""
+    """Refuse weights that are larger than the card's network, before extracting them."""
     size, most = archive.getinfo(WEIGHTS_FILE).file_size, largest_file(shapes_of(card))
     if size > most:
         raise CheckpointError(
@@ -180,7 +180,7 @@ def _check_size(archive: zipfile.ZipFile, card: Card, name: str) -> None:
 
 
 def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
-    """Refuse what is no package before anything of it is unpacked."""
+    """Refuse a file that is not a package, before extracting anything from it."""
     entries = {info.filename: info.file_size for info in archive.infolist()}
     largest = {HASHES_FILE: _LARGEST_HASHES, CARD_FILE: LARGEST_CARD_BYTES, WEIGHTS_FILE: LARGEST_WEIGHTS_BYTES}
     if set(entries) != set(largest) or len(archive.infolist()) != len(largest):
@@ -215,7 +215,7 @@ def _hashes(archive: zipfile.ZipFile, name: str) -> dict[str, str]:
 
 
 def _free_name(name: str, *, replace: bool) -> str:
-    """The name, if a model can be installed under it."""
+    """Return the name, after checking that a model can be installed under it."""
     if not _NAME.fullmatch(name):
         msg = f"{name!r} cannot be a model's name: choose one of letters, digits, dots, dashes and underscores."
         raise CheckpointError(msg)

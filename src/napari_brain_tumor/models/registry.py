@@ -1,4 +1,4 @@
-"""The table of architectures: from a card's words to a network; and the configurations that have a name."""
+"""Registry of architectures: build networks from cards and from named configurations."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -35,7 +35,7 @@ ARCHITECTURES: Final[dict[str, type[nn.Module]]] = {
 def build_network(
     architecture: str, in_channels: int, out_channels: int, dims: int, arguments: Mapping[str, Any]
 ) -> nn.Module:
-    """A network with fresh weights.
+    """Build a network with fresh weights.
 
     Parameters
     ----------
@@ -44,15 +44,15 @@ def build_network(
     in_channels, out_channels : int
         Numbers of roles and regions.
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     arguments : mapping
-        Further keywords of the class, such as `width`; and of any network for slices `neighbours`, the number of slices
-        on each side that it sees beside the one it segments (`models.neighbours`).
+        Further keyword arguments of the class, such as `width`; and, for any slice network, `neighbours`, the number
+        of adjacent slices on each side used as additional input (`models.neighbours`).
 
     Raises
     ------
     CheckpointError
-        For an unknown architecture or arguments that it does not take.
+        If the architecture is unknown or does not accept the arguments.
     """
     if architecture not in ARCHITECTURES:
         raise CheckpointError(f"No architecture is called {architecture!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
@@ -68,7 +68,7 @@ def build_network(
 
 
 def build_configuration(name: str, in_channels: int, out_channels: int, dims: Dims | None = None) -> nn.Module:
-    """A configuration with fresh weights, by default with the dimensions that it was published with.
+    """Build a configuration with fresh weights, by default with its published number of dimensions.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def build_configuration(name: str, in_channels: int, out_channels: int, dims: Di
 
 
 def count_parameters(name: str, in_channels: int, out_channels: int, dims: Dims | None = None) -> int:
-    """Number of trainable parameters of a configuration, without making room for its weights.
+    """Return the number of trainable parameters of a configuration, without allocating its weights.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def count_parameters(name: str, in_channels: int, out_channels: int, dims: Dims 
 
 
 def count_statistics(name: str, in_channels: int, out_channels: int, dims: Dims | None = None) -> int:
-    """Number of running means and variances of a configuration's batch norms, which are kept but not trained.
+    """Return the number of running means and variances in a configuration's batch norms, which are not trained.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""A residual-encoder U-Net with deep supervision, after nnU-Net, in 3D and 2D.
+"""A residual-encoder U-Net with deep supervision, based on nnU-Net, in 3D and 2D.
 
-The encoder and the sizes follow Isensee et al. 2024 (nnU-Net revisited, arXiv:2404.09556); batch norm, which the
-winners of BraTS 2020 chose (arXiv:2011.00848), folds into the convolutions at inference.
+Encoder and sizes follow Isensee et al. 2024 (nnU-Net revisited, arXiv:2404.09556); batch norm, used by the winners of
+BraTS 2020 (arXiv:2011.00848), can be folded into the convolutions at inference.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ from napari_brain_tumor.models.blocks import (
 
 
 class _Halving(nn.Module):
-    """Means of 2x2(x2) voxels, by interpolation: average pooling in 3D has no bfloat16 on the CPU."""
+    """Averages 2x2(x2) voxels by interpolation, since 3D average pooling does not support bfloat16 on the CPU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, C, *sides / 2)`, odd sides rounded up as by the convolutions beside it."""
+        """Return features `(N, C, *sides / 2)`, with odd sides rounded up like in the parallel convolutions."""
         return resized(x, [(side + 1) // 2 for side in x.shape[2:]])
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, added, then rectified; sides are averaged where the stride is 2."""
+    """Two 3x3 convolutions added to a shortcut, then ReLU; with stride 2, the shortcut averages voxels."""
 
     def __init__(self, dims: Dims, inputs: int, outputs: int, *, stride: int, norm: Norm) -> None:
         super().__init__()
@@ -49,17 +49,17 @@ class _ResidualBlock(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, outputs, *sides / stride)`."""
+        """Return features `(N, outputs, *sides / stride)`."""
         rectified: torch.Tensor = self.activation(self.body(x) + self.shortcut(x))
         return rectified
 
 
 class ResidualUNet(nn.Module):
-    """Residual-encoder U-Net: residual blocks going down, one convolution a level going up, supervised at every level.
+    """Residual-encoder U-Net: residual blocks in the encoder, one convolution per decoder level, deep supervision.
 
-    Differences from nnU-Net's: fewer blocks, ReLU instead of leaky ReLU, batch norm by default, side outputs brought
-    to the size of the input. A window of 128x128x128 is trained on a card with 12 GB: for each image the default
-    keeps 4 GB of activations in float32 for the backward pass, and half of that in bfloat16.
+    Differences from nnU-Net: fewer blocks, ReLU instead of leaky ReLU, batch norm by default, side outputs resized to
+    the input. A window of 128x128x128 can be trained on a GPU with 12 GB: per image, the default stores 4 GB of
+    activations in float32 for the backward pass, and half of that in bfloat16.
 
     Parameters
     ----------
@@ -68,22 +68,22 @@ class ResidualUNet(nn.Module):
     out_channels : int
         Number of output maps (logits).
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     width : int
         Features of the first level; each level below has twice as many.
     blocks : sequence of int
-        Residual blocks of every level, at least two; there are `len(blocks) - 1` halvings.
+        Residual blocks of every level, at least two levels; there are `len(blocks) - 1` halvings.
     widest : int
-        No level has more features than this.
+        Maximum number of features of any level.
     norm : {"batch", "instance", None}
-        After every convolution.
+        Normalisation after every convolution.
     fold : int
-        Sides of the cubes (squares) whose voxels become channels before the first convolution, and voxels again after
-        the last one: with 2 the network runs on an eighth (a quarter) of the places, and yet sees and tells every
-        voxel (sub-pixel convolution, Shi 2016, arXiv:1609.05158).
+        Side length of the cubes (squares) whose voxels are moved into channels before the first convolution, and back
+        after the last. With 2, the network computes on an eighth (a quarter) of the positions, but still receives and
+        predicts every voxel (sub-pixel convolution, Shi 2016, arXiv:1609.05158).
     detail : int
         Features of two convolutions that correct the logits voxel by voxel from the image and those logits; 0 for none.
-        They give back the fine borders that folding costs. Before training they correct nothing.
+        They restore the fine borders lost by folding. Before training, they correct nothing.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ResidualUNet(nn.Module):
         bias = norm is None
         features = [min(width * 2**level, widest) for level in range(len(blocks))]
         shallow_to_deep = list(pairwise(features))
-        # The deepest level of the decoder is not supervised: at 1/16 of the size or less it sees no lesion's shape.
+        # The deepest decoder level is not supervised: at 1/16 of the size or less, it cannot resolve a lesion's shape.
         sides = features[1 : max(1, len(features) - 2)]
         self.multiple = fold * 2 ** (len(blocks) - 1)
         self.fold = fold
@@ -130,12 +130,12 @@ class ResidualUNet(nn.Module):
         self.detail = _correction(dims, in_channels + out_channels, detail, out_channels, norm) if detail else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.multiple)
         return self._logits(x, self._decoded(x)[0])[crop]
 
     def forward_with_sides(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Logits `(N, out_channels, [Z,] Y, X)` of every supervised level, the finest (final) first."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` of every supervised level, the finest (final) first."""
         x, crop = padded_to(x, self.multiple)
         finest, *coarser = self._decoded(x)
         side_logits = [resized(side(y), x.shape[2:])[crop] for side, y in zip(self.sides, coarser, strict=False)]
@@ -149,7 +149,7 @@ class ResidualUNet(nn.Module):
         return corrected
 
     def _decoded(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Features of every level of the decoder, the finest first."""
+        """Return features of every level of the decoder, the finest first."""
         x = self.stem(folded(x, self.fold))
         skips: list[torch.Tensor] = []
         for stage in self.encoder:
@@ -173,6 +173,6 @@ def _correction(dims: Dims, inputs: int, width: int, outputs: int, norm: Norm) -
 
 
 def _halving_weights(count: int) -> tuple[float, ...]:
-    """1, 1/2, 1/4, ..., scaled to the sum 1."""
+    """Return 1, 1/2, 1/4, ..., scaled to a sum of 1."""
     weights = [0.5**i for i in range(count)]
     return tuple(weight / sum(weights) for weight in weights)

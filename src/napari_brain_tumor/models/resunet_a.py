@@ -23,14 +23,14 @@ _DECODER: Final = {
     6: (_NARROW, _MIDDLE, _WIDE, _WIDE, _WIDE),
     7: (_SINGLE, _MIDDLE, _WIDE, _WIDE, _WIDE, _WIDE),
 }
-"""Dilations of every block: the encoder's from the input on, the decoder's from the bottom on."""
+"""Dilations of every block, for the encoder starting from the input, for the decoder from the bottom."""
 _PYRAMID_AT_THE_BOTTOM: Final = {6: (1, 2, 4, 8), 7: (1, 2, 4)}
 _PYRAMID_AT_THE_END: Final = (1, 2, 4, 8)
 _MAX_POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}
 
 
 class TaskLogits(NamedTuple):
-    """What the multitask network says, all of the size of the input, before any sigmoid."""
+    """Logits of all tasks of the multitask network, each of the size of the input."""
 
     segmentation: torch.Tensor
     """`(N, out_channels, [Z,] Y, X)`."""
@@ -39,7 +39,7 @@ class TaskLogits(NamedTuple):
     distance: torch.Tensor
     """`(N, out_channels, [Z,] Y, X)`: the distance to the outline within every region, scaled to 0..1."""
     colour: torch.Tensor
-    """`(N, 3, [Z,] Y, X)`: the image again, in another colour space."""
+    """`(N, 3, [Z,] Y, X)`: the input image in another colour space."""
 
 
 class _AtrousResidual(nn.Module):
@@ -56,7 +56,7 @@ class _AtrousResidual(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, features, *sides)`."""
+        """Return features `(N, features, *sides)`."""
         total = x
         for branch in self.branches:
             total = total + branch(x)
@@ -64,7 +64,7 @@ class _AtrousResidual(nn.Module):
 
 
 class _PyramidPooling(nn.Module):
-    """PSP pooling: the maxima over grids of few cells, spread over the map again, beside the map itself."""
+    """PSP pooling: maxima over coarse grids, resized to the map and concatenated with it."""
 
     def __init__(self, dims: Dims, inputs: int, outputs: int, grids: tuple[int, ...]) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class _PyramidPooling(nn.Module):
         self.mix = normed_convolution(dims, inputs + share * len(grids), outputs, 1, activation=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, outputs, *sides)`."""
+        """Return features `(N, outputs, *sides)`."""
         pooled = [
             branch(resized(_grid_maxima(x, grid), x.shape[2:], smooth=False))
             for grid, branch in zip(self.grids, self.branches, strict=True)
@@ -87,7 +87,7 @@ class _PyramidPooling(nn.Module):
 
 
 class _Combine(nn.Module):
-    """Features from below, upsampled by nearest value and made fewer, beside those of the encoder, mixed."""
+    """Reduces and upsamples (nearest value) features from below, and mixes them with those of the encoder."""
 
     def __init__(self, dims: Dims, features: int) -> None:
         super().__init__()
@@ -96,14 +96,14 @@ class _Combine(nn.Module):
         self.mix = normed_convolution(dims, half + features, features, 1, activation=False)
 
     def forward(self, below: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
-        """Features `(N, features, *sides of the encoder's)`."""
+        """Return features `(N, features, *sides of the encoder's)`."""
         up = self.fewer(resized(below, beside.shape[2:], smooth=False))
         mixed: torch.Tensor = self.mix(torch.cat([up, beside], dim=1))
         return mixed
 
 
 class _Body(nn.Module):
-    """Everything of ResUNet-a but its heads."""
+    """ResUNet-a without its heads."""
 
     def __init__(self, in_channels: int, *, dims: Dims, width: int, depth: int, down_size: Literal[1, 3]) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class _Body(nn.Module):
         self.pyramid = _PyramidPooling(dims, 2 * width, width, _PYRAMID_AT_THE_END)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features before `(N, 2 * width, *sides)` and after `(N, width, *sides)` the last pyramid pooling.
+        """Return features before `(N, 2 * width, *sides)` and after `(N, width, *sides)` the last pyramid pooling.
 
         The sides of the input must be multiples of `multiple`.
         """
@@ -148,14 +148,13 @@ class _Body(nn.Module):
 
 
 class ResUNetA(nn.Module):
-    """ResUNet-a with the segmentation head alone: atrous residual blocks and pyramid pooling.
+    """ResUNet-a with only the segmentation head: atrous residual blocks and pyramid pooling.
 
-    As in the authors' code: down-sampling by a 3x3 convolution (the paper's is 1x1), dilations 1, 3, 5 at 256
-    features, ReLU after each pyramid pooling. Differences from it: logits, with no softmax inside; a regular grid of
-    maxima instead of a recursive split, so that sides need to be multiples of 32 (d6) or 64 (d7) and not of 256, to
-    which they are padded with zeros; the batch norm after global pooling works with one image at a time (see
-    `batch_norm`); it exists in 3D.
-    Training needs sides of more than 32 (d6) or 64 (d7).
+    As in the authors' code: down-sampling by a 3x3 convolution (1x1 in the paper), dilations 1, 3, 5 at 256 features,
+    ReLU after each pyramid pooling. Differences from the code: logits, without softmax; maxima over a regular grid
+    instead of a recursive split, so that sides are padded with zeros to multiples of 32 (d6) or 64 (d7) rather than
+    256; the batch norm after global pooling works with one image at a time (see `batch_norm`); a 3D version. Training
+    requires sides of more than 32 (d6) or 64 (d7).
 
     Parameters
     ----------
@@ -164,15 +163,15 @@ class ResUNetA(nn.Module):
     out_channels : int
         Number of output maps (logits).
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     width : int
         Features of the first level; 32 in the paper. Each level below has twice as many.
     depth : {6, 7}
         Number of levels: d6 or d7.
     down_size : {3, 1}
-        Of the convolutions that halve the sides: 3 as in the code, 1 as in the paper.
+        Size of the convolutions that halve the sides: 3 as in the code, 1 as in the paper.
     head : {"convolutions", "plain"}
-        Two 3x3 convolutions before the last 1x1, as in the multitask network, or the 1x1 alone.
+        Two 3x3 convolutions before the final 1x1, as in the multitask network, or only the 1x1.
     """
 
     def __init__(
@@ -191,17 +190,17 @@ class ResUNetA(nn.Module):
         self.head = _head(dims, width, width, out_channels, convolutions=2 if head == "convolutions" else 0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.body.multiple)
         logits: torch.Tensor = self.head(self.body(x)[1])[crop]
         return logits
 
 
 class ResUNetAMultitask(nn.Module):
-    """ResUNet-a with all its heads: distance leads to boundary, both lead to the segmentation; and colour.
+    """ResUNet-a with all heads: distance feeds into boundary, both feed into the segmentation; plus colour.
 
-    Differences from the authors' code, beside those of `ResUNetA`: what one head hands to the next is the sigmoid
-    of its logits even where there are several classes, because the regions of a tumour lie within each other.
+    Difference from the authors' code, besides those of `ResUNetA`: heads pass on the sigmoid of their logits even if
+    there are several classes, because tumour regions are nested.
 
     Parameters
     ----------
@@ -227,19 +226,19 @@ class ResUNetAMultitask(nn.Module):
         self.colour = convolution(dims, 2 * width, 3, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of the segmentation `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)`."""
+        """Return segmentation logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)`."""
         x, crop = padded_to(x, self.body.multiple)
         return self._chain(*self.body(x))[0][crop]
 
     def forward_with_tasks(self, x: torch.Tensor) -> TaskLogits:
-        """Logits of every task, each of the size of the images `(N, in_channels, [Z,] Y, X)`."""
+        """Return logits of every task, each of the size of the images `(N, in_channels, [Z,] Y, X)`."""
         x, crop = padded_to(x, self.body.multiple)
         joined, pooled = self.body(x)
         segmentation, boundary, distance = self._chain(joined, pooled)
         return TaskLogits(segmentation[crop], boundary[crop], distance[crop], self.colour(joined)[crop])
 
     def _chain(self, joined: torch.Tensor, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits of segmentation, boundary and distance, from features before and after the pyramid pooling."""
+        """Return logits of segmentation, boundary and distance, from features before and after the pyramid pooling."""
         distance = self.distance(joined)
         near = torch.sigmoid(distance)
         boundary = self.boundary(torch.cat([pooled, near], dim=1))
@@ -254,9 +253,9 @@ def _head(dims: Dims, inputs: int, width: int, outputs: int, *, convolutions: in
 
 
 def _grid_maxima(x: torch.Tensor, cells: int) -> torch.Tensor:
-    """Maxima `(N, C, cells, ...)` over a regular grid, whose cells overlap where they do not divide the sides.
+    """Return maxima `(N, C, cells, ...)` over a regular grid, whose cells overlap if they do not divide the sides.
 
-    By operations that every exporter knows, which adaptive pooling is not.
+    Uses only operations that every exporter supports, unlike adaptive pooling.
     """
     sides = x.shape[2:]
     if not any(side % cells for side in sides):

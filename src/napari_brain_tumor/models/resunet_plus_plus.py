@@ -18,7 +18,7 @@ _RATIO = 8
 
 
 class _SqueezeExcitation(nn.Module):
-    """Weigh every channel by what the means of all channels tell."""
+    """Weighs every channel by a factor computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -31,17 +31,17 @@ class _SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, C, *sides)`, each channel times a number between 0 and 1."""
+        """Return `(N, C, *sides)`, each channel multiplied by a number between 0 and 1."""
         gate: torch.Tensor = self.gate(x.mean(dim=tuple(range(2, x.ndim))))
         return x * gate.reshape(*gate.shape, *[1] * (x.ndim - 2))
 
 
 class _ResidualBlock(nn.Module):
-    """Two convolutions beside a 1x1 convolution, added, then squeezed and excited."""
+    """Two convolutions in parallel with a 1x1 convolution, added, followed by squeeze-and-excitation."""
 
     def __init__(self, dims: Dims, inputs: int, outputs: int, *, stride: int = 1, stem: bool = False) -> None:
         super().__init__()
-        # The first block sees the image itself, which is not normalised and rectified first.
+        # The first block receives the image itself, without preceding normalisation and ReLU.
         start = [convolution(dims, inputs, outputs, stride=stride)]
         first = start if stem else preactivated_convolution(dims, inputs, outputs, stride=stride)
         self.body = nn.Sequential(*first, *preactivated_convolution(dims, outputs, outputs))
@@ -49,13 +49,13 @@ class _ResidualBlock(nn.Module):
         self.excitation = _SqueezeExcitation(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, outputs, *sides / stride)`."""
+        """Return features `(N, outputs, *sides / stride)`."""
         excited: torch.Tensor = self.excitation(self.body(x) + self.shortcut(x))
         return excited
 
 
 class _Pyramid(nn.Module):
-    """ASPP: convolutions of four dilations, each with batch norm and no ReLU, summed, then a 1x1 convolution."""
+    """ASPP: convolutions with four dilations, each with batch norm but no ReLU, summed, then a 1x1 convolution."""
 
     def __init__(self, dims: Dims, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Pyramid(nn.Module):
         self.mix = convolution(dims, outputs, outputs, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, outputs, *sides)`."""
+        """Return features `(N, outputs, *sides)`."""
         first, *others = self.branches
         total: torch.Tensor = first(x)
         for branch in others:
@@ -75,7 +75,7 @@ class _Pyramid(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Multiply the features from below by a map computed from them and from the skip; the map is not bounded."""
+    """Multiplies the features from below by an unbounded map computed from them and from the skip."""
 
     def __init__(self, dims: Dims, skip: int, below: int) -> None:
         super().__init__()
@@ -84,13 +84,13 @@ class _Attention(nn.Module):
         self.gate = nn.Sequential(*preactivated_convolution(dims, below, below))
 
     def forward(self, skip: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, below, *sides)`, of a skip with sides twice as long."""
+        """Return features `(N, below, *sides)`, for a skip with sides twice as long."""
         gated: torch.Tensor = self.gate(self.from_skip(skip) + self.from_below(x)) * x
         return gated
 
 
 class _DecoderBlock(nn.Module):
-    """Attention, upsampling by nearest value, the skip beside it, a residual block."""
+    """Attention, upsampling (nearest value), concatenation with the skip, and a residual block."""
 
     def __init__(self, dims: Dims, skip: int, below: int, outputs: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class _DecoderBlock(nn.Module):
         self.block = _ResidualBlock(dims, below + skip, outputs)
 
     def forward(self, skip: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, outputs, *sides of the skip)`."""
+        """Return features `(N, outputs, *sides of the skip)`."""
         up = resized(self.attention(skip, x), skip.shape[2:], smooth=False)
         joined: torch.Tensor = self.block(torch.cat([up, skip], dim=1))
         return joined
@@ -108,11 +108,11 @@ class ResUNetPlusPlus(nn.Module):
     """ResUNet++: a residual U-Net with squeeze-and-excitation, atrous pyramids and attention.
 
     As in the authors' code: excitation after the sum with ratio 8, four summed dilations 1, 6, 12, 18, attention
-    without a sigmoid, upsampling by nearest value, three strides. Differences from it: the output is logits; sides
-    are padded with zeros to a multiple of 8; it exists in 3D.
+    without a sigmoid, upsampling to the nearest value, three strided stages. Differences from the code: the output is
+    logits; sides are padded with zeros to a multiple of 8; a 3D version.
 
-    The 281 tensors of the state dict are in the order of the stages and, within each, of the description: body,
-    shortcut, excitation; from the skip, from below, gate. That is the authors' order, shape for shape.
+    The 281 tensors of the state dict are ordered by stage and, within each, as described: body, shortcut, excitation;
+    from the skip, from below, gate. Order and shapes match the authors' state dict.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class ResUNetPlusPlus(nn.Module):
     out_channels : int
         Number of output maps (logits).
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     width : int
         Features of the first stage: 16 in the paper of 2019, 32 in its sequel (doi:10.1109/JBHI.2021.3049304).
     """
@@ -140,7 +140,7 @@ class ResUNetPlusPlus(nn.Module):
         self.head = convolution(dims, width, out_channels, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.multiple)
         skips: list[torch.Tensor] = []
         for block in self.encoder:

@@ -1,4 +1,4 @@
-"""Read the tensors of a file that came from elsewhere; nothing that a file could do beyond that is done."""
+"""Read tensors from an untrusted file without executing any code it may contain."""
 
 import pickle
 import re
@@ -16,30 +16,30 @@ from napari_brain_tumor.errors import CheckpointError, UnreadableFileError
 
 SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".tar", ".ckpt")
 _WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
-"""Entries under which training scripts put the state dict."""
+"""Keys under which training scripts store the state dict."""
 _PREFIXES: Final = ("module.", "_orig_mod.")
-"""Before every name, where the network was wrapped for several GPUs or compiled."""
+"""Prefixes of all names if the network was wrapped for several GPUs or compiled."""
 _IS_FOLDER: Final = 0x10
-"""Bit of a part's attributes in a zip archive."""
+"""Bit in the attributes of a zip entry that marks a folder."""
 _OBJECT: Final = r"GLOBAL|Unsupported class|Trying to"
-"""How torch names an object among the tensors."""
+"""How torch's error messages refer to an object that is not a tensor."""
 
 
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, on the CPU, without the wrappings that training scripts put around it.
+    """Read the state dict from a file to the CPU, without the wrappers that training scripts put around it.
 
     Parameters
     ----------
     file : Path
-        `.safetensors`, or what `torch.save` wrote: `.pth`, `.pt`, `.tar`, `.ckpt`. Of the latter, too, only tensors
-        are read; a file that holds any other object is refused, because to read an object is to run its code.
+        `.safetensors`, or a file written by `torch.save`: `.pth`, `.pt`, `.tar`, `.ckpt`. From the latter, too, only
+        tensors are read; a file that contains any other object is refused, since loading objects can execute code.
 
     Raises
     ------
     UnreadableFileError
-        If the file is missing, damaged or of another kind.
+        If the file is missing, damaged or of another type.
     CheckpointError
-        If it holds objects, or no state dict.
+        If it contains objects, or no state dict.
     """
     if not file.is_file():
         raise UnreadableFileError(f"There is no file {file}. Give a file of weights: {', '.join(SUFFIXES)}.")
@@ -62,10 +62,10 @@ def _torch_file(file: Path) -> Any:
     check_archive(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the protocol of a pickle that is then refused
+            warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch's own text advises to read the file with pickle after all; nothing of it is passed on.
+        # torch's own message recommends loading the file as a pickle after all; it is not passed on.
         if re.search(_OBJECT, str(error)):
             raise CheckpointError(_holds_objects(file, str(error))) from error
         reason = "it is not a file of tensors as torch.save writes it"
@@ -77,13 +77,13 @@ def _torch_file(file: Path) -> Any:
 
 
 def check_archive(file: Path) -> None:
-    """Compare the checksums of a file that `torch.save` wrote, which torch itself does not look at.
+    """Verify the checksums of a file written by `torch.save`, which torch itself does not.
 
     Raises
     ------
     UnreadableFileError
-        If one is wrong, or the archive is not as torch writes it. A file that is no archive, as those of the time
-        before torch wrote zips, has no checksums.
+        If one is wrong, or the archive differs from what torch writes. A file that is not an archive, as written
+        before torch used zip files, has no checksums.
     """
     try:
         if not zipfile.is_zipfile(file):
@@ -100,7 +100,7 @@ def _why_damaged(archive: zipfile.ZipFile) -> str:
     packed = next((info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED), None)
     if packed is not None:
         return f"{packed.filename} is compressed, which torch.save never does"
-    # torch's own reader leaves the tensors of such a part as memory happens to be.
+    # torch's own reader leaves the tensors of such an entry uninitialised.
     folder = next((info for info in archive.infolist() if info.external_attr & _IS_FOLDER), None)
     if folder is not None:
         return f"{folder.filename} is marked as a folder"
@@ -153,5 +153,5 @@ def _without_prefix(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 
 def few(names: Sequence[str]) -> str:
-    """The first three names, for a message."""
+    """Return the first three names, for a message."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,4 +1,4 @@
-"""Whether weights fit a network, from the head of their file: before memory is taken for either."""
+"""Check whether weights fit a network from the header of their file, before allocating memory for either."""
 
 import json
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _LARGEST_HEAD: Final = 16 * 2**20
 _BYTES: Final = 8
-"""Of the largest type in which a number may be stored."""
+"""Size of the largest data type in which a number may be stored."""
 _TYPES: Final = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
 def largest_file(shapes: Shapes) -> int:
-    """Bytes that a file of tensors of those shapes has at most."""
+    """Return the maximum size in bytes of a file with tensors of those shapes."""
     return min(LARGEST_WEIGHTS_BYTES, _LARGEST_HEAD + _BYTES * sum(map(prod, shapes.values())))
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in a safetensors file, of which the head alone is read.
+    """Read the shape of every tensor in a safetensors file from its header.
 
     Raises
     ------
     CheckpointError
-        If it is no safetensors file.
+        If it is not a safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -51,21 +51,21 @@ def _shape(entry: Mapping[str, object]) -> tuple[int, ...]:
 
 
 def check_shapes(name: str, needed: Shapes, stored: Shapes) -> None:
-    """Refuse weights that are not those of the network.
+    """Refuse weights that do not match the network.
 
     Parameters
     ----------
     name : str
-        Of the model, for the message.
+        Name of the model, for the message.
     needed : mapping of str to tuple of int
-        What the network has.
+        Shapes of the network's tensors.
     stored : mapping of str to tuple of int
-        What the file has.
+        Shapes of the tensors in the file.
 
     Raises
     ------
     CheckpointError
-        If a tensor is missing, unknown, or of another shape.
+        If a tensor is missing, unknown, or of the wrong shape.
     """
     missing, unknown = sorted(set(needed) - set(stored)), sorted(set(stored) - set(needed))
     other = [key for key, shape in needed.items() if key in stored and stored[key] != shape]

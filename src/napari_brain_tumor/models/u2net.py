@@ -9,7 +9,7 @@ from napari_brain_tumor.models.blocks import Dims, convolution, max_pooling, nor
 
 
 class _Stage(NamedTuple):
-    """One residual U-block: its height, its features inside and at its end (for width 64), dilated or pooling."""
+    """One residual U-block: its height, its inner and output features (for width 64), and whether it is dilated."""
 
     height: int
     middle: int
@@ -26,13 +26,13 @@ _SMALL = (
     (_Stage(7, 16, 64), _Stage(6, 16, 64), _Stage(5, 16, 64), _Stage(4, 16, 64), _FLAT_SMALL, _FLAT_SMALL),
     (_FLAT_SMALL, _Stage(4, 16, 64), _Stage(5, 16, 64), _Stage(6, 16, 64), _Stage(7, 16, 64)),
 )
-"""Encoder and decoder, each from the input on."""
+"""Encoder and decoder stages, each starting from the input."""
 
 
 class _ResidualU(nn.Module):
-    """RSU block: a small U-Net of its own, added to the convolution of its input.
+    """RSU block: a small U-Net whose output is added to the convolution of its input.
 
-    A pooling block halves the sides between its convolutions (rounding up); a dilated one, RSU-4F, widens the
+    A pooling block halves the sides between its convolutions (rounding up); a dilated one (RSU-4F) increases the
     dilation instead.
     """
 
@@ -55,7 +55,7 @@ class _ResidualU(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features `(N, outputs, *sides)` of `(N, inputs, *sides)`, for any sides."""
+        """Return features `(N, outputs, *sides)` for `(N, inputs, *sides)`, for any sides."""
         entry: torch.Tensor = self.entry(x)
         x = entry
         skips: list[torch.Tensor] = []
@@ -72,13 +72,12 @@ class _ResidualU(nn.Module):
 class U2Net(nn.Module):
     """U2-Net: a U of U-shaped blocks, with six side outputs and their fusion.
 
-    Differences from the paper and its code: the outputs are logits, with no sigmoid inside; nothing is stretched to
-    its own minimum and maximum, so an empty image stays empty; it exists in 3D (trilinear for bilinear). Sides are
-    halved rounding up and upsampled to the size of the skip, so any size goes through without padding; training
-    needs sides of at least 33, so that the lowest map has more than one pixel for its batch norm.
+    Differences from the paper and its code: the outputs are logits, without sigmoid; outputs are not rescaled to their
+    own minimum and maximum, so an empty image stays empty; a 3D version (trilinear instead of bilinear). Sides are
+    halved rounding up and upsampled to the size of the skip, so any size is accepted without padding; training requires
+    sides of at least 33, so that the lowest map has more than one pixel for its batch norm.
 
-    The tensors of the state dict are in the order of the authors' `state_dict()`, 798 in number, shape for shape;
-    only the names differ.
+    The 798 tensors of the state dict have the order and shapes of the authors' `state_dict()`; only the names differ.
 
     Parameters
     ----------
@@ -87,9 +86,9 @@ class U2Net(nn.Module):
     out_channels : int
         Number of output maps (logits).
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     width : int
-        Features of the first stage; 64 in the paper. All others are in proportion.
+        Features of the first stage; 64 in the paper. All others scale in proportion.
     """
 
     stages = _FULL
@@ -102,8 +101,8 @@ class U2Net(nn.Module):
         below = [down[-1], *up[:-1]]
         joined = [deep + skip for deep, skip in zip(below, down[-2::-1], strict=True)]
         self.side_weights = (1.0,) * 7
-        # Five halvings divide such sides without rest. Others go through too, but exported with sides left open their
-        # maps would be resized by amounts that are not known ahead.
+        # Such sides are divisible by five halvings. Others work as well, but when exported with variable sides, maps
+        # would be resized by factors that are not known in advance.
         self.multiple = 32
         self.pool = max_pooling(dims, ceil=True)
         self.encoder = _blocks(dims, encoder, [in_channels, *down[:-1]], width)
@@ -113,11 +112,11 @@ class U2Net(nn.Module):
         self.fusion = convolution(dims, len(features) * out_channels, out_channels, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)` of any size."""
         return self.forward_with_sides(x)[0]
 
     def forward_with_sides(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Seven logits `(N, out_channels, [Z,] Y, X)`: the fusion, then the sides from the finest to the coarsest."""
+        """Return seven logits `(N, out_channels, [Z,] Y, X)`: the fusion, then the sides from finest to coarsest."""
         sides = x.shape[2:]
         skips: list[torch.Tensor] = []
         for block in self.encoder:
@@ -132,7 +131,7 @@ class U2Net(nn.Module):
 
 
 class U2NetP(U2Net):
-    """U2-NetP: the small U2-Net, 64 features at the end of every stage and 16 inside; everything else as `U2Net`."""
+    """U2-NetP: the small U2-Net, with 64 output and 16 inner features in every stage; otherwise like `U2Net`."""
 
     stages = _SMALL
 

@@ -18,21 +18,21 @@ from napari_brain_tumor.models.blocks import (
 )
 
 _CONTEXT: Final = 16
-"""Pixels of surroundings with which a part of a slice gets nearly what it gets within the whole slice."""
+"""Margin in pixels with which part of a slice gets nearly the same result as in the whole slice."""
 
 
 class UNet(nn.Module):
     """U-Net: a contracting path, an expanding path, and a skip connection at every level.
 
     Differences from the paper: zero padding instead of valid convolutions, so that the output has the size of the
-    input; optional normalisation after every convolution; no dropout; He initialisation is PyTorch's own.
-    `width=64, norm=None` has the paper's layers and parameters; `width=32` with batch norm is the brain variant
-    of Buda 2019 (doi:10.1016/j.compbiomed.2019.05.002).
+    input; optional normalisation after every convolution; no dropout; PyTorch's default variant of He initialisation.
+    `width=64, norm=None` has the paper's layers and parameters; `width=32` with batch norm is the brain variant of Buda
+    2019 (doi:10.1016/j.compbiomed.2019.05.002).
 
-    The 118 tensors of the brain variant's state dict are those of its authors' code, in another order: theirs go level
-    by level, `encoder1..4`, `bottleneck`, `upconv4`, `decoder4`, ..., `upconv1`, `decoder1`, `conv`; here all blocks
-    of the encoder come first (`encoder.0..4`), then `up.0..3` for `upconv4..1`, `decoder.0..3` for `decoder4..1`, and
-    `head`. Within a block the order is the same: convolution, norm, convolution, norm.
+    The 118 tensors of the brain variant's state dict are those of its authors' code in a different order: theirs go
+    level by level, `encoder1..4`, `bottleneck`, `upconv4`, `decoder4`, ..., `upconv1`, `decoder1`, `conv`; here all
+    blocks of the encoder come first (`encoder.0..4`), then `up.0..3` for `upconv4..1`, `decoder.0..3` for
+    `decoder4..1`, and `head`. Within a block the order is the same: convolution, norm, convolution, norm.
 
     Parameters
     ----------
@@ -41,17 +41,17 @@ class UNet(nn.Module):
     out_channels : int
         Number of output maps (logits).
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     width : int
         Features of the first level; each level below has twice as many.
     levels : int
         Number of resolutions; there are `levels - 1` poolings.
     widest : int, optional
-        No level has more features than this.
+        Maximum number of features of any level.
     norm : {"batch", "instance", None}
-        After every 3x3 convolution.
+        Normalisation after every 3x3 convolution.
     bias : bool, optional
-        Of the 3x3 convolutions; by default only where there is no normalisation.
+        Whether the 3x3 convolutions have a bias; by default only if there is no normalisation.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class UNet(nn.Module):
         bias = norm is None if bias is None else bias
         features = [min(width * 2**level, widest or width * 2**level) for level in range(levels)]
         self.multiple = 2 ** (levels - 1)
-        # Instance norm takes its statistics from the whole image.
+        # Instance norm computes its statistics from the whole image.
         self.context = None if norm == "instance" else _CONTEXT
         self.pool = max_pooling(dims)
         self.encoder = nn.ModuleList(
@@ -91,7 +91,7 @@ class UNet(nn.Module):
         self.head = convolution(dims, features[0], out_channels, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.multiple)
         x = through_skips(x, self.encoder, self.pool, self.up, self.decoder)
         logits: torch.Tensor = self.head(x)[crop]

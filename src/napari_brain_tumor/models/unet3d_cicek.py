@@ -1,4 +1,4 @@
-"""3D U-Net (Cicek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, arXiv:1606.06650), in 3D and in 2D."""
+"""3D U-Net (Cicek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, arXiv:1606.06650), in 3D and 2D."""
 
 import torch
 from torch import nn
@@ -18,9 +18,9 @@ class CicekUNet(nn.Module):
     """3D U-Net: four resolutions, features doubled before each pooling, batch norm before each ReLU.
 
     Differences from the paper: zero padding instead of valid convolutions, so that the output has the size of the
-    input; the weighted softmax is left to the loss. The paper states 19,069,955 parameters for 3 channels in and 3
-    out: those are the convolutions' weights and biases, without biases in the up-convolutions. With the scales and
-    shifts of the batch norms, 4,672, this network has 19,074,627.
+    input; the weighted softmax is left to the loss. The paper states 19,069,955 parameters for 3 input and 3 output
+    channels: this is the number of weights and biases of the convolutions, without biases in the up-convolutions.
+    Including the 4,672 scales and shifts of the batch norms, this network has 19,074,627.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class CicekUNet(nn.Module):
     out_channels : int
         Number of output maps (logits).
     dims : {2, 3}
-        Of the images.
+        Number of spatial dimensions of the images.
     width : int
         Features of the very first convolution; 32 in the paper.
     levels : int
@@ -49,7 +49,7 @@ class CicekUNet(nn.Module):
             for before, after in zip(inputs, features, strict=True)
         )
         deep, shallow = features[:0:-1], features[-2::-1]
-        # Without bias: only so does the paper's number of parameters come out.
+        # Without bias, to match the number of parameters stated in the paper.
         self.up = nn.ModuleList(up_convolution(dims, below, below, bias=False) for below in deep)
         self.decoder = nn.ModuleList(
             double_convolution(dims, below + beside, beside, "batch", bias=True)
@@ -58,7 +58,7 @@ class CicekUNet(nn.Module):
         self.head = convolution(dims, features[0], out_channels, size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        """Return logits `(N, out_channels, [Z,] Y, X)` for images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.multiple)
         x = through_skips(x, self.encoder, self.pool, self.up, self.decoder)
         logits: torch.Tensor = self.head(x)[crop]

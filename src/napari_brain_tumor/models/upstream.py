@@ -1,4 +1,4 @@
-"""The authors' own code: which tensor of theirs is which of ours, by name."""
+"""Mapping between tensor names in the authors' original code and in this package."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ def _as_it_is(_: str, tensor: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A network as its authors wrote it.
+    """A network as implemented by its authors.
 
     Parameters
     ----------
     title : str
-        For people, with where its code is.
+        Name displayed to users, with the address of the code.
     architecture : str
-        Ours, a key of `ARCHITECTURES`.
+        This package's architecture, a key of `ARCHITECTURES`.
     modules : tuple of (str, str)
-        Their module and ours, in the order of their state dict; what follows these names is the same in both.
+        Pairs of their module and ours, in the order of their state dict; the rest of each name is the same in both.
     first : str
         Their tensor of shape `(width, in_channels, ...)`.
     last : str
         Their tensor of shape `(out_channels, ...)`.
     adapted : callable
-        Their tensor, under its name, as ours has it.
+        Converts one of their tensors, given with its name, to our layout.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Upstream:
 
 
 def tensor_names(upstream: Upstream, own: Iterable[str]) -> dict[str, str]:
-    """Their name of every tensor, with ours, in the order of their state dict.
+    """Return a mapping of their tensor names to ours, in the order of their state dict.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _double(foreign: str, own: str) -> Iterator[tuple[str, str]]:
 
 
 def _skip_first(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Their decoder has the features from below before those of the skip; ours has the skip first."""
+    """Swap the decoder's inputs: their code has features from below before those of the skip, ours the skip first."""
     if name.startswith("decoder") and name.endswith("conv1.weight"):
         below, skip = tensor.chunk(2, dim=1)
         return torch.cat([skip, below], dim=1)
@@ -152,4 +152,4 @@ UPSTREAM: Final[dict[str, Upstream]] = {
         _skip_first,
     ),
 }
-"""By the name that a user gives."""
+"""Networks by the name that a user gives."""

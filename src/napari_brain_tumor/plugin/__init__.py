@@ -1,1 +1,1 @@
-"""What napari calls: reader, writer, sample data, and the translation to layers."""
+"""The entry points that napari calls (reader, writer, sample data), and the conversion to and from layers."""

@@ -1,4 +1,4 @@
-"""Single voxels of one grid as voxels of another one that lies askew to it."""
+"""Transfer single voxels from one grid to another that may be oblique to it."""
 
 import numpy as np
 
@@ -15,21 +15,22 @@ def carry(
     every: bool = False,
     before: Array | None = None,
 ) -> tuple[Indices, Array]:
-    """Voxels of the target whose centres lie in given voxels of the source, with the values of these.
+    """Return the target voxels whose centres lie in given voxels of the source, with the values of these.
 
-    So a body covers the same place on both grids, without holes. But where the grids lie askew or steps differ, some
-    voxels of the source hold no centre of the target.
+    An object thus covers the same place on both grids, without holes. But if the grids are oblique to each other or
+    have different spacings, some voxels of the source contain no centre of a target voxel.
 
     Parameters
     ----------
     voxels : (N, 3) array of int
-        Of the source, each at most once.
+        Voxels of the source, each at most once.
     values : (N,) array
     every : bool
-        Give also those voxels a place: the voxel of the target in which, or nearest to which, their centre lies, unless
-        that holds the value of another one. What lies beyond the border of the target gets none.
+        Also transfer such voxels: to the target voxel that contains their centre or is nearest to it, unless that
+        voxel gets the value of another one. Voxels outside the target's border are not transferred.
     before : array of the target's shape, optional
-        With `every`: what the target holds now. A voxel that would change nothing of it has no place yet either.
+        With `every`: current values of the target. Source voxels that would change none of them are then treated like
+        those that contain no centre of a target voxel.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def carry(
 
 
 def _with_centres(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices, Indices]:
-    """Voxels of the target whose centres lie in given ones of the source, and the numbers of these."""
+    """Return the target voxels whose centres lie in given source voxels, and the indices of these in `voxels`."""
     low, high = voxels.min(axis=0), voxels.max(axis=0)
     block = np.full(high - low + 1, -1, np.int32 if len(voxels) < np.iinfo(np.int32).max else np.intp)
     block[tuple((voxels - low).T)] = np.arange(len(voxels))
@@ -61,7 +62,7 @@ def _with_centres(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices,
     rows = np.arange(start[1], max(start[1], stop[1]))[:, np.newaxis]
     columns = np.arange(start[2], max(start[2], stop[2]))
     cells, which = [], []
-    for first in range(start[0], stop[0]):  # slice by slice, for a whole scan would need gigabytes
+    for first in range(start[0], stop[0]):  # slice by slice, because a whole scan would need gigabytes
         at = [
             np.rint(step[k, 0] * first + step[k, 1] * rows + step[k, 2] * columns + step[k, 3]).astype(np.intp) - low[k]
             for k in range(3)
@@ -77,11 +78,11 @@ def _with_centres(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices,
 
 
 def _nearest(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices, Indices]:
-    """For voxels of the source those of the target at their centres, each once, and the numbers of the former."""
+    """Return the target voxels at the centres of source voxels, each once, and the indices of these in `voxels`."""
     centres = target.voxels(source.world(voxels)) if len(voxels) else np.empty((0, 3))
     at = np.clip(np.rint(centres), 0, np.array(target.shape) - 1).astype(np.intp)
     beyond = np.abs(centres - at)
-    # Half of the target's voxel, and half of the source's as far as it reaches along each axis of the target.
+    # Half a target voxel, plus half the extent of a source voxel along each axis of the target.
     reach = 0.5 + 0.5 * np.abs(np.linalg.inv(target.affine)[:3, :3] @ source.affine[:3, :3]).sum(axis=1)
     inside = np.flatnonzero((beyond < reach).all(axis=1))
     order = inside[np.argsort(np.linalg.norm(beyond[inside], axis=1), kind="stable")]

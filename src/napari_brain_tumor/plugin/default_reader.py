@@ -1,4 +1,4 @@
-"""Who opens the files that several plugins read: what napari prefers, and whether to offer ourselves."""
+"""napari's default reader for files that several plugins can read, and whether to offer this plugin as default."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,21 +12,21 @@ from napari_brain_tumor.io.formats import offered_suffixes
 from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences, write_preference
 
 OUR_PATTERNS: Final = tuple(f"*{suffix}" for suffix in offered_suffixes())
-"""File patterns of which napari's own reader claims to be capable too."""
+"""File patterns that napari's built-in reader also claims to support."""
 
 FOLDERS: Final = f"*{os.sep}"
-"""What matches every folder in napari's list of preferred readers."""
+"""Pattern that matches every folder in napari's list of preferred readers."""
 
 _TYPICAL: Final = "case.nii.gz"
 
 
 def make_default_reader(*, folders: bool = False) -> None:
-    """Let napari open `OUR_PATTERNS` with this plugin from now on, without asking each time.
+    """Make this plugin napari's default reader for `OUR_PATTERNS`, so that napari no longer asks each time.
 
     Parameters
     ----------
     folders : bool
-        Folders too. Of one that is no case napari then asks who else should open it, as it did before.
+        Also for folders. For a folder that is not a case, napari then asks which other plugin to use, as before.
     """
     plugins = get_settings().plugins
     patterns = (*OUR_PATTERNS, FOLDERS) if folders else OUR_PATTERNS
@@ -34,24 +34,24 @@ def make_default_reader(*, folders: bool = False) -> None:
 
 
 def may_offer() -> bool:
-    """Whether to offer it: others read `.nii.gz` too, nobody was preferred yet, and it was never offered before."""
+    """Whether to offer it: other plugins read `.nii.gz` too, none is preferred, and it was never offered before."""
     if not read_preferences().opening.offer_default_reader:
         return False
     return not is_chosen(get_settings().plugins.extension2reader) and is_contested(_readers(_TYPICAL))
 
 
 def remember_offer() -> None:
-    """Never offer it again."""
+    """Remember that the offer was made, so that it is never made again."""
     write_preference("opening", "offer_default_reader", False)
 
 
 def is_chosen(preferred: Mapping[str, str]) -> bool:
-    """Whether napari's preferences, pattern to plugin, decide who opens a `.nii.gz`."""
+    """Whether napari's preferences (pattern to plugin) determine the reader of a `.nii.gz` file."""
     return any(fnmatch(f"{os.sep}{_TYPICAL}", pattern) for pattern in preferred)
 
 
 def is_contested(readers: Iterable[str]) -> bool:
-    """Whether both we and others are among the plugins that read a file."""
+    """Whether both this plugin and others can read a file."""
     return {PLUGIN} < set(readers)
 
 

@@ -1,4 +1,4 @@
-"""How a grid is shown: as a (Z, Y, X) array on the closest orthogonal RAS grid, and the way back."""
+"""Convert between a scan's own grid and the (Z, Y, X) array on the closest orthogonal RAS grid that is displayed."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,16 +13,16 @@ from napari_brain_tumor.types import Array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Display:
-    """The pair of a scan's own grid and the grid, RAS in the viewer's world and aligned with it, on which it is shown.
+    """A scan's own grid together with the grid on which it is displayed, which is aligned with the viewer's RAS world.
 
-    A scan whose axes follow the world's is only turned, which loses nothing; an oblique one is resampled.
+    A scan whose axes are parallel to the world's is only reoriented, without loss; an oblique one is resampled.
 
     Parameters
     ----------
     source : Grid
-        The scan's own grid; arrays on it are (X, Y, Z) in file order.
+        Grid of the scan; arrays on it are (X, Y, Z) in file order.
     viewer_grid : Grid
-        The grid of the layer; arrays on it are shown as (Z, Y, X).
+        Grid of the layer; arrays on it are displayed as (Z, Y, X).
     """
 
     source: Grid
@@ -30,19 +30,19 @@ class Display:
 
     @classmethod
     def of(cls, source: Grid) -> Self:
-        """How this grid is shown."""
+        """Return the display of a grid."""
         in_viewer = source.in_viewer
         target = orthogonal_grid(in_viewer) if source.is_oblique else to_ras(in_viewer).target
         return cls(source, target if source.viewer == "RAS" else target.as_in_lps_viewer())
 
     @property
     def turn(self) -> Reorientation:
-        """Axis order and flips from the source to what is shown; only where that is not resampled."""
+        """Axis order and flips from the source to the display; only if it is not resampled."""
         return to_ras(self.source.in_viewer)
 
     @property
     def resampled(self) -> bool:
-        """Whether showing needs interpolation, because the scan is oblique."""
+        """Whether displaying the scan requires interpolation because it is oblique."""
         return self.source.is_oblique
 
     @property
@@ -64,30 +64,29 @@ class Display:
         return float(z), float(y), float(x)
 
     def show(self, array: Array, *, nearest: bool = False) -> Array:
-        """A source array (X, Y, Z) as (Z, Y, X): a view, or resampled (linear; nearest for labels) if oblique."""
+        """Convert a source array (X, Y, Z) to (Z, Y, X), as a view, or resampled (linear or nearest) if oblique."""
         if self.resampled:
             return np.ascontiguousarray(resample(array, self.source, self.viewer_grid, nearest=nearest).T)
         return self.turn.apply(array).T
 
     def restore(self, array: Array, *, nearest: bool = False) -> Array:
-        """A shown array (Z, Y, X) in the source's order (X, Y, Z); the inverse of `show`."""
+        """Convert a displayed array (Z, Y, X) to the source's order (X, Y, Z); the inverse of `show`."""
         self._check(array)
         if self.resampled:
             return resample(array.T, self.viewer_grid, self.source, nearest=nearest)
         return self.turn.undo(array.T)
 
     def restore_labels(self, labels: Array, original: Array | None) -> Array:
-        """Labels in the source's order; of a resampled scan only what was altered, the rest as it was.
+        """Convert labels to the source's order; for a resampled scan, only edited voxels, keeping all others.
 
-        Every altered voxel that lies in the scan alters at least one voxel of it, and as a rule those whose centres it
-        holds.
+        Each edited voxel inside the scan changes at least one voxel of it, usually those whose centres it contains.
 
         Parameters
         ----------
         labels : (Z, Y, X) array
-            As in the layer now.
+            Current labels of the layer.
         original : (X, Y, Z) array or None
-            What was shown in that layer at first; None where it was empty.
+            Labels originally displayed in that layer; None if it was empty.
         """
         if not self.resampled:
             return self.restore(labels)

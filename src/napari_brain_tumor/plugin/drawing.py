@@ -1,4 +1,4 @@
-"""Points, boxes and lines that are drawn over a scan, and where they lie in its world."""
+"""Points, boxes and lines drawn over a scan, and their positions in the scan's world."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -11,20 +11,20 @@ from napari_brain_tumor.plugin.layers import WORLD_OF_OTHERS, layer_grid, millim
 from napari_brain_tumor.types import Array
 
 _LINE_WIDTH: Final = 0.8
-"""Of lines over labels, in voxels."""
+"""Width of lines over labels, in voxels."""
 
 
 def world_points(points: Points, scan: Layer) -> tuple[tuple[float, float, float], ...]:
-    """World coordinates (x, y, z) of the points of a layer, in the unit of the world of a scan's layer.
+    """Return the world coordinates (x, y, z) of a layer's points, in the unit of the scan layer's world.
 
-    Points that are drawn over a scan have no unit of their own in napari: what counts is where they are seen.
+    Points drawn over a scan have no unit of their own in napari, so their displayed position counts.
     """
     turn = _turn(_world_of_scan(scan))
     return tuple((float(x), float(y), float(z)) for z, y, x in _seen_at(points, points.data, scan) * turn)
 
 
 def _seen_at(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> Array:
-    """Where in the viewer's world (N, 3) (z, y, x) something is drawn over a scan, in the unit of the scan's world."""
+    """Return the displayed positions (N, 3) (z, y, x) of a drawing over a scan, in the unit of the scan's world."""
     factor, _ = millimetres_of(scan)
     return np.array([np.asarray(drawn.data_to_world(position)) * factor for position in coordinates]).reshape(
         -1, drawn.ndim
@@ -32,26 +32,26 @@ def _seen_at(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> Array:
 
 
 def anchor(scans: Iterable[Layer]) -> Layer:
-    """The scan that tells best where a study lies: one that this plugin opened, else the first."""
+    """Return the scan that best determines a study's position: one opened by this plugin, otherwise the first."""
     present = list(scans)
     return next((layer for layer in present if view(layer).world is not None), present[0])
 
 
 def _world_of_scan(scan: Layer) -> ViewerWorld:
-    """Which way the viewer's world runs for a scan."""
+    """Return the orientation of the viewer's world for a scan."""
     return view(scan).world or WORLD_OF_OTHERS
 
 
 def _turn(world: ViewerWorld) -> Array:
-    """Signs that bring (z, y, x) of the viewer's world into the patient's, and back."""
+    """Return the signs that convert (z, y, x) between the viewer's and the patient's world."""
     return np.array((1.0, 1.0, 1.0) if world == "RAS" else (1.0, -1.0, -1.0))
 
 
 def world_box(shapes: Shapes, scan: Layer) -> tuple[float, float, float, float, float, float] | None:
-    """The box (x0, x1, y0, y1, z0, z1) around all shapes of a layer, in the unit of the world of a scan's layer.
+    """Return the box (x0, x1, y0, y1, z0, z1) around all shapes of a layer, in the unit of the scan layer's world.
 
-    Along an axis across which nothing is drawn, as a rectangle in one slice tells nothing of the other slices, it
-    reaches over the whole scan. None where the layer is empty.
+    Along an axis in which the drawing has no extent, such as the slice axis for a rectangle on one slice, the box
+    covers the whole scan. None if the layer is empty.
     """
     corners = _seen_at(shapes, (corner for shape in shapes.data for corner in shape), scan)
     if not len(corners):
@@ -68,7 +68,7 @@ def world_box(shapes: Shapes, scan: Layer) -> tuple[float, float, float, float, 
 
 
 def rectangles_over(scan: Layer, name: str) -> Shapes:
-    """An empty layer of shapes in the world of a scan's layer and in its unit."""
+    """Return an empty shapes layer in the world and unit of a scan's layer."""
     width = 0.5 * float(min(scan.scale))
     return Shapes(
         ndim=scan.ndim, name=name, units=scan.units, edge_width=width, edge_color="yellow", face_color="#ffff0022"
@@ -83,18 +83,18 @@ def lines_over(
     features: Mapping[str, Sequence[Any]],
     world: ViewerWorld = "RAS",
 ) -> Shapes:
-    """A layer of straight lines that lies where a labels layer lies.
+    """Return a layer of straight lines at the position of a labels layer.
 
     Parameters
     ----------
     lines : sequence of (2, 3) arrays
-        Both ends of each in the world (x, y, z), in the unit of the labels' world.
+        Both ends of each line in the world (x, y, z), in the unit of the labels' world.
     colors : sequence of str
-        One a line.
+        One colour per line.
     features : mapping of str to sequence
-        Of each line; what `text` tells is written beside it.
+        Features of the lines; the value of `text` is written next to each line.
     world : {"RAS", "LPS"}
-        That of the grid of what was measured.
+        World of the grid on which the lines were measured.
     """
     placed = {key: getattr(labels, key) for key in ("scale", "translate", "rotate", "shear", "affine", "units")}
     shapes = Shapes(ndim=labels.ndim, name=name, opacity=1.0, axis_labels=labels.axis_labels, **placed)
@@ -110,7 +110,7 @@ def draw_lines(
     features: Mapping[str, Sequence[Any]],
     world: ViewerWorld = "RAS",
 ) -> None:
-    """Show these lines in a layer of `lines_over` instead of what it shows."""
+    """Replace the lines shown in a layer made by `lines_over`."""
     drawn = [np.stack([shapes.world_to_data(shown_point(labels, end, world)) for end in line]) for line in lines]
     shapes.data = []
     if not drawn:
@@ -121,24 +121,24 @@ def draw_lines(
 
 
 def shown_point(layer: Layer, point: Sequence[float], world: ViewerWorld = "RAS") -> Array:
-    """A point of the world (x, y, z) of a layer, in the unit of its grid, as napari's coordinates (z, y, x)."""
+    """Convert a point (x, y, z) in a layer's world, in the unit of its grid, to napari's coordinates (z, y, x)."""
     factor, _ = millimetres_of(layer)
     return in_viewer(point, world) / factor
 
 
 def in_viewer(point: Sequence[float], world: ViewerWorld) -> Array:
-    """A point of the patient's world (x, y, z) as (z, y, x) of the viewer's, which runs that way for its scan."""
+    """Convert a point (x, y, z) of the patient's world to (z, y, x) in the viewer's world of this orientation."""
     turned: Array = np.asarray(point, dtype=np.float64)[::-1] * _turn(world)
     return turned
 
 
 def world_lines(shapes: Shapes, labels: Layer, world: ViewerWorld = "RAS") -> list[Array | None]:
-    """Both ends `(2, 3)` of each shape in the world (x, y, z) of a labels layer; None where it is no straight line."""
+    """Return both ends `(2, 3)` of each shape in a labels layer's world (x, y, z); None if it is no straight line."""
     turn = _turn(world)
     return [(_seen_at(shapes, line, labels) * turn)[:, ::-1] if len(line) == 2 else None for line in shapes.data]
 
 
 def points_over(scan: Layer, name: str) -> Points:
-    """An empty layer of points in the world of a scan's layer and in its unit."""
+    """Return an empty points layer in the world and unit of a scan's layer."""
     size = 3 * float(min(scan.scale))
     return Points(ndim=scan.ndim, name=name, units=scan.units, size=size, face_color="yellow")

@@ -1,4 +1,4 @@
-"""Layers as studies and segmentations, on the grids of the scans that they came from."""
+"""Convert layers to studies and segmentations on the grids of their source scans."""
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -36,21 +36,21 @@ _ORIENTATION_OF_OTHERS: Final = (
 
 
 def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
-    """The study that those layers show, on the grid of their source scan.
+    """Return the study displayed in these layers, on the grid of its source scan.
 
     Parameters
     ----------
     layers : mapping of role to layer
-        Layers that this plugin opened give back the scan's own grid. Other image layers tell no orientation: where
-        one lies on a layer of ours it has its orientation, else its world is taken as that of ITK (left, back, head),
-        and a note says so. No layer is altered.
+        Layers opened by this plugin are returned on the scan's own grid. Other image layers have no known orientation:
+        one in the same place as a layer of ours is assumed to share its orientation; otherwise its world is taken to
+        be that of ITK (left, posterior, superior), and a note says so. No layer is modified.
 
     Raises
     ------
     DimensionError
-        If a layer is not one volume of single values.
+        If a layer is not a single volume of scalar values.
     GridMismatchError
-        If the layers do not lie on one grid.
+        If the layers are not on the same grid.
     """
     views = {role: view(layer) for role, layer in layers.items()}
     on_grid = intensities_of_all(views)
@@ -71,17 +71,17 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
 
 
 def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINEST) -> list[LayerData]:
-    """Layers of sequences that lie on different grids, brought onto one; the given layers are not altered.
+    """Resample layers of sequences on different grids to a common one; the given layers are not modified.
 
     Parameters
     ----------
     onto : str
-        As for `open_study`.
+        As in `open_study`.
 
     Raises
     ------
     DimensionError, RoleError, GridMismatchError
-        If a layer is no volume, there is no such role, or they cannot be brought onto one grid.
+        If a layer is not a volume, there is no such role, or the layers cannot be brought onto one grid.
     """
     views = {role: view(layer) for role, layer in layers.items()}
     resampled = bring_onto_one_grid(intensities_of_all(views), onto)
@@ -101,7 +101,7 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
 
 
 def _common_name(tags: Sequence[SequenceTag]) -> str:
-    """What the names of scans of one examination have in common up to a separator, or the folder that they lie in."""
+    """Return the common part of the scans' names up to a separator, or else the name of their folder."""
     names = list(dict.fromkeys(tag.case for tag in tags))
     if len(names) == 1:
         return names[0]
@@ -112,7 +112,7 @@ def _common_name(tags: Sequence[SequenceTag]) -> str:
 
 
 def intensities_of_all(views: Mapping[Key, LayerView]) -> dict[Key, tuple[Array, Grid]]:
-    """The array (X, Y, Z) of each image's view on its own grid, that of its source scan if this plugin opened it."""
+    """Return each view's array (X, Y, Z) and grid; the source scan's grid for layers opened by this plugin."""
     return {key: _intensities_of(layer_view, views.values()) for key, layer_view in views.items()}
 
 
@@ -126,14 +126,14 @@ def _intensities_of(layer_view: LayerView, beside: Iterable[LayerView]) -> tuple
 
 
 def _grid_of_other(layer_view: LayerView, beside: Iterable[LayerView]) -> Grid:
-    """The grid in the patient's world of a layer that another program opened, or that was made from one of ours."""
+    """Return the patient-world grid of a layer opened by another program or derived from one of ours."""
     known = _ours_there(layer_view, beside)
     world = (layer_view if known is None else known).world or WORLD_OF_OTHERS
     return layer_view.grid if world == "RAS" else layer_view.grid.as_in_lps_viewer()
 
 
 def _ours_there(layer_view: LayerView, beside: Iterable[LayerView]) -> LayerView | None:
-    """What lies there and tells which way the world runs: the layer itself, or another one."""
+    """Return a layer in the same place with a known world: the layer itself or another one."""
     known = (candidate for candidate in (layer_view, *beside) if candidate.world is not None)
     return next((candidate for candidate in known if candidate.grid.same_place(layer_view.grid)), None)
 
@@ -151,7 +151,7 @@ def _require_one_grid(grids: Mapping[str, Grid]) -> None:
 
 
 def notes_of(views: Mapping[Role, LayerView]) -> tuple[str, ...]:
-    """What is known to be guessed of layers that make a study: what their readers noticed, and where they lie."""
+    """Return notes on what was assumed about a study's layers: notes from reading them, and about their positions."""
     tags = [layer_view.tag for layer_view in views.values() if isinstance(layer_view.tag, SequenceTag)]
     notes = list(dict.fromkeys(note for tag in tags for note in tag.notes))
     others = {role: layer_view for role, layer_view in views.items() if not isinstance(layer_view.tag, SequenceTag)}
@@ -169,21 +169,21 @@ def notes_of(views: Mapping[Role, LayerView]) -> tuple[str, ...]:
 
 
 def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer | LayerView] = ()) -> Segmentation:
-    """The segmentation in a labels layer, on the source scan's own grid.
+    """Return the segmentation in a labels layer, on the source scan's own grid.
 
     Parameters
     ----------
     layer : Labels or LayerView
-        One of ours, or painted from scratch.
+        A layer opened by this plugin, or painted from scratch.
     references : iterable of layers
-        Opened layers; labels that are not ours are matched to one of them by where they lie in the world.
+        Open layers; labels without metadata of this plugin are matched to one of them by their position in the world.
 
     Raises
     ------
     LabelSchemaError
-        If the meaning of the integers is not known, or they are not integers from 0 to 255.
+        If the meaning of the integers is unknown, or they are not integers from 0 to 255.
     GridMismatchError
-        If the labels belong to none of the references, or to several.
+        If the labels match none of the references, or several of them.
     """
     labels_view = view(layer)
     tag = labels_view.tag if isinstance(labels_view.tag, SegmentationTag) else None
@@ -223,13 +223,13 @@ def _classes(labels_view: LayerView) -> npt.NDArray[np.uint8]:
 
 
 def _reference(labels_view: LayerView, candidates: Sequence[LayerView]) -> LayerView:
-    """The opened layer on whose scan the labels were painted."""
+    """Return the open layer whose scan the labels were painted on."""
     others = [
         scan for scan in candidates if scan.name != labels_view.name and (scan.tag is not None or scan.kind == "image")
     ]
     exact = [scan for scan in others if scan.grid.same_place(labels_view.grid)]
     holding = exact or [scan for scan in others if _holds(scan, labels_view)]
-    # A tagged layer knows its file; a plain image only where it lies.
+    # Prefer layers with a tag, whose file is known; of a plain image only the position is known.
     holding.sort(key=lambda scan: scan.tag is None)
     if not holding:
         listed = "; ".join(f"{scan.name}: {scan.grid.describe()}" for scan in others) or "none"
@@ -250,7 +250,7 @@ def _reference(labels_view: LayerView, candidates: Sequence[LayerView]) -> Layer
 
 
 def _holds(reference: LayerView, labels_view: LayerView) -> bool:
-    """Whether every painted voxel lies within the reference's volume."""
+    """Whether all painted voxels are inside the reference's volume."""
     box = bounding_box(labels_view.data.T != 0)
     if reference.grid.unit != labels_view.grid.unit or box is None:
         return False
@@ -260,7 +260,7 @@ def _holds(reference: LayerView, labels_view: LayerView) -> bool:
 
 
 def _inputs_of(tag: SequenceTag | SegmentationTag | None) -> dict[str, Any]:
-    """The DICOM series that labels were painted on, so that what is made of them can refer to it."""
+    """Return the DICOM series that labels were painted on, so that derived objects can refer to it."""
     source = tag.source if isinstance(tag, SequenceTag) and not tag.resampled else None
     if source is None or source.series is None:
         return {}

@@ -1,9 +1,9 @@
-"""Keeps a mirror of one labels layer in step with it, by napari's events, and applies results to it.
+"""Keep a mirror of a labels layer up to date by means of napari's events, and apply results to the layer.
 
-What napari 0.6 to 0.9 tells of a change: `paint` comes with the step of its history, for strokes after, for single
-changes before the data are written; undo and redo tell only `set_data`, which also comes with every change of slice,
-and nothing at all while the layer is hidden; `data` comes when the array was replaced; whoever writes into the array
-tells nothing.
+Events of napari 0.6 to 0.9: `paint` carries the history entry, and is emitted after strokes but before single changes
+are written to the data. Undo and redo only emit `set_data`, which is also emitted at every change of slice, and
+nothing at all while the layer is hidden. `data` is emitted when the array was replaced. Code that writes directly into
+the array emits nothing.
 """
 
 import logging
@@ -25,46 +25,46 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying a result did: voxels of the layer that changed, and voxels kept because a hand had changed them."""
+    """Effect of applying a result: voxels that changed, and voxels kept because they had been edited by hand."""
 
     changed: int
     preserved: int
 
 
 def can_be_watched(layer: Any) -> bool:
-    """Whether changes of the layer can be followed: one array in memory, of one slice or volume of integers."""
+    """Whether changes of the layer can be tracked: a single in-memory array of integers, a slice or a volume."""
     data = getattr(layer, "data", None)
     return isinstance(data, np.ndarray) and data.ndim in (2, 3) and data.dtype.kind in "iu"
 
 
 def volume_of(layer: Any) -> LayerLabels:
-    """A layer's own array, seen as (Z, Y, X)."""
+    """Return the layer's own array, viewed as (Z, Y, X)."""
     data: LayerLabels = layer.data
     return data if data.ndim == 3 else data[np.newaxis]
 
 
 def automatic_labels(layer: Any) -> LayerLabels:
-    """What the layer would hold had no hand painted on it, as far as the layer itself tells.
+    """Return the labels that the layer would contain without manual edits, as far as this is known.
 
-    Labels of ours that are still as they were first shown hold nothing by hand. Where that is not certain, every label
-    that is there counts as a hand's work: a result must not destroy it.
+    If the labels were made by this plugin and are unchanged, none of them is a manual edit. In all other cases every
+    label counts as a manual edit, so that no result overwrites it.
     """
     volume, is_ours = volume_of(layer), layers.segmentation_tag(layer) is not None
     return volume if is_ours and not layers.is_edited(layer) else np.zeros_like(volume)
 
 
 class LabelWatch:
-    """Follows one layer until `stop`.
+    """Tracks one layer until `stop` is called.
 
     Parameters
     ----------
     layer : napari.layers.Labels
     mirror : Mirror
-        Of the layer as it is now.
+        Mirror of the layer's current labels.
     later : callable
-        Called when `look` should be called, soon but not at once: something may have changed.
+        Called when something may have changed, to request that `look` be called soon, but not immediately.
     sight : callable
-        What part of the layer is shown, as anything that can be compared: another part is no change of the labels.
+        Returns the displayed part of the layer, as a comparable value; a different part does not mean changed labels.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class LabelWatch:
             event.connect(handler)
 
     def stop(self) -> None:
-        """Follow the layer no more; what it holds now is taken in first."""
+        """Stop tracking the layer, after recording its current content."""
         self.look()
         for event, handler in self._events():
             event.disconnect(handler)
 
     def look(self) -> None:
-        """Compare the layer with the mirror and take in what changed."""
+        """Compare the layer with the mirror and record the changes."""
         if not can_be_watched(self.layer):
             return
         self._undo_state = _undo_state(self.layer)
@@ -100,26 +100,26 @@ class LabelWatch:
             self._show_note(step)
 
     def look_if_undone(self) -> None:
-        """Look if undo or redo was used since the last look; a hidden layer does not tell of it."""
+        """Look for changes if undo or redo was used since the last look; hidden layers emit no event for these."""
         if _undo_state(self.layer) != self._undo_state:
             self.look()
 
     def apply(self, result: LayerData, *, keep_edits: bool = True) -> Applied:
-        """Put a new segmentation into the layer, as one step that Ctrl+Z takes back.
+        """Put a new segmentation into the layer, as one step that Ctrl+Z undoes.
 
         Parameters
         ----------
         result : LayerData
-            As `to_layers.segmentation_to_layer` gives it.
+            A layer as returned by `to_layers.segmentation_to_layer`.
         keep_edits : bool
-            Keep the voxels that a hand changed since the last result; otherwise everything is replaced.
+            Keep voxels that were edited by hand since the last result; otherwise, replace everything.
 
         Raises
         ------
         GridMismatchError
-            If the result does not lie where the layer lies.
+            If the result and the layer are not in the same place.
         LabelSchemaError
-            If what the layer's labels mean is not known.
+            If the meaning of the layer's labels is unknown.
         """
         data, attributes, _ = result
         self._check_place(result)
@@ -178,7 +178,7 @@ class LabelWatch:
             atoms, shape = list(event.value), self.layer.data.shape
             box = _box_of(atoms, shape)
             self.mirror.painted(box, lambda volume: _write(atoms, volume.reshape(shape)))
-        except (TypeError, ValueError, LookupError, AttributeError):  # a history of another napari; looking will do
+        except (TypeError, ValueError, LookupError, AttributeError):  # another napari's history format; look later
             logger.debug("A step of the history is not understood", exc_info=True)
             self._later()
 
@@ -197,12 +197,12 @@ class LabelWatch:
 
 
 def _undo_state(layer: Any) -> tuple[int, int]:
-    # Not public. Where it is not there, undo is seen by the next look, not at once.
+    # Private attributes; without them, undo is noticed at the next look instead of immediately.
     return len(getattr(layer, "_undo_history", ())), len(getattr(layer, "_redo_history", ()))
 
 
 def _box_of(atoms: Sequence[Any], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The box (Z, Y, X) around everything that a step of napari's history changes."""
+    """Return the box (Z, Y, X) around everything that an entry of napari's history changes."""
     ranges = np.array([_ranges(atom, shape) for atom in atoms])
     box = [slice(int(a), int(b)) for a, b in zip(ranges[:, :, 0].min(axis=0), ranges[:, :, 1].max(axis=0), strict=True)]
     return tuple(box) if len(box) == 3 else (slice(0, 1), *box)
@@ -216,7 +216,7 @@ def _ranges(atom: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def _write(atoms: Sequence[Any], labels: LayerLabels) -> None:
-    """Do to an array of the layer's shape what the step did to the layer."""
+    """Apply the changes of a history entry to an array of the layer's shape."""
     for atom in atoms:
         if not hasattr(atom, "slice_key"):
             indices, _, values = atom

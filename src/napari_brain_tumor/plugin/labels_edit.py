@@ -1,4 +1,4 @@
-"""Every change that the program itself makes to a labels layer: one step of napari's own history each."""
+"""Change labels layers from code, as one step of napari's own undo history each."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,28 +12,28 @@ from napari_brain_tumor.errors import DimensionError, LabelSchemaError
 
 
 def replace_labels(layer: Any, labels: npt.ArrayLike) -> int:
-    """Change a layer's labels where they differ, as one step that Ctrl+Z takes back.
+    """Replace a layer's labels where they differ, as one step that Ctrl+Z undoes.
 
-    `layer.data = labels` would leave napari's history full of steps that belong to other labels; this adds one to it.
+    Assigning `layer.data = labels` would leave steps in napari's history that belong to other labels.
 
     Parameters
     ----------
     layer : napari.layers.Labels
-        Of one resolution; it may be hidden.
+        A layer with a single resolution; it may be hidden.
     labels : array of integers
-        Of the layer's shape.
+        Labels of the layer's shape.
 
     Returns
     -------
     int
-        How many voxels changed.
+        Number of changed voxels.
 
     Raises
     ------
     DimensionError
-        If the shapes differ, or the layer is one of several resolutions.
+        If the shapes differ, or the layer has several resolutions.
     LabelSchemaError
-        If the layer's type cannot hold the labels.
+        If the layer's data type cannot represent the labels.
     """
     new_labels = np.asarray(labels)
     _check_shape(layer, new_labels)
@@ -48,20 +48,20 @@ def replace_labels(layer: Any, labels: npt.ArrayLike) -> int:
 
 
 def change_voxels(layer: Any, voxels: npt.NDArray[np.intp], values: npt.NDArray[Any]) -> int:
-    """Give voxels of a layer these labels, as one step that Ctrl+Z takes back; the others are not even looked at.
+    """Change given voxels of a layer, as one step that Ctrl+Z undoes; other voxels are not even read.
 
     Parameters
     ----------
     layer : napari.layers.Labels
-        Of one resolution; it may be hidden.
+        A layer with a single resolution; it may be hidden.
     voxels : (N, ndim) array of int
-        Each at most once.
+        Voxels to change, each at most once.
     values : (N,) array of int
 
     Returns
     -------
     int
-        How many voxels changed.
+        Number of changed voxels.
     """
     at = tuple(voxels.T)
     changed = np.asarray(layer.data)[at] != values
@@ -79,13 +79,13 @@ def change_voxels(layer: Any, voxels: npt.NDArray[np.intp], values: npt.NDArray[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """What undo and redo of a labels layer would do now.
+    """Steps that undo and redo of a labels layer would currently affect.
 
     Parameters
     ----------
     done, undone : tuple of tuple
-        Steps, the last that was done or undone at the end. Each is a tuple of what napari keeps of it, which stays the
-        same object however often the step is undone and redone.
+        Steps, with the most recently done or undone one last. Each is a tuple of napari's own objects, which stay the
+        same objects however often the step is undone and redone.
     """
 
     done: tuple[tuple[Any, ...], ...]
@@ -93,28 +93,28 @@ class History:
 
 
 def history_of(layer: Any) -> History:
-    """The history of a layer; empty where a napari keeps it elsewhere."""
-    # Not public, in napari 0.6 to 0.9 under these names.
+    """Return the history of a layer; empty if this version of napari stores it elsewhere."""
+    # Private attributes, which have these names in napari 0.6 to 0.9.
     undo, redo = (getattr(layer, name, ()) for name in ("_undo_history", "_redo_history"))
     return History(tuple(map(tuple, undo)), tuple(map(tuple, redo)))
 
 
 def painted_voxels(parts: Sequence[Any], shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
-    """Voxels `(N, ndim)` that a step of napari's history changes, and the labels that it gives them.
+    """Return the voxels `(N, ndim)` that a step of napari's history changes, and their new labels.
 
     Parameters
     ----------
     parts : sequence
-        Of the step, in their order.
+        Parts of the step, in order.
     shape : tuple of int
-        Of the layer's array.
+        Shape of the layer's array.
     """
     places, values = [], []
     for part in parts:
         at, painted = _changes_of(part, shape)
         places.append(np.ravel_multi_index(at, shape))
         values.append(np.broadcast_to(painted, places[-1].shape))
-    # Backwards, for of what was painted twice the last counts.
+    # In reverse, because the last value counts for voxels that were painted twice.
     flat, first = np.unique(np.concatenate(places)[::-1], return_index=True)
     return np.stack(np.unravel_index(flat, shape), axis=1), np.concatenate(values)[::-1][first].astype(np.int64)
 
@@ -152,8 +152,8 @@ def _check_values(layer: Any, values: npt.NDArray[Any]) -> None:
 
 @contextmanager
 def _sliced(layer: Any) -> Iterator[None]:
-    # napari draws into the slice that is shown; a hidden layer has none, or an old one of another shape, and fails
-    # halfway. Nothing is painted on the screen before this ends.
+    # napari draws into the displayed slice; a hidden layer has none, or an outdated one of another shape, and fails
+    # halfway. Nothing is drawn on the screen before this context ends.
     was_visible = layer.visible
     layer.visible = True
     try:

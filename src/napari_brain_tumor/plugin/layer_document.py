@@ -1,4 +1,4 @@
-"""What of a labels layer must be written down, beside its labels, to bring it back in another session."""
+"""Serialise everything about a labels layer, except its labels, that is needed to restore it in another session."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -20,18 +20,18 @@ from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag, Se
 from napari_brain_tumor.study import FileLayout, NiftiForms, Role, Source, TifSlices
 
 RESTORED: Final = f"{KEY}: restored"
-"""Of our mark in the metadata of a layer that was brought back."""
+"""Key of our entry in the metadata of a restored layer."""
 
 _COLORS_OF_NONE: Final = "none"
 
 
 class _Document(BaseModel):
-    # Journals live for days, and a newer version may have written them.
+    # Journals may be read by another version than the one that wrote them.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class LayoutDocument(_Document):
-    """A `NiftiForms` or `TifSlices`."""
+    """A serialised `NiftiForms` or `TifSlices`."""
 
     kind: Literal["nifti", "tif"]
     sform: list[list[float]] | None = None
@@ -58,7 +58,7 @@ class LayoutDocument(_Document):
 
     @property
     def layout(self) -> FileLayout:
-        """The layout that it tells."""
+        """The layout that it describes."""
         if self.kind == "tif":
             return TifSlices(self.patient, tuple(self.numbers))
         qform = None if self.qform is None else np.array(self.qform)
@@ -66,7 +66,7 @@ class LayoutDocument(_Document):
 
 
 class TagDocument(_Document):
-    """A `SegmentationTag` without its arrays."""
+    """A serialised `SegmentationTag` without its arrays."""
 
     case: str
     shape: tuple[int, int, int]
@@ -99,7 +99,7 @@ class TagDocument(_Document):
         )
 
     def tag(self, original: npt.NDArray[Any] | None) -> SegmentationTag:
-        """The tag that it tells; `original` as in `SegmentationTag`."""
+        """Return the tag that it describes; `original` as in `SegmentationTag`."""
         return SegmentationTag(
             self.case,
             Grid(self.shape, np.array(self.affine), self.unit, self.viewer),
@@ -115,7 +115,7 @@ class TagDocument(_Document):
 
 
 class SourceDocument(_Document):
-    """Where a sequence under the labels came from: as `io.source_files.describe_sources` tells it."""
+    """The source of a sequence under the labels, as given by `io.source_files.describe_sources`."""
 
     path: Path
     channel: int | None = None
@@ -128,27 +128,27 @@ class SourceDocument(_Document):
 
     @property
     def source(self) -> Source:
-        """The source that it tells."""
+        """The source that it describes."""
         return Source(self.path, self.channel, self.series)
 
 
 class LayerDocument(_Document):
-    """A labels layer without its labels.
+    """A serialised labels layer without its labels.
 
     Parameters
     ----------
     attributes : dict
-        Of the layer, as `Layer.create` takes them.
+        Attributes of the layer, as accepted by `Layer.create`.
     colors : dict, optional
-        Of a colormap that names a colour for each label.
+        Colours of a colormap that defines one for each label.
     case : str
-        Name of the study under it.
+        Name of the study under the layer.
     sources : dict of role to SourceDocument
         Files of that study.
     spacing_mm : (x, y, z), optional
-        Of files that do not tell it.
+        Voxel spacing, for files that lack it.
     scan_grid : GridRecord, optional
-        Of that study, where some of its sequences were brought onto it.
+        Grid of that study, if some of its sequences were resampled to it.
     """
 
     name: str
@@ -163,7 +163,7 @@ class LayerDocument(_Document):
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "LayerDocument":
-        """The document in a journal; raises `UnreadableFileError` where it is none."""
+        """Parse the document of a journal; raises `UnreadableFileError` if it is invalid."""
         try:
             return cls.model_validate(document)
         except ValidationError as error:
@@ -172,12 +172,12 @@ class LayerDocument(_Document):
 
     @property
     def study_sources(self) -> dict[Role, Source]:
-        """Where the study under the labels came from."""
+        """Sources of the study under the labels."""
         return {role: document.source for role, document in self.sources.items()}
 
 
 def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
-    """What must be written down of a labels layer over these scans."""
+    """Return everything that has to be stored of a labels layer over these scans."""
     tag = layers.segmentation_tag(layer)
     tags = list(scans)
     case = tag.case if tag is not None else next((scan.case for scan in tags), "")
@@ -200,7 +200,7 @@ def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
 
 
 def scans_under(layer: Any, all_layers: Iterable[Layer]) -> list[SequenceTag]:
-    """What the scans of ours remember on which a labels layer lies, those of its own case if it knows one."""
+    """Return the tags of our scans in the same place as a labels layer, limited to its own case if that is known."""
     try:
         own = layers.view(layer)
     except BrainTumorError:
@@ -214,7 +214,7 @@ def scans_under(layer: Any, all_layers: Iterable[Layer]) -> list[SequenceTag]:
 def restored_layer(
     labels: npt.NDArray[Any], document: LayerDocument, changed_at: datetime, original: npt.NDArray[Any] | None = None
 ) -> LayerData:
-    """A layer of labels (Z, Y, X) that were brought back; its name and its metadata say so."""
+    """Return a layer of restored labels (Z, Y, X), marked as such in its name and metadata."""
     when = changed_at.isoformat(timespec="seconds")
     metadata: dict[str, Any] = {RESTORED: when}
     if document.tag is not None:

@@ -1,8 +1,8 @@
-"""What our layers remember of their studies, and what is read from a layer of any kind.
+"""The metadata that links our layers to their studies, and a uniform view of layers of any kind.
 
-Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres where the files state the voxel size. What is
-needed to get back to the source scan's own grid travels with each layer, as a `SequenceTag` or `SegmentationTag` in
-its metadata under `"napari-brain-tumor"`.
+Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres if the files contain the voxel size. The data
+needed to return to the source scan's own grid is attached to each layer as a `SequenceTag` or `SegmentationTag`, in its
+metadata under `"napari-brain-tumor"`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,37 +21,37 @@ from napari_brain_tumor.study import FileLayout, Role, Source
 from napari_brain_tumor.types import Array
 
 KEY: Final = "napari-brain-tumor"
-"""Of our entry in a layer's metadata."""
+"""Key of our entry in a layer's metadata."""
 MAP_KEY: Final = "napari-brain-tumor map"
-"""Of what tells that an image layer holds computed numbers, not a scan."""
+"""Metadata key that marks an image layer as computed values, not a scan."""
 CODES_KEY: Final = "napari-brain-tumor codes"
-"""Of what tells that a labels layer holds computed codes, such as agreed and missed, not a segmentation."""
+"""Metadata key that marks a labels layer as computed codes, such as agreed and missed, not a segmentation."""
 PROMPTS_KEY: Final = "napari-brain-tumor prompts"
-"""Of what tells that a layer holds prompts: nothing to be measured, saved or journalled."""
+"""Metadata key that marks a layer of prompts, which is not to be measured, saved or journalled."""
 LayerData = tuple[Array, dict[str, Any], str]
-"""Data, attributes and type of a layer, as napari's readers return them."""
+"""Data, attributes and type of a layer, as returned by napari's readers."""
 WORLD_OF_OTHERS: Final[ViewerWorld] = "LPS"
-"""Of layers that other programs opened: that of DICOM, and of most readers, which are ITK's."""
+"""World of layers opened by other programs: that of DICOM and of most readers, which use ITK."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceTag:
-    """What an image layer remembers of its study.
+    """Metadata that links an image layer to its study.
 
     Parameters
     ----------
     case : str
         Name of the study.
     grid : Grid
-        The scan's own.
+        The scan's own grid.
     role : Role or None
-        None for an image that was opened without one.
+        None for an image opened without a role.
     layout, source, notes
         As in `Study`.
     resampled : bool
-        Whether it was brought onto `grid` from another one.
+        Whether the scan was resampled to `grid` from another grid.
     original, displayed : array or None
-        Of an oblique scan: the intensities on its own grid, and the array they were shown as.
+        For an oblique scan: intensities on its own grid, and the array displayed for them.
     """
 
     case: str
@@ -67,18 +67,18 @@ class SequenceTag:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentationTag:
-    """What a labels layer remembers of its segmentation; fields as in `Segmentation`.
+    """Metadata that links a labels layer to its segmentation; fields as in `Segmentation`.
 
     Parameters
     ----------
     understood : bool
-        False where it is not certain what the integers mean.
+        False if the meaning of the integers is uncertain.
     original : array or None
-        Of an oblique scan: the classes on its own grid.
+        For an oblique scan: classes on its own grid.
     digest : str
-        Of the labels as they were first shown: tells whether they were edited since.
+        Hash of the labels as first displayed, to detect whether they were edited since.
     refined_digest : str
-        Of the labels after a correction by prompts alone, without anything that was painted by hand.
+        Hash of the labels after a correction with prompts only, without any manual edits.
     """
 
     case: str
@@ -96,18 +96,18 @@ class SegmentationTag:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerView:
-    """What is read from a layer, taken at once in napari's thread so that the rest may run in another.
+    """The data of a layer, read at once in napari's thread so that they can be processed in another.
 
     Parameters
     ----------
     data : (Z, Y, X) array
-        The layer's own, not a copy.
+        The layer's own array, not a copy.
     grid : Grid
-        Where the layer lies now in the viewer's world, its axes in the order X, Y, Z.
+        Current position of the layer in the viewer's world, with axes in the order X, Y, Z.
     tag : SequenceTag, SegmentationTag or None
-        Ours, as long as the layer was not moved since.
+        This plugin's metadata, unless the layer was moved since.
     world : {"RAS", "LPS"} or None
-        Which way the viewer's world runs for this layer; None where another program opened it, and nothing tells.
+        Orientation of the viewer's world for this layer; None if another program opened it and it is unknown.
     """
 
     name: str
@@ -119,12 +119,12 @@ class LayerView:
 
 
 def view(layer: Layer | LayerView) -> LayerView:
-    """Read what is needed from an image or labels layer.
+    """Read the relevant data of an image or labels layer.
 
     Raises
     ------
     DimensionError
-        If the layer is neither, or is not a volume or slice of single values.
+        If the layer is neither, or is not a single volume or slice of scalar values.
     """
     if isinstance(layer, LayerView):
         return layer
@@ -148,13 +148,13 @@ def view(layer: Layer | LayerView) -> LayerView:
 
 
 def copied_view(layer: Layer) -> LayerView:
-    """The same with a copy of the data, which another thread may read while the user paints on."""
+    """Return a view with a copy of the data, which another thread may read while the user continues to paint."""
     live_view = view(layer)
     return replace(live_view, data=np.array(live_view.data))
 
 
 def layer_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
-    """The grid (X, Y, Z) of a layer (Z, Y, X) or (Y, X) in the viewer's world."""
+    """Return the grid (X, Y, Z) of a layer (Z, Y, X) or (Y, X) in the viewer's world."""
     origin = np.asarray(layer.data_to_world((0,) * layer.ndim))
     columns = [np.asarray(layer.data_to_world(tuple(step))) - origin for step in np.eye(layer.ndim)]
     affine = np.eye(4)
@@ -166,42 +166,42 @@ def layer_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
 
 
 def millimetres_of(layer: Layer) -> tuple[float, LengthUnit]:
-    """What one world unit of the layer is in millimetres, if its unit is a length."""
+    """Return the size of the layer's world unit in millimetres and "mm", or 1 and "voxel" if it is not a length."""
     unit = 1 * layer.units[-1]
     return (float(unit.to("mm").magnitude), "mm") if unit.check("[length]") else (1.0, "voxel")
 
 
 def sequence_tag(layer: Layer | None) -> SequenceTag | None:
-    """What an image layer of ours remembers."""
+    """Return the tag of an image layer of this plugin; None for others."""
     tag = layer.metadata.get(KEY) if layer is not None else None
     return tag if isinstance(tag, SequenceTag) else None
 
 
 def segmentation_tag(layer: Layer | None) -> SegmentationTag | None:
-    """What a labels layer of ours remembers."""
+    """Return the tag of a labels layer of this plugin; None for others."""
     tag = layer.metadata.get(KEY) if layer is not None else None
     return tag if isinstance(tag, SegmentationTag) else None
 
 
 def case_of(layer: Layer) -> str:
-    """The name of a layer's case; its own where it is none of ours."""
+    """Return the name of a layer's case, or the layer's own name if it is not one of this plugin."""
     tag = sequence_tag(layer) or segmentation_tag(layer)
     return tag.case if tag is not None else str(layer.name)
 
 
 def is_edited(layer: Layer) -> bool:
-    """Whether the labels of a layer of ours are not those that it was first shown with."""
+    """Whether the labels of one of this plugin's layers differ from those first displayed."""
     tag = segmentation_tag(layer)
     return tag is not None and digest_of(layer.data).hex() != tag.digest
 
 
 def is_prompt_layer(layer: Layer | None) -> bool:
-    """Whether a layer is one of those in which prompts of a correction are drawn."""
+    """Whether prompts of a correction are drawn in this layer."""
     return layer is not None and PROMPTS_KEY in layer.metadata
 
 
 def readable_views(all_layers: Iterable[Layer]) -> list[LayerView]:
-    """Views of those layers that hold one volume."""
+    """Return views of those layers that contain a single volume."""
     return [view(layer) for layer in all_layers if is_readable(layer)]
 
 
@@ -212,5 +212,5 @@ def is_readable(layer: Layer | LayerView) -> bool:
 
 
 def layer_of(data: LayerData) -> Layer:
-    """The layer that such a tuple describes."""
+    """Create the layer described by a layer data tuple."""
     return Layer.create(*data)

@@ -1,7 +1,7 @@
-"""What the user prefers: kept in napari's own settings, under Preferences > Brain Tumor.
+"""The user's preferences, stored in napari's own settings under Preferences > Brain Tumor.
 
-napari shows the settings that the manifest declares from its version 0.9 on. Under an older one, or where this plugin
-is not among napari's, the same entries are read from `preferences.json` in `home_folder()`.
+napari supports settings declared in a plugin's manifest from version 0.9. With older versions, or if this plugin is not
+registered with napari, the same entries are read from `preferences.json` in `home_folder()`.
 """
 
 import logging
@@ -21,7 +21,7 @@ from napari_brain_tumor.label_schemas import SCHEMAS
 logger = logging.getLogger(__name__)
 
 PLUGIN: Final = "napari-brain-tumor"
-"""Our name among napari's plugins."""
+"""Name of this plugin in napari."""
 
 AS_THE_SCANS: Final = "as the scans"
 DEVICES: Final = ("auto", "cpu", "cuda", "mps")
@@ -39,21 +39,21 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
 
 
 class _Section(BaseModel):
-    # What another version of the plugin has left is no error.
+    # Entries left by another version of the plugin are not an error.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class SegmentPreferences(_Section):
-    """What the panels choose at first.
+    """Initial choices in the panels.
 
     Parameters
     ----------
     device : str
         One of `DEVICES`.
     model : str
-        Name of a model or method; empty for the one that suits the scans.
+        Name of a model or method; empty to choose one that suits the scans.
     results : {"add", "replace"}
-        Whether another run on the same scans adds a layer, or puts its labels into the layer of the one before.
+        Whether another run on the same scans adds a layer or replaces the labels of the earlier one.
     """
 
     device: Annotated[str, AfterValidator(_one_of(DEVICES))] = "auto"
@@ -62,12 +62,12 @@ class SegmentPreferences(_Section):
 
 
 class SavingPreferences(_Section):
-    """How the panels save at first.
+    """Initial choices for saving in the panels.
 
     Parameters
     ----------
     label_numbers : str
-        Name of a schema.
+        Name of a label schema.
     file_format : str
         One of `FILE_FORMATS`.
     """
@@ -77,26 +77,26 @@ class SavingPreferences(_Section):
 
 
 class JournalPreferences(_Section):
-    """Whether each stroke is written to the disk, and where; an empty folder is `journal_folder()`."""
+    """Whether each stroke is saved to disk, and where; an empty folder means `journal_folder()`."""
 
     keep: bool = True
     folder: str = ""
 
     @property
     def place(self) -> Path | None:
-        """The chosen folder; None for the usual one."""
+        """The chosen folder; None for the default one."""
         return Path(self.folder).expanduser() if self.folder.strip() else None
 
 
 class OpeningPreferences(_Section):
-    """What is done with a case that is opened.
+    """What happens when a case is opened.
 
     Parameters
     ----------
     open_dock : bool
-        Whether the dock opens with it.
+        Whether the dock is opened as well.
     offer_default_reader : bool
-        Whether to offer, at the next one, to open such files always.
+        Whether to offer, the next time, to make this plugin the default reader.
     """
 
     open_dock: bool = True
@@ -104,7 +104,7 @@ class OpeningPreferences(_Section):
 
 
 class Preferences(_Section):
-    """All preferences; the fields and their defaults are those of the manifest's `configurations`."""
+    """All preferences; fields and defaults match the manifest's `configurations`."""
 
     segment: SegmentPreferences = Field(default_factory=SegmentPreferences)
     saving: SavingPreferences = Field(default_factory=SavingPreferences)
@@ -113,18 +113,18 @@ class Preferences(_Section):
 
 
 def read_preferences() -> Preferences:
-    """The preferences as they are now; an entry that cannot be used counts as not set, and the log says so."""
+    """Return the current preferences; invalid entries are logged and replaced by their defaults."""
     settings = _napari_settings()
     return _understood(settings.model_dump() if settings is not None else _read_file(preferences_file()))
 
 
 def write_preference(section: str, name: str, value: Any) -> None:
-    """Change one preference for good; a disk that refuses is told in the log only.
+    """Change one preference permanently; failure to write it to disk is only logged.
 
     Parameters
     ----------
     section, name : str
-        Of the entry, such as `"opening"` and `"offer_default_reader"`.
+        Section and name of the entry, such as `"opening"` and `"offer_default_reader"`.
     value : bool or str
 
     Raises
@@ -132,7 +132,7 @@ def write_preference(section: str, name: str, value: Any) -> None:
     KeyError
         If there is no such entry.
     ValidationError
-        If it cannot have that value.
+        If the value is invalid.
     """
     entries = read_preferences().model_dump()
     if name not in entries.get(section, {}):
@@ -148,14 +148,14 @@ def write_preference(section: str, name: str, value: Any) -> None:
 
 
 def _napari_settings() -> Any:
-    """What napari keeps for us; None where it keeps nothing."""
+    """Return napari's settings for this plugin; None if there are none."""
     try:
         from napari.settings import get_plugin_settings
     except ImportError:  # before 0.9
         return None
     try:
         return get_plugin_settings(PLUGIN)
-    except KeyError:  # disabled, or napari does not know us
+    except KeyError:  # disabled, or not registered with napari
         return None
 
 
@@ -163,7 +163,7 @@ def _napari_settings() -> Any:
 
 
 def preferences_file() -> Path:
-    """Where preferences are kept if napari does not: `preferences.json` in `home_folder()`."""
+    """Return the path for preferences that napari does not store: `preferences.json` in `home_folder()`."""
     return home_folder() / "preferences.json"
 
 
@@ -184,7 +184,7 @@ def _write_file(path: Path, preferences: Preferences) -> None:
 
 
 def _understood(entries: Mapping[str, Any]) -> Preferences:
-    """The preferences of these entries without the ones that cannot be used."""
+    """Return the preferences from these entries, without invalid ones."""
     sections = {section: dict(values) for section, values in entries.items() if isinstance(values, Mapping)}
     try:
         return Preferences.model_validate(sections)

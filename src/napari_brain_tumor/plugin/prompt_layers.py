@@ -1,7 +1,7 @@
-"""Layers in which prompts are drawn, and the translation of what is drawn there into prompts and back.
+"""Layers for drawing prompts, and the conversion between their content and prompts.
 
-Strokes are painted in a labels layer, points set in a points layer, boxes and lassos drawn in a shapes layer. All three
-lie where the layer lies that is corrected: their coordinates are its voxels (z, y, x).
+Strokes are painted in a labels layer, points are placed in a points layer, boxes and lassos are drawn in a shapes
+layer. All three are aligned with the layer being corrected: their coordinates are its voxels (z, y, x).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from napari_brain_tumor.plugin.voxel_map import VoxelMap
 from napari_brain_tumor.types import Array
 
 _NOT: Final = 10
-"""Added to the label of a stroke that says what something is not."""
+"""Added to the label of a stroke that marks what something is not."""
 _COLORS: Final[dict[PromptLabel, str]] = {
     "edema": CLASS_COLORS[1],
     "non-enhancing": CLASS_COLORS[2],
@@ -38,18 +38,18 @@ _COLORS: Final[dict[PromptLabel, str]] = {
     "tumour core": "#CC79A7",
     "whole tumour": "#009E73",
 }
-"""The classes' own; of the regions two others of Okabe and Ito's palette."""
+"""Colours of the classes, and for the regions two others from Okabe and Ito's palette."""
 _ORDER: Final[tuple[PromptLabel, ...]] = ("edema", "non-enhancing", "enhancing", "tumour core", "whole tumour")
 _GREY: Final = 0.62
-"""How much of the colour of "not this" is grey."""
+"""Share of grey in the colour of "not this"."""
 _DECIMALS: Final = 3
-"""Of world coordinates: a thousandth of a millimetre is less than any voxel."""
+"""Decimals of world coordinates: a thousandth of a millimetre is smaller than any voxel."""
 _ELLIPSE_CORNERS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a prompt is about.
+    """The meaning of a prompt: what it labels, or what it excludes.
 
     Parameters
     ----------
@@ -62,51 +62,51 @@ class Meaning:
 
     @property
     def code(self) -> int:
-        """Its integer in the layer of strokes."""
+        """Integer in the layer of strokes."""
         return _ORDER.index(self.label) + 1 + (0 if self.add else _NOT)
 
     @classmethod
     def of_code(cls, code: int) -> "Meaning | None":
-        """The inverse of `code`; None of an integer that means nothing."""
+        """Return the meaning of an integer, as the inverse of `code`; None if it has none."""
         at = code - 1 if code < _NOT else code - 1 - _NOT
         return cls(_ORDER[at], code < _NOT) if 0 <= at < len(_ORDER) else None
 
     @property
     def has_border(self) -> bool:
-        """Whether a line can be where it ends: of regions, not of classes between others."""
+        """Whether an outline can be its border: true for regions, not for classes between others."""
         return self.region is not None
 
     @property
     def region(self) -> Region | None:
-        """The region around which an outline runs; None of classes between others, and of "not this"."""
+        """The region that an outline encloses; None for classes between others, and for "not this"."""
         return BORDERED.get(self.label) if self.add else None
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The meaning in words."""
         return self.label if self.add else f"not {self.label}"
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Where a prompt lies in the layer: its first and last voxel (z, y, x)."""
+    """The position of a prompt in the layer: its first and last voxel (z, y, x)."""
 
     low: tuple[int, int, int]
     high: tuple[int, int, int]
 
     def slice_along(self, axis: int) -> int | None:
-        """The one slice along an axis of the layer that it lies on; None where it lies on several."""
+        """Return the slice along a layer axis that contains the whole prompt; None if it covers several."""
         return self.low[axis] if self.low[axis] == self.high[axis] else None
 
     @property
     def middle(self) -> tuple[int, int, int]:
-        """The voxel in its middle."""
+        """The voxel in the middle."""
         z, y, x = ((a + b) // 2 for a, b in zip(self.low, self.high, strict=True))
         return z, y, x
 
 
 def color_of(meaning: Meaning) -> tuple[float, float, float]:
-    """Colour (red, green, blue) of a prompt, from 0 to 1: that of its class, greyed where it says "not"."""
+    """Return the colour (red, green, blue) of a prompt, from 0 to 1: that of its class, greyed for "not"."""
     text = _COLORS[meaning.label]
     red, green, blue = (int(text[at : at + 2], 16) / 255 for at in (1, 3, 5))
     if meaning.add:
@@ -118,7 +118,7 @@ def color_of(meaning: Meaning) -> tuple[float, float, float]:
 
 
 def strokes_over(labels: Labels, name: str) -> Labels:
-    """An empty layer of strokes, voxel for voxel over the labels."""
+    """Return an empty layer of strokes with the same voxels as the labels."""
     meanings = [Meaning(label, add) for add in (True, False) for label in PROMPT_LABELS]
     colors: dict[int | None, Any] = {None: "white", 0: "transparent"}
     colors |= {meaning.code: (*color_of(meaning), 1.0) for meaning in meanings}
@@ -136,21 +136,21 @@ def strokes_over(labels: Labels, name: str) -> Labels:
 
 
 def points_over_labels(labels: Labels, name: str) -> Points:
-    """An empty layer of points over the labels."""
+    """Return an empty layer of points over the labels."""
     layer = Points(ndim=3, name=name, size=4, border_width=0.15, **_like(labels))
     layer.metadata = {PROMPTS_KEY: "points"}
     return layer
 
 
 def outlines_over(labels: Labels, name: str) -> Shapes:
-    """An empty layer of boxes and lassos over the labels."""
+    """Return an empty layer of boxes and lassos over the labels."""
     layer = Shapes(ndim=3, name=name, edge_width=0.6, **_like(labels))
     layer.metadata = {PROMPTS_KEY: "outlines"}
     return layer
 
 
 def ring_over(labels: Labels, changed: Array, name: str) -> Labels:
-    """A white ring around voxels `(Z, Y, X)` over the labels."""
+    """Return a layer with a white ring around voxels `(Z, Y, X)`, over the labels."""
     colors: dict[int | None, Any] = {None: "white", 0: "transparent", 1: "white"}
     ring = Labels(
         changed,
@@ -171,34 +171,34 @@ def _like(labels: Labels) -> dict[str, Any]:
 
 
 def painted_prompt(voxels: Array, meaning: Meaning, place: VoxelMap) -> Painted:
-    """Voxels `(N, 3)` (z, y, x) painted in the layer of strokes, as a prompt."""
+    """Convert voxels `(N, 3)` (z, y, x) painted in the layer of strokes to a prompt."""
     return Painted(label=meaning.label, add=meaning.add, points=_plain(place.world(voxels)))
 
 
 def point_prompt(coordinates: Array, meaning: Meaning, place: VoxelMap) -> Point:
-    """A point of the layer of points, as a prompt."""
+    """Convert a point of the layer of points to a prompt."""
     (at,) = _plain(place.world(np.asarray(coordinates)[None]))
     return Point(label=meaning.label, add=meaning.add, at=at)
 
 
 def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap, *, border: bool = False) -> Prompt:
-    """A shape of the layer of outlines, as a prompt: a rectangle is a box, other areas are lassos, lines strokes.
+    """Convert a shape of the layer of outlines to a prompt: rectangle to box, other area to lasso, line to stroke.
 
-    With `border` the region ends at the line around an area.
+    With `border`, the line around an area is the border of the region.
     """
     kind, corners = str(shapes.shape_type[at]), np.asarray(shapes.data[at])
     meaning_fields: dict[str, Any] = {"label": meaning.label, "add": meaning.add}
     if kind == "rectangle":
         return Box3D(corners=_plain(place.world([corners.min(axis=0), corners.max(axis=0)])), **meaning_fields)
     if kind in ("path", "line"):
-        radius = float(shapes.edge_width[at]) / 2 * min(place.display.scale)  # as wide as it is seen
+        radius = float(shapes.edge_width[at]) / 2 * min(place.display.scale)  # half the displayed width
         return Stroke(points=_plain(place.world(corners)), radius=round(radius, _DECIMALS), **meaning_fields)
     outline = _ellipse(corners) if kind == "ellipse" else corners
     return Lasso(points=_plain(place.world(outline)), border=border, **meaning_fields)
 
 
 def joined(lassos: Sequence[Lasso]) -> Lasso:
-    """One drawing of several closed lines: parts beside each other, and holes."""
+    """Combine several closed lines into one drawing, with separate parts and holes."""
     first, *others = lassos
     return first.model_copy(update={"rings": (*first.rings, *(lasso.points for lasso in others))})
 
@@ -218,7 +218,7 @@ def _ellipse(corners: Array) -> Array:
 
 
 def extent_of(prompt: Prompt, place: VoxelMap) -> Extent:
-    """Where a prompt lies in the layer, cut at its borders."""
+    """Return the position of a prompt in the layer, clipped to its borders."""
     voxels = np.rint(place.layer(_points_of(prompt))).astype(int)
     last = np.asarray(place.display.shape) - 1
     low, high = (np.clip(end, 0, last).tolist() for end in (voxels.min(axis=0), voxels.max(axis=0)))
@@ -238,7 +238,7 @@ def _points_of(prompt: Prompt) -> Array:
 
 
 def strokes_to_paint(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, int]]:
-    """What the layer of strokes shows of prompts: voxels `(N, 3)` (z, y, x) and their label, in order."""
+    """Return what the layer of strokes shows: voxels `(N, 3)` (z, y, x) of prompts and their labels, in order."""
     return [
         (_voxels_of(prompt, place), Meaning(prompt.label, prompt.add).code)
         for prompt in prompts
@@ -254,7 +254,7 @@ def _voxels_of(prompt: Prompt, place: VoxelMap) -> Array:
 
 
 def points_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, Meaning]]:
-    """What the layer of points shows of prompts: coordinates (z, y, x) and meaning of each."""
+    """Return what the layer of points shows: coordinates (z, y, x) and meanings of prompts."""
     return [
         (place.layer([prompt.at])[0], Meaning(prompt.label, prompt.add))
         for prompt in prompts
@@ -263,7 +263,7 @@ def points_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Arr
 
 
 def outlines_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, str, Meaning]]:
-    """What the layer of outlines shows of prompts: corners `(N, 3)` (z, y, x), type of shape and meaning of each."""
+    """Return what the layer of outlines shows: corners `(N, 3)` (z, y, x), shape types and meanings of prompts."""
     outlines: list[tuple[Array, str, Meaning]] = []
     for prompt in prompts:
         meaning = Meaning(prompt.label, prompt.add)
@@ -275,14 +275,14 @@ def outlines_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[A
 
 
 def _one_line(lasso: Lasso) -> Array:
-    """All closed lines of a lasso as one, which goes to each further line and back."""
+    """Combine a lasso's closed lines into a single one that visits each further line and returns."""
     start = lasso.points[:1]
     further = [[*line, line[0], *start] for line in lasso.rings]
     return np.concatenate([lasso.points, *([start] if further else []), *further])
 
 
 def _rectangle(corners: Array) -> Array:
-    """The four corners, in the middle slice along the axis across which a box is thinnest."""
+    """Return the four corners of a box, in the middle slice along its shortest axis."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     thin = int(np.argmin(high - low))
     low[thin] = high[thin] = (low[thin] + high[thin]) / 2

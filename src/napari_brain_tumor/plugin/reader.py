@@ -17,7 +17,7 @@ Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
-    """What napari asks before it reads: the function that opens `path`, or None where it is not ours.
+    """Return the function that opens `path`, or None if this plugin cannot; called by napari before reading.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
 
 
 def read_paths(path: Paths) -> list[LayerData]:
-    """Open one path, or several that belong together, as layers; the errors are those of `io.open_study`."""
+    """Open one path, or several that belong together, as layers; raises the errors of `io.open_study`."""
     opened = list(chain.from_iterable(read_path(entry) for entry in _as_paths(path)))
     viewers.orient_current_viewer(opened)
     return opened
@@ -45,7 +45,7 @@ def read_path(path: Path) -> list[LayerData]:
 
 
 def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
-    """Open a segmentation as labels; where its schema is not certain, as raw integers and with a warning."""
+    """Open a segmentation as labels; if its schema is uncertain, as raw integers, with a warning."""
     try:
         return to_layers.segmentation_to_layer(io.open_segmentation(path, schema), name=path.name)
     except LabelSchemaError as error:
@@ -60,7 +60,7 @@ def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
 def read_study(
     study: Study, path: Path, schema: str | None = None, *, spacing_mm: tuple[float, float, float] | None = None
 ) -> list[LayerData]:
-    """Layers of an opened study, with the segmentation that lies in its folder, if any; tells the study's notes."""
+    """Return the layers of a study and of a segmentation in its folder, if any, and show the study's notes."""
     viewers.tell([*study.notes, *to_layers.display_notes(study.name, study.grid)])
     opened = to_layers.study_to_layers(study)
     if not path.is_dir():
@@ -79,7 +79,7 @@ def read_study(
 def read_picked(
     path: Path, series: Mapping[str, str | int], *, spacing_mm: tuple[float, float, float] | None = None
 ) -> list[LayerData]:
-    """Layers of the DICOM series that were picked for each role; where grids differ, each where it lies."""
+    """Return layers of the DICOM series selected for each role; if their grids differ, each on its own grid."""
     try:
         return read_study(io.open_study(path, series=series, spacing_mm=spacing_mm), path)
     except GridMismatchError as error:
@@ -100,7 +100,7 @@ def _read_scan(path: Path) -> list[LayerData]:
 
 
 def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData]:
-    """Every sequence as a study of its own, on its own grid."""
+    """Open every sequence as a separate study on its own grid."""
     told = (
         f"{error} Each is shown where it lies. The Brain Tumor panel offers to register them, also under Open… > "
         "Raw examination…; the checks there bring them onto one grid as they lie."
@@ -110,7 +110,7 @@ def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData
 
 
 def _read_unnamed(path: Path) -> list[LayerData]:
-    """Images whose role the name does not tell, or labels that their values give away."""
+    """Open images whose role is not apparent from the name, or labels recognised by their values."""
     images = io.open_volumes(path)
     first = images[0]
     if len(images) == 1 and looks_like_labels(first.array, first.name) and label_values(first.array) - {0}:

@@ -1,4 +1,4 @@
-"""The synthetic case that ships with the package, under napari's Open Sample."""
+"""The synthetic case shipped with the package, for napari's Open Sample menu."""
 
 from napari_brain_tumor import io
 from napari_brain_tumor.plugin import to_layers, viewers
@@ -7,7 +7,7 @@ from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 
 
 def synthetic_glioma() -> list[LayerData]:
-    """Four sequences of a synthetic glioma, and its truth as a hidden labels layer."""
+    """Return four sequences of a synthetic glioma, and its truth as a hidden labels layer."""
     study = io.open_study(sample_case_folder())
     truth = io.open_segmentation(sample_truth_path())
     opened = [

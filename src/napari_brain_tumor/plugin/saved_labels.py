@@ -1,4 +1,4 @@
-"""Lets whoever keeps journals know that napari's own save dialog saved labels."""
+"""Notify the keepers of journals when labels were saved through napari's own save dialog."""
 
 from typing import Any, Final
 
@@ -7,12 +7,12 @@ from psygnal import Signal
 
 class _SavedLabels:
     saved = Signal(object)
-    """The array of a layer; it was written and read back."""
+    """Emitted with a layer's array after it was written and read back."""
 
     def tell(self, data: Any) -> None:
-        """Say that the labels in this array are saved as they are."""
+        """Report that the labels in this array were saved."""
         self.saved.emit(data)
 
 
 saved_labels: Final = _SavedLabels()
-"""The one of this session."""
+"""The instance of this session."""

@@ -1,4 +1,4 @@
-"""Studies and segmentations as layers: images, labels, codes and maps."""
+"""Convert studies and segmentations to layers: images, labels, codes and maps."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,13 +20,13 @@ from napari_brain_tumor.types import Array
 _FIRST_SHOWN: Final[tuple[Role, ...]] = ("FLAIR", "T1c", "T2", "T1")
 _AXES: Final = ("z", "y", "x")
 _SAMPLE: Final = 2_000_000
-"""About how many voxels the contrast limits are taken from."""
+"""Approximate number of voxels from which contrast limits are computed."""
 
 
 def study_to_layers(study: Study) -> list[LayerData]:
-    """One image layer a sequence, in the order T1, T1c, T2, FLAIR; one is visible, the others wait hidden.
+    """Return an image layer per sequence, in the order T1, T1c, T2, FLAIR; only one of them is visible.
 
-    The arrays are views of the study's own, unless the scan is oblique: then they are resampled and the name says so.
+    Arrays are views of the study's own, except for oblique scans, which are resampled and named accordingly.
     """
     display = Display.of(study.grid)
     visible = next(role for role in _FIRST_SHOWN if role in study.sequences)
@@ -42,7 +42,7 @@ def _sequence_to_layer(study: Study, role: Role, display: Display, *, visible: b
 def image_to_layer(
     name: str, array: Array, grid: Grid, *, visible: bool = True, notes: tuple[str, ...] = ()
 ) -> LayerData:
-    """An image layer without a role, from an array (X, Y, Z) on its grid. The role may be chosen in the panel."""
+    """Return an image layer without a role, from an array (X, Y, Z); the role can be chosen in the panel."""
     return _image_layer(name, array, SequenceTag(name, grid, notes=notes), Display.of(grid), visible=visible)
 
 
@@ -65,12 +65,12 @@ def _image_layer(name: str, array: Array, tag: SequenceTag, display: Display, *,
 def segmentation_to_layer(
     segmentation: Segmentation, *, name: str | None = None, visible: bool = True, opacity: float = 0.6
 ) -> LayerData:
-    """A labels layer with class names on hover, from a copy of the labels.
+    """Return a labels layer with a copy of the labels, which shows class names on hover.
 
     Parameters
     ----------
     name : str, optional
-        Of the layer; `"<case> segmentation"` where none is given.
+        Name of the layer; defaults to `"<case> segmentation"`.
     """
     display = Display.of(segmentation.grid)
     displayed = np.array(display.show(segmentation.data, nearest=True), order="C")
@@ -90,7 +90,7 @@ def segmentation_to_layer(
 
 
 def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[str, ...] = ()) -> LayerData:
-    """A labels layer of integers (X, Y, Z) whose meaning is not certain; it says so on hover and is not saved."""
+    """Return a layer of integers (X, Y, Z) of uncertain meaning; it says so on hover and is not saved."""
     display = Display.of(grid)
     names = {value: f"{value} (meaning not known)" for value in sorted(label_values(values) - {0})}
     tag = SegmentationTag(name, grid, class_names=names, known_regions=(), understood=False, notes=notes)
@@ -100,17 +100,17 @@ def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[st
 def coded_labels_to_layer(
     name: str, values: Array, grid: Grid, names: Mapping[int, str], colors: Mapping[int, Any], *, of: str
 ) -> LayerData:
-    """A labels layer of computed codes (X, Y, Z), named on hover; it is no segmentation, and is not saved as one.
+    """Return a labels layer of computed codes (X, Y, Z), named on hover; it is not saved as a segmentation.
 
     Parameters
     ----------
     values : (X, Y, Z) array of uint8
     grid : Grid
-        That of the segmentations that they were computed from.
+        Grid of the segmentations from which the codes were computed.
     names, colors : mapping of int to str, and to a colour
-        What each value means, and how it is shown; 0 is clear.
+        Meaning and colour of each value; 0 is transparent.
     of : str
-        What it is kept under in the metadata, to find it again.
+        Metadata entry by which the layer can be found again.
     """
     display = Display.of(grid)
     displayed = np.array(display.show(values, nearest=True), order="C")
@@ -135,7 +135,7 @@ def _labels_layer(displayed: Array, name: str, tag: SegmentationTag, **look: Any
 
 
 def put_codes(layer: Layer, layer_data: LayerData) -> bool:
-    """Show other codes in a layer of codes; False, and nothing is changed, where they lie on another grid."""
+    """Show other codes in a layer of codes; returns False, changing nothing, if they are on another grid."""
     values, attributes, _ = layer_data
     if layer.data.shape != values.shape or not layer.metadata[KEY].grid.same_place(attributes["metadata"][KEY].grid):
         return False
@@ -146,17 +146,17 @@ def put_codes(layer: Layer, layer_data: LayerData) -> bool:
 
 
 def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str = "") -> LayerData:
-    """An image layer of numbers (X, Y, Z) from 0 to 1 over a scan, such as probabilities; it is no scan of a study.
+    """Return an image layer of numbers (X, Y, Z) from 0 to 1, such as probabilities; it is not a scan of a study.
 
     Parameters
     ----------
     array : (X, Y, Z) array
     grid : Grid
-        The scan's own.
+        The scan's own grid.
     colormap : str
-        Of napari.
+        Name of a napari colormap.
     of : str
-        What it is kept under in the metadata, to find it again.
+        Metadata entry by which the layer can be found again.
     """
     display = Display.of(grid)
     attributes = {
@@ -183,7 +183,7 @@ def _name(name: str, display: Display) -> str:
 
 
 def display_notes(name: str, grid: Grid) -> tuple[str, ...]:
-    """What to tell of how a scan on this grid is shown; nothing unless it is oblique."""
+    """Return notes on how a scan on this grid is displayed; none unless it is oblique."""
     display = Display.of(grid)
     if not display.resampled:
         return ()
@@ -207,6 +207,6 @@ def _contrast_limits(array: Array) -> tuple[float, float]:
 
 
 def _colormap(colors: Mapping[int, Any]) -> DirectLabelColormap:
-    # An integer that is no class shows white instead of hiding: painted by mistake, it should be seen.
+    # Integers outside the schema are shown in white, not hidden, so that labels painted by mistake are noticed.
     shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
     return DirectLabelColormap(color_dict=shades | dict(colors))

@@ -1,4 +1,4 @@
-"""What a viewer shows: its layers, how it is turned, where it cuts, and notes to the user."""
+"""Control what a viewer shows: layers, orientation, slice positions, and notes to the user."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from napari_brain_tumor.plugin.layers import KEY, LayerData, layer_of
 
 
 def orient_viewer(viewer: Any) -> None:
-    """Show axial slices as radiologists do, front up and the patient's right on the left, at the tumour or the middle.
+    """Show axial slices in radiological convention (front up, patient's right on the left) at the tumour or middle.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        With or without layers.
+        A viewer with or without layers.
     """
     turn_camera(viewer)
     own = [layer for layer in viewer.layers if KEY in layer.metadata]
@@ -30,20 +30,20 @@ def orient_viewer(viewer: Any) -> None:
 
 
 def camera_of(viewer: Any) -> Any:
-    """The viewer's camera; `viewer.camera` is deprecated from napari 0.9 on, where the scene has it."""
+    """Return the viewer's camera; from napari 0.9 it belongs to the scene, and `viewer.camera` is deprecated."""
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
 
 def turn_camera(viewer: Any, horizontal: Literal["left", "right"] = "left") -> None:
-    """Show RAS volumes upright, the patient's right towards that side of the screen, and not mirrored in 3D.
+    """Show RAS volumes upright, with the patient's right on the given side of the screen, and not mirrored in 3D.
 
-    Seen so that x grows to the left and y upwards, z must grow away from us: napari's own choice shows a mirror image.
+    With x growing to the left and y upwards, z must grow away from the observer; napari's default shows a mirror image.
     """
     camera_of(viewer).orientation = ("away" if horizontal == "left" else "towards", "up", horizontal)
 
 
 def show_tumour(viewer: Any, layer: Labels) -> None:
-    """Go to the largest section of the labels, across the axis that the viewer cuts; other planes go there too."""
+    """Go to the largest section of the labels across the viewer's slice axis; other planes go to the same point."""
     if layer.ndim < 3 or not layer.data.any():
         return
     first = viewer.dims.ndim - layer.ndim
@@ -52,9 +52,9 @@ def show_tumour(viewer: Any, layer: Labels) -> None:
 
 
 def show_point(viewer: Any, point: Iterable[float], *, centre: bool = False) -> None:
-    """Bring a point of the world, along a viewer's last axes, into sight: every plane cuts through it.
+    """Go to a world point, given along the viewer's last axes, so that every plane passes through it.
 
-    With `centre` a view of slices is moved so that it lies in the middle.
+    With `centre`, a 2D view is also moved so that the point is in its middle.
     """
     coordinates = [float(coordinate) for coordinate in point]
     ndim = viewer.dims.ndim
@@ -64,7 +64,7 @@ def show_point(viewer: Any, point: Iterable[float], *, centre: bool = False) -> 
 
 
 def _tumour_point(layer: Labels, axis: int = 0) -> npt.NDArray[np.float64]:
-    """World point of the labelled voxel nearest to the middle of the largest section across an axis."""
+    """Return the world position of the labelled voxel nearest to the middle of the largest section across an axis."""
     sections = np.count_nonzero(layer.data, axis=tuple(other for other in range(layer.ndim) if other != axis))
     section = int(sections.argmax())
     voxels = np.argwhere(np.take(layer.data, section, axis))
@@ -73,19 +73,19 @@ def _tumour_point(layer: Labels, axis: int = 0) -> npt.NDArray[np.float64]:
 
 
 def current_viewer() -> Any:
-    """The viewer that is in use; None where there is none."""
-    # Readers may be called without a window; then napari.viewer, which brings one, is not even loaded.
+    """Return the viewer in use; None if there is none."""
+    # Readers may be called without a window. In that case napari.viewer, which would open one, must not be imported.
     module = sys.modules.get("napari.viewer")
     return module.current_viewer() if module is not None else None
 
 
 def window_of(viewer: Any) -> Any:
-    """The Qt window of a viewer; None of one without a window."""
+    """Return the Qt window of a viewer; None if it has none."""
     return getattr(getattr(viewer, "window", None), "_qt_window", None)
 
 
 def orient_current_viewer(layers: Sequence[LayerData]) -> None:
-    """Orient the viewer that is about to receive these layers from a reader, if it is still empty."""
+    """Orient the current viewer if it is still empty, before a reader's layers are added to it."""
     viewer = current_viewer()
     if viewer is None or len(viewer.layers) > 0:
         return
@@ -104,13 +104,13 @@ def _orient_at_last(viewer: Any, count: int) -> None:
 
 
 def current_layers() -> list[Layer]:
-    """Layers of the viewer that is in use; none where there is no viewer."""
+    """Return the layers of the viewer in use; none if there is no viewer."""
     viewer = current_viewer()
     return list(viewer.layers) if viewer is not None else []
 
 
 def add_layers(viewer: Any, layers: Iterable[LayerData]) -> list[Layer]:
-    """Add layers to a viewer; orient it if it was empty."""
+    """Add layers to a viewer, and orient the viewer if it was empty."""
     was_empty = len(viewer.layers) == 0
     added = [viewer.add_layer(layer_of(layer_data)) for layer_data in layers]
     if was_empty:
@@ -119,7 +119,7 @@ def add_layers(viewer: Any, layers: Iterable[LayerData]) -> list[Layer]:
 
 
 def add_unselected(viewer: Any, layer: Layer) -> Layer:
-    """Add a layer; what is selected stays so."""
+    """Add a layer without changing the selection."""
     active = viewer.layers.selection.active
     viewer.add_layer(layer)
     viewer.layers.selection.active = active
@@ -127,6 +127,6 @@ def add_unselected(viewer: Any, layer: Layer) -> Layer:
 
 
 def tell(notes: Iterable[str], *, warn: bool = False) -> None:
-    """Show notes to the user as napari's notifications."""
+    """Show notes to the user as napari notifications."""
     for note in notes:
         (show_warning if warn else show_info)(note)

@@ -1,4 +1,4 @@
-"""Which voxel of a scan's own grid is which voxel of the layer that shows it, and back."""
+"""Map voxels between a scan's own grid and the layer that displays it."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from napari_brain_tumor.types import Array, Indices
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoxelMap:
-    """Carries single voxels and their values between a scan `(X, Y, Z)` and its layer `(Z, Y, X)`.
+    """Transfers single voxels and their values between a scan `(X, Y, Z)` and its layer `(Z, Y, X)`.
 
-    Where a scan is not oblique each voxel has one partner. An oblique one is shown resampled: a voxel takes the value
-    of the voxel nearest to its centre, so that a change covers the same place on both grids, but for half a voxel. On
-    the way to the scan every voxel of the layer finds a place.
+    If a scan is not oblique, voxels correspond one to one. An oblique scan is displayed resampled: each voxel takes the
+    value of the voxel nearest to its centre, so a change covers the same place on both grids to within half a voxel. On
+    the way to the scan no voxel of the layer is lost.
     """
 
     display: Display
@@ -27,15 +27,15 @@ class VoxelMap:
         return not self.display.resampled
 
     def world(self, indices: npt.ArrayLike) -> Array:
-        """World points `(N, 3)` (x, y, z) of voxels `(N, 3)` (z, y, x) of the layer."""
+        """Return world points `(N, 3)` (x, y, z) of voxels `(N, 3)` (z, y, x) of the layer."""
         return self.display.viewer_grid.world(np.asarray(indices)[:, ::-1])
 
     def layer(self, points: npt.ArrayLike) -> Array:
-        """Fractional voxels `(N, 3)` (z, y, x) of the layer at world points `(N, 3)`."""
+        """Return fractional voxels `(N, 3)` (z, y, x) of the layer at world points `(N, 3)`."""
         return self.display.viewer_grid.voxels(points)[:, ::-1]
 
     def to_layer(self, voxels: Indices, values: Array) -> tuple[Indices, Array]:
-        """Voxels `(N, 3)` (x, y, z) of the scan with their values, as voxels `(M, 3)` (z, y, x) of the layer."""
+        """Convert voxels `(N, 3)` (x, y, z) of the scan, with values, to voxels `(M, 3)` (z, y, x) of the layer."""
         if not self.one_to_one:
             carried_to, values_there = carry(voxels, values, self.display.source, self.display.viewer_grid)
             return carried_to[:, ::-1], values_there
@@ -47,7 +47,7 @@ class VoxelMap:
         return np.stack(columns[::-1], axis=1), values
 
     def to_scan(self, indices: Indices, values: Array) -> tuple[Indices, Array]:
-        """Voxels `(N, 3)` (z, y, x) of the layer with their values, as voxels `(M, 3)` (x, y, z) of the scan."""
+        """Convert voxels `(N, 3)` (z, y, x) of the layer, with values, to voxels `(M, 3)` (x, y, z) of the scan."""
         x_y_z = indices[:, ::-1]
         if not self.one_to_one:
             return carry(x_y_z, values, self.display.viewer_grid, self.display.source, every=True)
@@ -58,15 +58,15 @@ class VoxelMap:
         return voxels, values
 
     def file_axis(self, layer_axis: int) -> int:
-        """The axis of the scan's file, 0 to 2, that runs along an axis of the layer, 0 to 2 of Z, Y, X."""
+        """Return the axis of the scan's file, 0 to 2, that corresponds to an axis of the layer (0 to 2 for Z, Y, X)."""
         return self.display.turn.axes[2 - layer_axis]
 
     def file_slice(self, layer_axis: int, index: int) -> int:
-        """Number in the scan's file of a slice of the layer, and back; only where voxels have partners."""
+        """Convert a slice number of the layer to that in the scan's file, or back; only if voxels match one to one."""
         return self.display.shape[layer_axis] - 1 - index if self.runs_back(layer_axis) else index
 
     layer_slice = file_slice
 
     def runs_back(self, layer_axis: int) -> bool:
-        """Whether the file counts its slices the other way than the layer does."""
+        """Whether slices are numbered in opposite directions in the file and in the layer."""
         return self.display.turn.flips[2 - layer_axis]

@@ -1,4 +1,4 @@
-"""Save labels layers from napari's own save dialog, on the grid of the scan that they belong to."""
+"""Save labels layers from napari's own save dialog, on the grids of their scans."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from napari_brain_tumor.plugin.saved_labels import saved_labels
 
 
 def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
-    """Save labels as NIfTI, NRRD, MHA, DICOM segmentation or surfaces, with the numbers of the Medical Decathlon.
+    """Save labels as NIfTI, NRRD, MHA, DICOM segmentation or surfaces, in the Medical Decathlon's label schema.
 
-    The Brain Tumor panel saves with other numbers, and in the other formats.
+    Other label schemas and file formats are available in the Brain Tumor panel.
 
     Parameters
     ----------
     path : str
-        Of the file; with several layers the name of each is appended to the stem.
+        Path of the file; with several layers, each layer's name is appended to the stem.
     layer_data : sequence of (data, attributes, type)
         Labels layers.
 
@@ -32,9 +32,9 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     Raises
     ------
     SaveError
-        If two layers would be written to one file, or a file could not be written or verified.
+        If two layers would be written to the same file, or a file could not be written or verified.
     GridMismatchError, LabelSchemaError
-        As for `from_layers.segmentation_from_layer`; nothing is written then.
+        As in `from_layers.segmentation_from_layer`; nothing is written in that case.
     """
     opened = viewers.current_layers()
     targets = _targets(Path(path), [attributes for _, attributes, _ in layer_data])

@@ -1,1 +1,1 @@
-"""The panels."""
+"""The plugin's panels and other Qt widgets."""

@@ -1,4 +1,4 @@
-"""The box "As code" of a panel: what it does, as Python lines and as a shell command, to be copied."""
+"""The box "As code" of a panel: its actions as Python and shell commands, to be copied."""
 
 from collections.abc import Callable
 
@@ -28,13 +28,13 @@ _REFRESH_MS = 150
 
 
 class ActionLines(Fold):
-    """A box that is folded until somebody wants to script what the panel does.
+    """A foldable box for users who want to script what the panel does.
 
     Parameters
     ----------
     make : callable, optional
-        Tells the lines of now; is asked only while the box is open. It may raise a `BrainTumorError`, whose message is
-        shown instead.
+        Returns the current code; called only while the box is open. It may raise a `BrainTumorError`, whose message is
+        then shown instead.
     """
 
     def __init__(self, make: Callable[[], CommandLines] | None = None) -> None:
@@ -63,17 +63,17 @@ class ActionLines(Fold):
         add_to(self.column, row_of(self.shell_box, self.shell_button), self.shell_edit, self.note_label)
 
     def show_action(self, make: Callable[[], CommandLines]) -> None:
-        """Tell of another action from now on."""
+        """Show the code of another action from now on."""
         self._make = make
         self.refresh()
 
     def refresh(self, *_: object) -> None:
-        """Ask for the lines again, if the box is open; several calls at once cost one."""
+        """Update the code if the box is open; several calls in quick succession cause one update."""
         if self.toggle.isChecked():
             self._timer.start(_REFRESH_MS)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Ask again: much may have changed while the panel was hidden."""
+        """Update the code, as much may have changed while the panel was hidden."""
         super().showEvent(event)
         self.refresh()
 
@@ -107,7 +107,7 @@ class ActionLines(Fold):
 def _text(name: str, tip: str) -> QPlainTextEdit:
     edit = described(QPlainTextEdit(), tip, name)
     edit.setReadOnly(True)
-    edit.setTabChangesFocus(True)  # Tab leaves it, for those who have no mouse
+    edit.setTabChangesFocus(True)  # Tab leaves the field, for keyboard users
     edit.setTextInteractionFlags(
         Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
     )
@@ -115,13 +115,13 @@ def _text(name: str, tip: str) -> QPlainTextEdit:
     family = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
     edit.setStyleSheet(
         f'QPlainTextEdit {{ font-family: "{family}", monospace; border: 1px solid gray; }}'
-    )  # else as the theme
+    )  # otherwise it differs from the theme
     edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return edit
 
 
 def _fill(edit: QPlainTextEdit, text: str) -> None:
-    """Show the text, and be as high as it is within reason."""
+    """Show the text and adapt the height to it, within limits."""
     if edit.toPlainText() != text:
         edit.setPlainText(text)
     columns = max(10, (edit.width() - 24) // max(1, edit.fontMetrics().averageCharWidth()))

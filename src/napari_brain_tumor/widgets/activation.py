@@ -1,4 +1,4 @@
-"""What happens once a session, when napari first uses this plugin."""
+"""Set-up that runs once per session, when napari first uses this plugin."""
 
 import logging
 from typing import Any
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def activate(context: Any = None) -> None:
-    """Prepare the viewer that is in use for its first case, even if no panel is ever opened."""
+    """Prepare the current viewer for its first case, even if no panel is ever opened."""
     viewer = viewers.current_viewer()
     if viewer is None:
         return
@@ -20,18 +20,18 @@ def activate(context: Any = None) -> None:
 
         offer_after_opening(viewer)
         open_with_cases(viewer)
-    except Exception:  # opening files must go on
+    except Exception:  # opening files must still work
         logger.exception("Labels are not journalled, or keys not bound")
 
 
 def prepare(viewer: Any) -> None:
-    """Journal the labels of a viewer, and bind the keys that look around a case; again does nothing.
+    """Journal the labels of a viewer, and bind the keys for looking around a case; repeated calls do nothing.
 
     Parameters
     ----------
     viewer : napari.Viewer
     """
-    # Here, because they load Qt, which no script without a window needs.
+    # Imported here because they load Qt, which a script without a window does not need.
     from napari_brain_tumor.widgets.label_journal import start_journal
     from napari_brain_tumor.widgets.layout import KEYS as LAYOUT_KEYS
     from napari_brain_tumor.widgets.view_actions import bind_keys

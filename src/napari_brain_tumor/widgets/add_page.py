@@ -1,4 +1,4 @@
-"""The Add case page of the Data tab: a case of the viewer's layers."""
+"""The Add case page of the Data tab: make a case from layers of the viewer."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from napari_brain_tumor.widgets.role_boxes import RoleBoxes
 
 
 class AddPage(QWidget):
-    """Asks which layers are a new case, and what is known about it.
+    """Asks which layers make up a new case, and what is known about it.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Its layers are offered.
+        Viewer whose layers are offered.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -94,24 +94,24 @@ class AddPage(QWidget):
 
     @property
     def scans(self) -> dict[Role, Layer]:
-        """The layers that are chosen as scans."""
+        """The layers selected as scans."""
         return self._roles.sequences
 
     @property
     def label(self) -> Layer | None:
-        """The labels layer that is chosen."""
+        """The selected labels layer."""
         at = self.label_box.currentIndex()
         return self._label_layers[at] if 0 <= at < len(self._label_layers) else None
 
     def offer_layers(self) -> None:
-        """Offer the layers that the viewer has now; what was chosen by hand stays chosen."""
+        """Offer the current layers of the viewer; what the user selected stays selected."""
         label = self.label
         self._label_layers = [layer for layer in self._viewer.layers if segment_state.is_result(layer)]
         self._roles.offer(scan_layers.candidates(self._viewer.layers))
         self._show_labels(label)
 
     def _show_labels(self, current: Layer | None) -> None:
-        """Offer the labels that are selected, until others are chosen by hand."""
+        """Preselect the labels that are selected in the viewer, until the user picks others."""
         self.label_box.clear()
         self.label_box.addItems([layer.name for layer in self._label_layers])
         preferred = (self._label_by_hand, self._viewer.layers.selection.active, current)
@@ -121,7 +121,7 @@ class AddPage(QWidget):
         self._label_by_hand = self._label_layers[at]
 
     def on_selection_changed(self, event: Any = None) -> None:
-        """Offer the labels that were selected in the viewer."""
+        """Preselect the labels that were selected in the viewer."""
         active = self._viewer.layers.selection.active
         if active in self._label_layers and self._label_by_hand is None:
             self.label_box.setCurrentIndex(self._label_layers.index(active))
@@ -129,7 +129,7 @@ class AddPage(QWidget):
     # The case -------------------------------------------------------------------------------------------------------
 
     def request(self) -> state.AddRequest:
-        """What is to be added; raises DatasetError where no scan or no labels layer is chosen."""
+        """Return the case to be added; raises DatasetError if no scan or no labels layer is selected."""
         label = self.label
         sequences = {role: layers.view(layer) for role, layer in self.scans.items()}
         if not sequences or label is None:
@@ -148,7 +148,7 @@ class AddPage(QWidget):
         )
 
     def clear(self) -> None:
-        """Forget what was entered for the case that was added."""
+        """Clear the entries of the case that was added."""
         for edit in (self.note_edit, self.slices_edit, self.patient_edit, self.others_edit):
             edit.clear()
         self._label_by_hand = None

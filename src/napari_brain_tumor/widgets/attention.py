@@ -1,4 +1,4 @@
-"""What the user is doing in a viewer, so that a result that comes late does not take it out of their hands."""
+"""What the user is working on in a viewer, so that late results do not interrupt it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -6,12 +6,12 @@ from typing import Any, Final
 from napari.layers import Layer
 
 _RESTING: Final = ("pan_zoom", "transform")
-"""Modes of layers in which a click draws nothing."""
+"""Layer modes in which a click draws nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attention:
-    """The layer that was active when something long was begun.
+    """The layer that was active when a long computation was started.
 
     Parameters
     ----------
@@ -23,17 +23,17 @@ class Attention:
 
     @classmethod
     def of(cls, viewer: Any) -> "Attention":
-        """What is active now."""
+        """Return the currently active layer."""
         return cls(viewer, viewer.layers.selection.active)
 
     @property
     def is_drawing(self) -> bool:
-        """Whether a tool is in the user's hand now: neither selection nor view may be changed."""
+        """Whether a drawing tool is active, so that neither selection nor view may be changed."""
         active = self.viewer.layers.selection.active
         return active is not None and str(getattr(active, "mode", _RESTING[0])) not in _RESTING
 
     def add(self, layer: Layer) -> Layer:
-        """Add a layer; it is selected unless the user has turned to something else meanwhile."""
+        """Add a layer; select it unless the user has moved on to something else."""
         stays, selected = self.is_elsewhere, set(self.viewer.layers.selection)
         self.viewer.add_layer(layer)
         if stays:
@@ -44,5 +44,5 @@ class Attention:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether the user has turned to another layer since, or is drawing: the selection may not be changed."""
+        """Whether the user has selected another layer since or is drawing, so that the selection may not be changed."""
         return self.is_drawing or self.viewer.layers.selection.active is not self.active

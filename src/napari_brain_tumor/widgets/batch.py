@@ -1,4 +1,4 @@
-"""The window for many cases: a folder of them, segmented as the Segment tab is set, and what became of each."""
+"""The batch window: segment every case of a folder with the settings of the Segment tab, and show the outcomes."""
 
 from collections import deque
 from collections.abc import Callable
@@ -34,15 +34,15 @@ class BatchWidget(Panel):
     Parameters
     ----------
     settings : callable
-        What the Segment tab is set to now; may raise a `BrainTumorError`.
+        Returns the current settings of the Segment tab; may raise a `BrainTumorError`.
     worker : WorkerProcess, optional
-        The one of this session where none is given.
+        By default, the one of this session.
     """
 
     SIZE = (620, 460)
 
     case_wanted = Signal(object)
-    """A scan of an open case whose row was chosen."""
+    """A scan of an open case whose row was selected."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class BatchWidget(Panel):
     # Choices --------------------------------------------------------------------------------------------------------
 
     def show_folder(self, folder: str) -> None:
-        """List the cases of a folder; results go into a folder beside it until another one is chosen."""
+        """List the cases of a folder; the default output is a folder beside it."""
         if self.runner.running:
             return
         self.folder = folder
@@ -122,7 +122,7 @@ class BatchWidget(Panel):
         self._show()
 
     def choose_output(self, folder: str) -> None:
-        """Put the results there."""
+        """Set the output folder."""
         self.output = folder
         self._show()
 
@@ -146,13 +146,13 @@ class BatchWidget(Panel):
         self._show()
 
     def lines(self) -> CommandLines:
-        """What Run does, as code."""
+        """Return code for Run."""
         return state.lines_of(self.folder, self.output, self._settings(), skip_existing=self.skip_box.isChecked())
 
     # Running --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Segment the cases; `runner` tells how it goes."""
+        """Segment the cases; `runner` reports progress and outcome."""
         try:
             settings = self._settings()
         except BrainTumorError as error:
@@ -198,7 +198,7 @@ class BatchWidget(Panel):
     # Opening a case -------------------------------------------------------------------------------------------------
 
     def open_case(self, number: int) -> None:
-        """Open a case with its result, or turn to it where it is open."""
+        """Open a case with its result, or switch to it if it is open."""
         case = self.batch.cases[number]
         scan = next((layer for layer in self._viewer.layers if _lies_in(layer, case)), None)
         if scan is not None:
@@ -214,7 +214,7 @@ class BatchWidget(Panel):
         if added:
             self.case_wanted.emit(added[0])
 
-    # What is shown --------------------------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------------------------
 
     def _show(self, *, running: bool = False) -> None:
         self.folder_label.setText(self.folder)
@@ -235,6 +235,6 @@ class BatchWidget(Panel):
 
 
 def _lies_in(layer: Layer, case: Path) -> bool:
-    """Whether a layer is a scan of the case."""
+    """Return whether a layer is a scan of the case."""
     tag = sequence_tag(layer)
     return tag is not None and tag.source is not None and case in (tag.source.path, *tag.source.path.parents)

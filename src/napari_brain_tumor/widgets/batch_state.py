@@ -1,4 +1,4 @@
-"""What the window for many cases shows and does, without Qt."""
+"""Logic of the batch window, without Qt."""
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "ET_ml": "ET mL",
     "note": "Note",
 }
-"""Of the table, by the key of a row."""
+"""Columns of the table, by the key of a row."""
 TABLE: Final = "segmentation_results.csv"
 _TARGET: Final = "napari_brain_tumor.batch:segment_many_job"
 _STATES: Final[Mapping[str, str]] = {
@@ -44,7 +44,7 @@ _STATES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What the Segment tab is set to: how each case is segmented, by what, and which numbers are written."""
+    """Settings of the Segment tab: how and with which model cases are segmented, and which measurements are written."""
 
     request: SegmentRequest
     method: Method | None = None
@@ -53,16 +53,16 @@ class BatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Cases of a folder, and what became of them so far.
+    """Cases of a folder, and their outcomes so far.
 
     Parameters
     ----------
     names : tuple of str
-        As they tell the cases apart.
+        Names that distinguish the cases.
     rows : mapping of int to CaseRow
-        By the number of the case, of those that are over.
+        Rows of the finished cases, by case number.
     current : int or None
-        The case that is worked on.
+        The case that is being processed.
     """
 
     cases: tuple[Path, ...] = ()
@@ -72,17 +72,17 @@ class Batch:
 
     @classmethod
     def of(cls, cases: Sequence[Path]) -> "Batch":
-        """A batch of which nothing is done."""
+        """Return a batch with nothing done yet."""
         return cls(tuple(cases), tuple(distinct_names(cases)))
 
     def after(self, steps: Sequence[CaseProgress]) -> "Batch":
-        """The batch after what a job told."""
+        """Return the batch after these progress reports of a job."""
         rows = {**self.rows, **{step.number: step.row for step in steps if step.row is not None}}
         return replace(self, rows=rows, current=steps[-1].number if steps else self.current)
 
 
 def request_for_many(request: SegmentRequest, method: Method | None) -> SegmentRequest:
-    """What holds for every case: without the points, the box and the mask that are places in one of them."""
+    """Return the request for all cases: without points, box and mask, which are positions in a single case."""
     brain = request.brain if isinstance(request.brain, str) else "auto"
     unused = SegmentRequest.of_networks() if method is not None and method.is_baseline else ()
     usual = {name: SegmentRequest.model_fields[name].default for name in unused}
@@ -91,7 +91,7 @@ def request_for_many(request: SegmentRequest, method: Method | None) -> SegmentR
 
 
 def cases_in(folder: Path) -> tuple[Path, ...]:
-    """The cases of a folder; raises `UnreadableFileError` where there is none."""
+    """Return the cases of a folder; raises `UnreadableFileError` if there are none."""
     cases = tuple(case.path for case in case_folders(folder))
     if not cases:
         msg = f"{folder} holds no case. Expected are folders with one file per sequence, DICOM, BIDS or Decathlon data."
@@ -100,7 +100,7 @@ def cases_in(folder: Path) -> tuple[Path, ...]:
 
 
 def obstacle_of(batch: Batch, folder: str, output: str, settings: BatchSettings) -> str:
-    """Why nothing can be run now; empty where it can."""
+    """Return why nothing can be run now; empty if it can."""
     if not batch.cases:
         return "Choose a folder of cases first."
     if not output:
@@ -111,7 +111,7 @@ def obstacle_of(batch: Batch, folder: str, output: str, settings: BatchSettings)
 
 
 def expectation_of(settings: BatchSettings, count: int) -> Expectation | None:
-    """What the batch will take, if its cases take what was measured before; None where nothing was."""
+    """Estimate the duration of the batch from times measured before; None if there are none."""
     if settings.method is None:
         return None
     known = known_costs(slowdown=slowdown_now())
@@ -129,9 +129,9 @@ def batch_job(
     skip_existing: bool,
     steps: "deque[CaseProgress]",
 ) -> Job[tuple[CaseRow, ...]]:
-    """Segment the cases in the worker process; every step is put into `steps`, of which the window may miss none.
+    """Segment the cases in the worker process; every step is appended to `steps`, so that the window misses none.
 
-    A batch that is cancelled leaves its table, too.
+    A cancelled batch writes its table too.
     """
     request = settings.request
     job = stop.guard(
@@ -159,12 +159,12 @@ def batch_job(
             yield step
     finally:
         if stop.requested and rows:
-            with suppress(BrainTumorError):  # the results themselves are there
+            with suppress(BrainTumorError):  # the results themselves exist
                 CaseTable(output / TABLE).write(rows)
 
 
 def row_texts(batch: Batch, number: int, *, running: bool) -> dict[str, str]:
-    """The words of a row of the table."""
+    """Return the texts of a table row."""
     row = batch.rows.get(number)
     texts = dict.fromkeys(COLUMNS, "") | {"case": batch.names[number]}
     if row is None:
@@ -175,17 +175,17 @@ def row_texts(batch: Batch, number: int, *, running: bool) -> dict[str, str]:
 
 
 def summary(batch: Batch) -> str:
-    """What became of the cases, in words."""
+    """Summarise the outcomes of the cases."""
     counts = Counter[str](row.status for row in batch.rows.values())
     left = len(batch.cases) - len(batch.rows)
-    words = {"done": "segmented", "exists": "not replaced"}  # the others are called after their status
+    words = {"done": "segmented", "exists": "not replaced"}  # the others are named after their status
     statuses = ("done", "skipped", "exists", "outdated", "failed")
     parts = [f"{counts[status]} {words.get(status, status)}" for status in statuses if counts[status]]
     return ", ".join([*parts, *([f"{left} not started"] if left else [])]) + "."
 
 
 def open_finished(row: CaseRow | None, case: Path) -> list[LayerData]:
-    """The layers of a case, with its result where there is one; raises what opening raises."""
+    """Return the layers of a case, with its result if there is one; raises what opening raises."""
     opened = reader.read_path(case)
     output = Path(row.output) if row is not None and row.output else None
     if output is not None and output.exists():
@@ -194,7 +194,7 @@ def open_finished(row: CaseRow | None, case: Path) -> list[LayerData]:
 
 
 def lines_of(folder: str, output: str, settings: BatchSettings, *, skip_existing: bool) -> CommandLines:
-    """What Run does, as code; raises `RecordError` where nothing is chosen."""
+    """Return code for Run; raises `RecordError` if nothing is chosen."""
     if not folder or not output:
         msg = "Choose the folder of the cases and one for the results first."
         raise RecordError(msg)

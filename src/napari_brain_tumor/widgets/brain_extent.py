@@ -1,4 +1,4 @@
-"""Where the brain lies in the viewer's world: what views are fitted to, and what the tumour is seen within."""
+"""Where the brain lies in the viewer's world: views are fitted to it, and 3D views show it around the tumour."""
 
 from math import ceil
 from typing import Any, Final
@@ -14,27 +14,27 @@ from napari_brain_tumor.widgets.navigation import WorldBox
 from napari_brain_tumor.widgets.view_actions import scans_in_view
 
 _VOXELS: Final = 1_000_000
-"""About how many are looked at: finer is not seen."""
+"""Approximate number of voxels to examine; more would not make a visible difference."""
 
 
 def reference_scan(viewer: Any) -> Layer | None:
-    """The scan whose brain is looked at: the first of the study in view; None without a volume."""
+    """Return the scan whose brain is used: the first of the study in view; None if it is not a volume."""
     return next((scan for scan in scans_in_view(viewer) if is_volume(scan)), None)
 
 
 def coarse_brain(volume: Array) -> tuple[Mask, int]:
-    """The brain where the skull was removed, else the head, in every n-th voxel of a volume `(Z, Y, X)`; and n."""
+    """Return a mask of the brain (or of the head) in every n-th voxel of a volume `(Z, Y, X)`, and n."""
     step = max(1, ceil((volume.size / _VOXELS) ** (1 / 3)))
     return foreground_mask([np.nan_to_num(volume[::step, ::step, ::step])]), step
 
 
 def extent_of_brain(layer: Layer, point: tuple[float, ...]) -> WorldBox:
-    """The block of the world that holds the brain of a scan; all of the scan where nothing can be told from air.
+    """Return the world box that contains the brain of a scan, or the whole scan if nothing stands out from air.
 
     Parameters
     ----------
     point : tuple of float
-        The viewer's; of a scan over time it chooses the volume.
+        Current position in the viewer; for a time series it selects the volume.
     """
     volume = volume_at(layer, point)
     mask, step = coarse_brain(volume)
@@ -49,7 +49,7 @@ def extent_of_brain(layer: Layer, point: tuple[float, ...]) -> WorldBox:
 
 
 def volume_at(layer: Layer, point: tuple[float, ...]) -> Array:
-    """The volume `(Z, Y, X)` of a layer at a point of the viewer; axes before it may be time."""
+    """Return the volume `(Z, Y, X)` of a layer at a position in the viewer; the axes before it may be time."""
     at = np.rint(layer.world_to_data(np.asarray(point)[-layer.ndim :])).astype(int)[:-3]
     index = tuple(int(i) for i in np.clip(at, 0, np.asarray(layer.data.shape[:-3]) - 1))
     return np.asarray(layer.data[index])

@@ -1,4 +1,4 @@
-"""What is drawn over a canvas: the crosshair, the letters of the sides, the name of the plane, a ring."""
+"""What is drawn over a canvas: crosshair, orientation letters, name of the plane, ring."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,14 +17,14 @@ _OUTLINE: Final = QColor(0, 0, 0, 220)
 
 
 class CanvasMarks(QWidget):
-    """Lines and words over a canvas; the mouse does not notice it.
+    """Lines and text over a canvas, transparent to the mouse.
 
     Parameters
     ----------
     canvas : QWidget
-        What it lies over, and is as large as.
+        The canvas that it covers.
     marks : callable
-        Says what is drawn, whenever it is; nothing where it gives None.
+        Called on each repaint to get what is drawn; nothing is drawn if it returns None.
     """
 
     def __init__(self, canvas: QWidget, marks: Callable[[], Marks | None]) -> None:
@@ -37,7 +37,7 @@ class CanvasMarks(QWidget):
         self.show()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw them."""
+        """Draw the marks."""
         marks = self._marks()
         if marks is None:
             return
@@ -73,7 +73,7 @@ def _write_letters(write: Callable[[Any, str], None], letters: Letters) -> None:
 def _writer(painter: QPainter, box: QRectF) -> Callable[[Any, str], None]:
     def write(where: Any, text: str) -> None:
         flags = int(getattr(where, "value", where))
-        # Outlined, to be readable on dark and on bright tissue and on a white canvas.
+        # Outlined, so that it is readable on dark and bright tissue and on a white canvas.
         painter.setPen(_OUTLINE)
         for x, y in ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (1.0, 1.0)):
             painter.drawText(box.translated(x, y), flags, text)

@@ -1,4 +1,4 @@
-"""Reviewing: cases are opened one after another, corrected, and decided on."""
+"""Review: open cases one after another, correct them, and decide on them."""
 
 import weakref
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _NO_PREDICTION: Final = "There is no prediction for this case yet: score it firs
 
 
 class CaseReview(QObject):
-    """What the Review page does with the cases of the data set that is open.
+    """Actions of the Review page on the cases of the open data set.
 
     Parameters
     ----------
@@ -34,19 +34,19 @@ class CaseReview(QObject):
     runner : TaskRunner
         Reads and writes cases, one at a time.
     dataset : callable
-        The data set that is open, or None.
+        Returns the open data set, or None.
     question : callable
         Asks the user; see `questions.Ask`.
     """
 
     message = Signal(str)
-    """For the status line."""
+    """A message for the status line."""
     failed = Signal(object)
-    """The error."""
+    """The error that occurred."""
     acted = Signal(object)
-    """A function that gives the last action as code."""
+    """A function that returns the last action as code."""
     changed = Signal()
-    """Another case is open, or a case is another one on the disk."""
+    """Another case is open, or a case has changed on disk."""
 
     def __init__(
         self, viewer: Any, page: ReviewPage, runner: TaskRunner, dataset: Callable[[], CuratedDataset | None], ask: Ask
@@ -60,7 +60,7 @@ class CaseReview(QObject):
 
     @property
     def case_id(self) -> str | None:
-        """Id of the case that is open."""
+        """ID of the open case."""
         return self.case.id
 
     @property
@@ -71,7 +71,7 @@ class CaseReview(QObject):
     # Opening a case -------------------------------------------------------------------------------------------------
 
     def open_case(self, case_id: str | None) -> None:
-        """Open a case in place of the one before, whose unsaved work is asked about first."""
+        """Open a case instead of the current one, asking first about unsaved work."""
         dataset = self._dataset()
         if case_id is None or dataset is None or self._runner.running:
             return
@@ -79,7 +79,7 @@ class CaseReview(QObject):
             self._page.table.select(self.case.id)
             return
         folder, weights = dataset.folder, self._weights
-        self.case.drafts.flush()  # what was just put aside may be asked for at once
+        self.case.drafts.flush()  # the case that was just put aside may be reopened at once
         self.message.emit(f"Opening {case_id}…")
         self._runner.run(lambda: state.load_case(folder, case_id, weights), self._show_loaded)
 
@@ -89,14 +89,14 @@ class CaseReview(QObject):
         self._open_or_explain(following, "No other case is waiting for a decision.")
 
     def open_next_uncertain(self) -> None:
-        """Open the undecided case where the model is least certain."""
+        """Open the undecided case for which the model is least certain."""
         self._open_or_explain(
             case_rows.next_uncertain(self._page.table.rows, self.case.id),
             "No other undecided case has a score. Score all to find those where the model is least certain.",
         )
 
     def open_neighbour(self, step: Literal[-1, 1]) -> None:
-        """Open the case above or below."""
+        """Open the previous or next case in the table."""
         self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, step), "There is no case yet.")
 
     def _open_or_explain(self, case_id: str | None, otherwise: str) -> None:
@@ -128,10 +128,10 @@ class CaseReview(QObject):
         elif answer == "discard":
             self.case.forget_draft()
 
-    # Leaving it -----------------------------------------------------------------------------------------------------
+    # Leaving a case -------------------------------------------------------------------------------------------------
 
     def leave(self, then: Callable[[], None]) -> bool:
-        """Whether the open case may be left now; where it is saved first, `then` is called when that is done."""
+        """Return whether the open case may be left now; if it has to be saved first, `then` is called afterwards."""
         if not self.case.edited:
             return True
         answer = self._ask(self._page, f"The label of {self.case.id} has changes that are not saved.", _UNSAVED)
@@ -144,7 +144,7 @@ class CaseReview(QObject):
         return answer in ("draft", "discard")
 
     def may_close(self) -> bool:
-        """Whether napari may close now; where the label is saved first, napari closes by itself afterwards."""
+        """Return whether napari may close now; if the label has to be saved first, napari is closed afterwards."""
         may = self.leave(lambda: QTimer.singleShot(0, self._viewer.close))
         self.case.drafts.flush()
         return may
@@ -152,7 +152,7 @@ class CaseReview(QObject):
     # Correcting and deciding ----------------------------------------------------------------------------------------
 
     def use_prediction(self) -> None:
-        """Put the model's labels in place of the label, to be corrected; nothing is saved yet."""
+        """Replace the label with the model's labels, for correction; nothing is saved yet."""
         done = "The model's labels have replaced the label. Correct them, then save or decide."
         self.message.emit(done if self.case.use_prediction() else _NO_PREDICTION)
 
@@ -163,7 +163,7 @@ class CaseReview(QObject):
         self.refresh()
 
     def reload_prediction(self) -> None:
-        """Show what the chosen model predicts for the open case."""
+        """Show the chosen model's prediction for the open case."""
         dataset, loaded = self._dataset(), self.case.loaded
         if loaded is None or dataset is None:
             return
@@ -177,11 +177,11 @@ class CaseReview(QObject):
         self.refresh()
 
     def save(self, then: Callable[[], None] = lambda: None) -> None:
-        """Save the label as it is now, still undecided."""
+        """Save the label in its current state, still undecided."""
         self._save("draft", then)
 
     def decide(self, decision: ReviewState) -> None:
-        """Note a decision; an edited label is saved with it."""
+        """Record a decision, and save the label with it if it was edited."""
         dataset, case_id = self._dataset(), self.case.id
         if case_id is None or dataset is None or self._runner.running:
             return
@@ -216,7 +216,7 @@ class CaseReview(QObject):
             record = state.save_label(folder, loaded, view, maker=maker, state=decision, note=note, knowing=knowing)
             return record, CuratedDataset(folder).truth(record.id)
 
-        self.case.keep_draft()  # should the saving fail, the work is on the disk
+        self.case.keep_draft()  # in case saving fails, the work is on disk
         self.message.emit(f"Saving {case_id}…")
         self._runner.run(work, lambda saved: self._show_saved(saved, snapshot, maker, then))
 
@@ -239,7 +239,7 @@ class CaseReview(QObject):
         if self._page.go_on_box.isChecked() and following is not None:
             self.open_case(following)
 
-    # What is shown --------------------------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Show the open case and what can be done with it."""

@@ -1,4 +1,4 @@
-"""The cases of a data set as rows of a table, and the ways from one to the next, without Qt."""
+"""The cases of a data set as table rows, and the order in which to visit them, without Qt."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ STATE_NAMES: Final[dict[ReviewState, str]] = {
     "rejected": "rejected",
     "needs_second_look": "second look",
 }
-"""States of a review in words."""
+"""Wording of the review states."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowScore:
-    """What a model thinks of a case.
+    """A model's score on a case.
 
     Parameters
     ----------
     dice : mapping of region to float
-        Empty where it was not computed for the label of now.
+        Empty if it was not computed for the current label.
     unsure : float or None
         Entropy in bits along the tumour's border, 0 to 1.
     """
@@ -37,15 +37,15 @@ class RowScore:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A case as the table shows it; None where a number is not known.
+    """A row of the case table; unknown numbers are None.
 
     Parameters
     ----------
     class_ml : mapping of int to float
-        Millilitres of each class; empty where the voxel size is not known or only the whole tumour is.
+        Millilitres of each class; empty if the voxel size is unknown, or only the whole tumour is annotated.
     score : callable
-        Reads what the chosen model thinks of it, from a file of its own: to be called for rows in sight alone, where a
-        data set may hold a thousand.
+        Reads the chosen model's score from a separate file. To be called for visible rows only, as a data set may have
+        a thousand cases.
     """
 
     id: str
@@ -60,22 +60,22 @@ class CaseRow:
 
     @property
     def dice(self) -> Mapping[Region, float]:
-        """Of the chosen model."""
+        """Dice scores of the chosen model."""
         return self.score().dice
 
     @property
     def unsure(self) -> float | None:
-        """How unsure the chosen model is."""
+        """Uncertainty of the chosen model."""
         return self.score().unsure
 
     @property
     def undecided(self) -> bool:
-        """Whether somebody still has to decide about its label."""
+        """Whether a decision about its label is still pending."""
         return self.state in ("draft", "needs_second_look")
 
 
 def case_rows(dataset: CuratedDataset, weights_sha256: str | None = None) -> list[CaseRow]:
-    """Rows of all cases, with what the model of these weights thinks of them."""
+    """Return the rows of all cases, with the scores of the model that has these weights."""
     drafts = {path.stem for path in (dataset.folder / "drafts").glob("*.npz")}
     return [_row(dataset, case, weights_sha256, drafts) for case in dataset.cases()]
 
@@ -109,7 +109,7 @@ def _class_ml(case: CaseRecord) -> dict[int, float]:
 
 
 def next_undecided(rows: Sequence[CaseRow], current: str | None) -> str | None:
-    """The next case without a decision, from the current one on and around; those to be looked at again come last."""
+    """Return the next undecided case, starting from the current one and wrapping around; second looks come last."""
     turned = _from(rows, current)
     for state in ("draft", "needs_second_look"):
         for row in turned:
@@ -119,13 +119,13 @@ def next_undecided(rows: Sequence[CaseRow], current: str | None) -> str | None:
 
 
 def next_uncertain(rows: Sequence[CaseRow], current: str | None) -> str | None:
-    """The undecided case, other than the current one, of which the model is least sure; None where it was not asked."""
+    """Return the undecided case, other than the current one, for which the model is least sure; None without scores."""
     undecided = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
     return max(undecided, key=lambda row: row.unsure or 0.0).id if undecided else None
 
 
 def neighbour(rows: Sequence[CaseRow], current: str | None, step: Literal[-1, 1]) -> str | None:
-    """The case before or after the current one, around the end; the first where none is current."""
+    """Return the case before or after the current one, wrapping around; the first if none is current."""
     if not rows:
         return None
     ids = [row.id for row in rows]

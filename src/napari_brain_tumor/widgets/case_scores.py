@@ -26,21 +26,21 @@ class CaseScores(QObject):
     Parameters
     ----------
     target : str
-        The job that runs there, called like `case_scoring.score_dataset_job`.
+        The job that runs in the worker process, called like `case_scoring.score_dataset_job`.
     dataset : callable
-        The data set that is open, or None.
+        Returns the open data set, or None.
     """
 
     message = Signal(str)
-    """For the status line."""
+    """A message for the status line."""
     failed = Signal(object)
-    """The error."""
+    """The error that occurred."""
     acted = Signal(object)
-    """A function that gives the last action as code."""
+    """A function that returns the last action as code."""
     changed = Signal()
-    """There may be new scores on the disk."""
+    """There may be new scores on disk."""
     ended = Signal()
-    """No more scores come."""
+    """Scoring has ended."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class CaseScores(QObject):
         prefer_model(page.model_box)
 
     def start(self, first: str | None = None) -> None:
-        """Let the chosen model segment every case, this one first; `runner` reports how far it is."""
+        """Segment every case with the chosen model, starting with the given one; `runner` reports progress."""
         dataset, model = self._dataset(), self._page.model
         if dataset is None or model is None:
             self.message.emit("Open a data set and choose a model first.")

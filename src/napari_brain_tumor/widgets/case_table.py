@@ -1,4 +1,4 @@
-"""The table of the cases of a curated data set; it asks for what is in sight alone, of a thousand cases too."""
+"""The table of cases of a curated data set; to stay fast with a thousand cases, it reads only visible rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from napari_brain_tumor.widgets.case_rows import STATE_NAMES, CaseRow
 Value = str | float | None
 
 _MEASURED_ROWS: Final = 50
-"""Whose contents decide how wide a column is."""
+"""Number of rows whose contents determine the column widths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, what it means, and its value and text for a row."""
+    """A table column: title, explanation, and its value and text for a row."""
 
     title: str
     tip: str
@@ -26,14 +26,14 @@ class Column:
     digits: int = 0
 
     def text(self, row: CaseRow) -> str:
-        """As it is shown; empty where it is not known."""
+        """Return the displayed text; empty if the value is unknown."""
         value = self.value(row)
         if value is None:
             return ""
         return value if isinstance(value, str) else f"{value:.{self.digits}f}"
 
     def sort_key(self, row: CaseRow) -> tuple[float, str]:
-        """Sorts numbers as numbers, those that are not known first, and words without regard to case."""
+        """Return a sort key: numbers by value with unknown ones first, text case-insensitively."""
         value = self.value(row)
         return (0.0, value.lower()) if isinstance(value, str) else (float("-inf") if value is None else value, "")
 
@@ -72,10 +72,10 @@ COLUMNS: Final = (
 
 
 class CaseTable(QTableView):
-    """Shows `CaseRow`s, sorted as the user likes; a click asks to open a case."""
+    """Shows `CaseRow`s with a sort order that the user can change; a click requests that a case be opened."""
 
     open_requested = Signal(str)
-    """Id of the case."""
+    """ID of the case."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -88,7 +88,7 @@ class CaseTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setTabKeyNavigation(False)  # Tab leaves the table instead of walking through its cells
         self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # ids of one source begin alike
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # IDs from one source start alike
         self.setMinimumHeight(130)
         self.setAccessibleName("Cases")
         self.setToolTip("Cases of the data set. Click one to open it, a heading to sort.")
@@ -103,14 +103,14 @@ class CaseTable(QTableView):
         numbers.setDefaultSectionSize(numbers.minimumSectionSize() + 4)
         header.setResizeContentsPrecision(_MEASURED_ROWS)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)  # ids may be long
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)  # IDs may be long
         header.resizeSection(0, 112)
         header.setSectionsClickable(True)
-        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # before sorting is on: as they were added
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # unsorted, before sorting is enabled
         self.setSortingEnabled(True)
 
     def show_rows(self, rows: Sequence[CaseRow], current: str | None) -> None:
-        """Show these rows, the current case selected, sorted as before."""
+        """Show these rows and select the current case; keep the sort order."""
         self._cases.show_rows(rows)
         self.select(current)
 
@@ -122,12 +122,12 @@ class CaseTable(QTableView):
 
     @property
     def rows(self) -> list[CaseRow]:
-        """The rows in the order in which they are shown."""
+        """The rows in the displayed order."""
         count = self._sorted.rowCount()
         return [self._cases.rows[self._sorted.mapToSource(self._sorted.index(at, 0)).row()] for at in range(count)]
 
     def texts(self) -> list[list[str]]:
-        """What is shown, row by row."""
+        """The displayed text, row by row."""
         return [[column.text(row) for column in COLUMNS] for row in self.rows]
 
     def _on_cell(self, cell: QModelIndex) -> None:
@@ -135,7 +135,7 @@ class CaseTable(QTableView):
 
 
 class _Cases(QAbstractTableModel):
-    """Rows as they were given."""
+    """The rows in their original order."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -143,7 +143,7 @@ class _Cases(QAbstractTableModel):
         self._positions: dict[str, int] = {}
 
     def show_rows(self, rows: Sequence[CaseRow]) -> None:
-        """These instead of those before; where the cases are the same, the table stays where it was scrolled to."""
+        """Replace the rows; if the cases are the same, the scroll position is kept."""
         positions = {row.id: at for at, row in enumerate(rows)}
         if rows and list(positions) == list(self._positions):
             self.rows = rows
@@ -154,7 +154,7 @@ class _Cases(QAbstractTableModel):
         self.endResetModel()
 
     def position_of(self, case_id: str | None) -> int | None:
-        """Which row is that of a case."""
+        """Return the row of a case."""
         return None if case_id is None else self._positions.get(case_id)
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
@@ -166,7 +166,7 @@ class _Cases(QAbstractTableModel):
         return 0 if parent is not None and parent.isValid() else len(COLUMNS)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Titles of the columns, and what they mean."""
+        """Column titles and explanations."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -174,7 +174,7 @@ class _Cases(QAbstractTableModel):
         return COLUMNS[section].tip if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """What is shown in a cell."""
+        """Content of a cell."""
         row, column = self.rows[index.row()], COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return column.text(row)
@@ -186,14 +186,14 @@ class _Cases(QAbstractTableModel):
 
 
 class _Sorted(QSortFilterProxyModel):
-    """The same rows, sorted by the values of a column."""
+    """The rows, sorted by the values of a column."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setDynamicSortFilter(True)
 
     def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
-        """Whether one value comes before another."""
+        """Return whether one value comes before another."""
         column, cases = COLUMNS[left.column()], self.sourceModel()
         assert isinstance(cases, _Cases)
         return column.sort_key(cases.rows[left.row()]) < column.sort_key(cases.rows[right.row()])

@@ -1,4 +1,4 @@
-"""Acts when a case is opened in a viewer: once for all its layers, and on what is open already."""
+"""Act when a case is opened in a viewer: once for all its layers, including cases that are already open."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,20 +13,20 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 
 class CaseWatch(QObject):
-    """Calls a function a moment after layers of a case were added, until `stop`.
+    """Calls a function shortly after layers of a case were added, until `stop`.
 
     Parameters
     ----------
     window : QObject
-        Of the viewer.
+        Window of the viewer.
     name : str
-        Tells it from others of the window.
+        Distinguishes it from other watches of the window.
     is_case : callable
-        Whether a layer is one of a case.
+        Returns whether a layer belongs to a case.
     act : callable
-        Is called with the watch.
+        Called with the watch.
     wait_ms : int
-        How long after the last layer.
+        Delay after the last layer.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class CaseWatch(QObject):
     ) -> None:
         super().__init__(window)
         self.setObjectName(name)
-        # The window is not kept: PySide would keep both for ever, since a window keeps what belongs to it.
+        # The window is not stored: it owns this object, so with PySide neither would ever be freed.
         self.viewer, self._is_case = viewer, is_case
         self._timer = single_shot(self, lambda: act(self), wait_ms)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -49,7 +49,7 @@ class CaseWatch(QObject):
             self._timer.start()
 
     def stop(self) -> None:
-        """Follow the viewer no more."""
+        """Stop following the viewer."""
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
 
     def _on_inserted(self, event: Any) -> None:
@@ -60,7 +60,7 @@ class CaseWatch(QObject):
 def watch_cases(
     viewer: Any, name: str, is_case: Callable[[Layer], bool], act: Callable[[CaseWatch], None], wait_ms: int = 0
 ) -> None:
-    """Act when cases are opened in a viewer; again, or without a window, this does nothing. See `CaseWatch`."""
+    """Act when cases are opened in a viewer (see `CaseWatch`); repeated calls, or no window, do nothing."""
     window = window_of(viewer)
     if window is not None and window.findChild(CaseWatch, name) is None:
         CaseWatch(viewer, window, name, is_case, act, wait_ms)

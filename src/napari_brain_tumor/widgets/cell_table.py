@@ -1,4 +1,4 @@
-"""A table of words to read, not to edit."""
+"""A read-only table of text."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,16 +9,16 @@ from napari_brain_tumor.widgets.parts import described
 
 
 class CellTable(QTableWidget):
-    """Shows words in cells, which repeat themselves on hover.
+    """Shows text in cells, repeated in tooltips.
 
     Parameters
     ----------
     titles : iterable of str
-        Of the columns.
+        Column titles.
     tip, name : str
-        On hover, and for screen readers.
+        Tooltip and accessible name.
     height : int
-        The least, in pixels.
+        Minimum height in pixels.
     """
 
     def __init__(self, titles: Iterable[str], tip: str, name: str, height: int) -> None:
@@ -32,7 +32,7 @@ class CellTable(QTableWidget):
         described(self, tip, name)
 
     def fit_columns(self) -> None:
-        """Make columns as wide as what stands in them; in a long table the first rows decide."""
+        """Fit the column widths to their contents; in a long table, only the first rows count."""
         header = QHeaderView(Qt.Orientation.Horizontal, self)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setResizeContentsPrecision(50)
@@ -41,7 +41,7 @@ class CellTable(QTableWidget):
     def show_cells(
         self, row: int, texts: Sequence[str], *, first: int = 0, tip: str = "", numbers: Iterable[int] = ()
     ) -> None:
-        """Show these words in a row from the first column on; numbers are aligned to the right."""
+        """Show texts in a row, starting at column `first`; numbers are right-aligned."""
         for column, text in enumerate(texts, first):
             item = QTableWidgetItem(text)
             item.setToolTip(tip or text)

@@ -1,4 +1,4 @@
-"""When a panel is closed: napari takes it out of its dock and keeps it for a while, so nothing else tells of it."""
+"""Detect that a panel is closed: napari takes it out of its dock and keeps it for a while, without any other sign."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,7 +17,7 @@ class _CloseWatch(QObject):
         panel.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Act when the panel has lost its dock."""
+        """Act when the panel has been taken out of its dock."""
         if watched is None or event is None or event.type() != QEvent.Type.ParentChange:
             return False
         if watched is self.parent() and watched.parent() is None:
@@ -26,12 +26,12 @@ class _CloseWatch(QObject):
 
 
 class CloseGuard(QObject):
-    """Lets a window close only where its user means it.
+    """Lets a window close only if the user agrees.
 
     Parameters
     ----------
     may_close : callable
-        Gets the window, and asks the user where something would be lost.
+        Called with the window; asks the user if something would be lost.
     """
 
     def __init__(self, window: QWidget, may_close: Callable[[QWidget], bool], parent: QObject) -> None:
@@ -40,7 +40,7 @@ class CloseGuard(QObject):
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Stop a close event that the user does not mean."""
+        """Block a close event if the user does not agree."""
         if event is None or event.type() != QEvent.Type.Close or not isinstance(watched, QWidget):
             return False
         stays = not self._may_close(watched)
@@ -50,12 +50,12 @@ class CloseGuard(QObject):
 
 
 def when_closed(panel: QWidget, act: Callable[[], None]) -> None:
-    """Do something whenever the dock of a panel is closed; while it is only hidden, as one of several tabs, nothing."""
+    """Call a function when the dock of a panel is closed, but not when it is only hidden, as one of several tabs."""
     _CloseWatch(panel, act)
 
 
 def when_gone(panel: QObject, *acts: Callable[[], object]) -> None:
-    """Do something when Qt deletes a panel. PyQt holds methods of Qt's objects weakly, so they are called from here."""
+    """Call functions when Qt deletes a panel. PyQt holds methods of Qt objects weakly, so they are called from here."""
 
     def leave(*_: Any) -> None:
         for act in acts:
@@ -65,20 +65,20 @@ def when_gone(panel: QObject, *acts: Callable[[], object]) -> None:
 
 
 def cut_when_closed(panel: QWidget, ties: Iterable[tuple[Any, Callable[..., Any]]]) -> None:
-    """Disconnect signals and their slots, once, when the dock of a panel is closed; what it has begun goes on."""
+    """Disconnect signals from their slots, once, when the dock of a panel is closed; its running jobs continue."""
     left = list(ties)
 
     def leave() -> None:
         while left:
             signal, slot = left.pop()
-            with suppress(RuntimeError, TypeError, ValueError):  # cut already, or gone with its owner
+            with suppress(RuntimeError, TypeError, ValueError):  # disconnected already, or destroyed with its owner
                 signal.disconnect(slot)
 
     when_closed(panel, leave)
 
 
 def cancel_when_closed(panel: QWidget, *runners: JobRunner) -> None:
-    """Cancel what a panel computes when its dock is closed: nobody could see or stop it any more."""
+    """Cancel a panel's computations when its dock is closed, as nobody could see or stop them any more."""
 
     def cancel() -> None:
         for runner in runners:

@@ -1,4 +1,4 @@
-"""The Compare panel: how far labels layers of one case agree, where they do not, and what they say together."""
+"""The Compare panel: how well the labels of one case agree, where they differ, and their consensus."""
 
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,10 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, t
 
 
 class CompareWidget(Panel):
-    """Compares labels layers: scores, slices that differ, layers of agreement, and a consensus.
+    """Compares labels layers: scores, differing slices, agreement layers and a consensus.
 
-    The layers themselves are never altered. What is shown is what was compared; if a layer is painted on or removed
-    afterwards, the panel says so.
+    The layers themselves are never changed. The panel shows the labels as they were when compared; if a layer is
+    painted on or removed afterwards, the panel says so.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -80,14 +80,14 @@ class CompareWidget(Panel):
         when_gone(self, self.runner.cancel, self.consensus.runner.cancel, partial(_let_go, self.notice.edits))
 
     def enter(self) -> None:
-        """Offer the labels of the same case, and show again where those that were compared differ."""
+        """Offer the labels of the current case, and show the agreement layer of the last comparison again."""
         if not self.choices.layers:
             self.labels.tick_case_in_view()
         if self.compared is not None and not self.notice.text():
             self.differences.show_agreement()
 
     def leave(self) -> None:
-        """Take the layers of agreement out of sight, and show again what they had covered."""
+        """Hide the agreement layers, and show again what they had covered."""
         self.differences.overlay.remove()
 
     def _on_choices_changed(self, *_: Any) -> None:
@@ -101,7 +101,7 @@ class CompareWidget(Panel):
     # Comparing ------------------------------------------------------------------------------------------------------
 
     def compare(self) -> None:
-        """Compare the ticked layers as they are now; `runner` tells how it goes."""
+        """Compare the ticked layers as they are now; `runner` reports progress and outcome."""
         obstacle = self.choices.obstacle
         if obstacle:
             self.status_label.setText(obstacle)
@@ -109,7 +109,7 @@ class CompareWidget(Panel):
         try:
             views = {layer.name: layers.copied_view(layer) for layer in self.choices.layers}
             references = layers.readable_views(self._viewer.layers)
-        except ValueError as error:  # a layer of colours or of time points
+        except ValueError as error:  # a colour (RGB) layer or a time series
             self._on_failed(error)
             return
         self._pending = {layer.name: layer for layer in self.choices.layers}
@@ -150,10 +150,10 @@ class CompareWidget(Panel):
         self.scores.show_comparison(compared)
         self.code_box.refresh()
 
-    # What is made of it ---------------------------------------------------------------------------------------------
+    # Consensus ------------------------------------------------------------------------------------------------------
 
     def make_consensus(self) -> None:
-        """Join what was compared, but the reference, into a labels layer."""
+        """Combine the compared labels, except the reference, into a labels layer."""
         if self.consensus.make(Attention.of(self._viewer)):
             self.status_label.setText("Computing the consensus…")
 

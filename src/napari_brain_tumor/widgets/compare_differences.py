@@ -1,4 +1,4 @@
-"""The parts of the Compare panel that lead to where labels differ, and say what became of them since."""
+"""The parts of the Compare panel that lead to differing slices, and report later changes of the compared layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class DifferingSlices(QWidget):
-    """Slices where labels differ, the worst first, and a layer that shows it.
+    """Slices where labels differ, the worst first, and an agreement layer.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class DifferingSlices(QWidget):
     Attributes
     ----------
     more : QWidget
-        Which pair and plane, steps, layers; to be folded away.
+        Choice of pair and plane, buttons for stepping, layers; meant to be folded away.
     overlay : AgreementLayers
     """
 
@@ -102,7 +102,7 @@ class DifferingSlices(QWidget):
 
     @property
     def _pair(self) -> tuple[str, str] | None:
-        """The pair whose agreement is shown; None where all of several are meant."""
+        """The pair whose agreement is shown; None if all of several are meant."""
         pair: tuple[str, str] | None = self.pair_box.currentData()
         return pair
 
@@ -133,13 +133,13 @@ class DifferingSlices(QWidget):
             self.overlay.show(self._comparison, self._region, self._pair)
 
     def show_agreement(self) -> None:
-        """Show the layer of agreed, missed and false voxels of the chosen pair, or of the first."""
+        """Show the layer of agreed, missed and false voxels for the selected or first pair."""
         if self._comparison is not None:
             pair = self._pair or self._comparison.agreement.raters.pairs[0]
             self.overlay.show(self._comparison, self._region, pair)
 
     def show_count(self) -> None:
-        """Show the layer that tells how many say that a voxel is of the region."""
+        """Show the layer that counts how many raters assign each voxel to the region."""
         if self._comparison is not None:
             self.overlay.show(self._comparison, self._region, None)
 
@@ -148,7 +148,7 @@ class DifferingSlices(QWidget):
 
 
 class StaleNotice(QLabel):
-    """Says which of the compared layers were painted on or removed since; hidden where none was.
+    """Says which compared layers have been painted on or removed since; hidden if none has.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class StaleNotice(QLabel):
         self.refresh()
 
     def refresh(self) -> None:
-        """Say what is true now."""
+        """Update the notice."""
         if self._comparison is None:
             return
         present = list(self._viewer.layers)

@@ -1,4 +1,4 @@
-"""The part of the Compare panel in which labels are ticked, opened from files, and one of them made the reference."""
+"""The part of the Compare panel in which labels are ticked, opened from files, and one is made the reference."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +23,7 @@ _MOST_LISTED: Final = 6
 
 
 class LabelList(TickList):
-    """The labels layers of a viewer that can be compared; what is ticked is in `choices`.
+    """The labels layers of a viewer that can be compared; the ticked ones are in `choices`.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class LabelList(TickList):
     ----------
     choices : CompareChoices
     settings : Fold
-        A reference, files to add, other grids.
+        Reference, additional files, and labels on other grids.
     """
 
     listed = Signal()
-    """The layers of the viewer, or their names, are others than before."""
+    """The layers of the viewer, or their names, have changed."""
     failed = Signal(object)
     """Why a file could not be opened."""
 
@@ -85,7 +85,7 @@ class LabelList(TickList):
         self.settings.column.addLayout(rows)
 
     def refresh(self) -> None:
-        """List what the viewer holds now; what was ticked stays so."""
+        """List the current layers of the viewer; ticked ones stay ticked."""
         ticked = {*self.choices.layers, *self._to_tick}
         self._listed = state.candidates(self._viewer.layers)
         self._names.cut()
@@ -98,19 +98,19 @@ class LabelList(TickList):
         self.listed.emit()
 
     def tick(self, wanted: Iterable[Any]) -> None:
-        """Compare these layers, and no others."""
+        """Tick these layers, and untick all others."""
         self.refresh()
         super().tick(wanted)
 
     def tick_case_in_view(self) -> None:
-        """Tick the labels on the grid of those in view, without the hidden ones that nobody has looked at."""
+        """Tick all listed labels on the same grid as those in view."""
         in_view = labels_in_view(self._viewer)
         if in_view in self._listed:
             grid = layers.view(in_view).grid
             self.tick([layer for layer in self._listed if layers.view(layer).grid.same_place(grid)])
 
     def choose_reference(self, layer: Labels | None) -> None:
-        """Let these labels count as the truth; None for no one's."""
+        """Use these labels as the reference; None for no reference."""
         self.choices.reference = layer
         self._show_references()
 

@@ -14,9 +14,9 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class AgreementLayers(QObject):
-    """A layer for a pair, one for how many of all assign a voxel to a region; at most one of them is in sight.
+    """An agreement layer for a pair, and a count layer for all raters; at most one of them is visible.
 
-    What was compared is hidden meanwhile, for its colours would mix with theirs.
+    The compared labels are hidden meanwhile, because their colours would mix.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class AgreementLayers(QObject):
     """
 
     legend_changed = Signal(str)
-    """What the colours in sight mean, as HTML; empty where no such layer is shown any more."""
+    """The legend of the visible colours as HTML; empty if no such layer is shown any more."""
     failed = Signal(object)
     """Why a layer could not be made."""
 
@@ -32,7 +32,7 @@ class AgreementLayers(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self.compared: tuple[Layer, ...] = ()
-        """What was compared; it is hidden while the agreement is shown."""
+        """The compared layers, which are hidden while the agreement is shown."""
         self._codes: dict[str, state.Codes] = {}
         self._covered: WeakSet[Layer] = WeakSet()
         self.pair: tuple[str, str] | None = None
@@ -41,11 +41,11 @@ class AgreementLayers(QObject):
 
     @property
     def in_sight(self) -> bool:
-        """Whether one of them is shown."""
+        """Whether one of these layers is visible."""
         return any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers)
 
     def show(self, comparison: state.Comparison, region: Region, pair: tuple[str, str] | None) -> None:
-        """Show where a pair differs, or without one, how many of all say so, for a region."""
+        """Show for a region where a pair differs or, without a pair, how many raters mark each voxel."""
         self.pair = pair
         kind = "count" if pair is None else "pair"
         overlay, codes = self._layer_of(kind), self._codes.get(kind)
@@ -70,7 +70,7 @@ class AgreementLayers(QObject):
         self.show_alone(layer)
 
     def show_alone(self, layer: Layer | None) -> None:
-        """Show one of the layers without what would mix with its colours; None shows none of them."""
+        """Show one of the layers and hide what would mix with its colours; None shows none of them."""
         for other in self._viewer.layers:
             if other is not layer and (CODES_KEY in other.metadata or other in self.compared):
                 if other.visible and other in self.compared:
@@ -81,7 +81,7 @@ class AgreementLayers(QObject):
         self.legend_changed.emit(state.legend_html(layer) if layer is not None else "")
 
     def remove(self) -> None:
-        """Take the layers out of the viewer, and show again what they had covered."""
+        """Remove the layers from the viewer, and show again what they had covered."""
         self.runner.cancel()
         for layer in [layer for layer in self._viewer.layers if CODES_KEY in layer.metadata]:
             self._viewer.layers.remove(layer)

@@ -1,4 +1,4 @@
-"""What the Compare panel decides, without Qt: which labels are compared, its tables as texts, the layers it adds."""
+"""Logic of the Compare panel, without Qt: which labels are compared, its tables as text, the layers it adds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ MATRIX_METRICS: Final[dict[str, tuple[str, int]]] = {
     "nsd_2mm": ("NSD at 2 mm", 3),
     "assd_mm": ("ASSD (mm)", 2),
 }
-"""What the table of all with all can show: title and decimals."""
+"""Titles and decimals of the scores that the matrix of all pairs can show."""
 
 _SCORES: Final[dict[str, tuple[str, int]]] = {
     "dice": ("Dice", 3),
@@ -46,14 +46,14 @@ _SCORES: Final[dict[str, tuple[str, int]]] = {
     "precision": ("Prec.", 3),
 }
 _DARK_GROUND: Final = "background-color:#303030"
-"""Of the squares of a legend, so that bright ones are seen in a light theme, too."""
+"""Background of the colour squares of a legend, so that bright ones are visible in a light theme too."""
 _LEAST_SEEN: Final = 0.2
-"""Where the ramp of colours of a count begins: darker ones are lost on a dark scan."""
+"""Start of the colour map of a count; darker colours would be lost on a dark scan."""
 
 
 @dataclass
 class CompareChoices:
-    """What the user chose; `events` tells of each change."""
+    """What the user chose; `events` reports each change."""
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
@@ -63,27 +63,27 @@ class CompareChoices:
 
     @property
     def obstacle(self) -> str:
-        """Why they cannot be compared yet; empty if they can."""
+        """Why the chosen labels cannot be compared yet; empty if they can."""
         if len(self.layers) < 2:
             return "Tick two or more labels layers of one case."
         return ""
 
     @property
     def reference_name(self) -> str | None:
-        """Of the labels that count as the truth, if any do."""
+        """Name of the reference labels, if there are any."""
         return self.reference.name if self.reference in self.layers and self.reference is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What a comparison found, and the layers as they were then.
+    """Result of a comparison, with the layers as they were at that time.
 
     Parameters
     ----------
     case : str
-        Name of the case, for what is made from it.
+        Name of the case, used for what is derived from it.
     views : mapping of str to LayerView
-        Copies of the layers by the names that they had.
+        Copies of the layers, by their names at the time.
     """
 
     agreement: Agreement
@@ -92,7 +92,7 @@ class Comparison:
 
 
 def candidates(all_layers: Iterable[Layer]) -> list[Labels]:
-    """Labels layers that can be compared: one volume or slice of classes whose meaning is known."""
+    """Return the labels layers that can be compared: one volume or slice of classes with known meaning."""
     return [layer for layer in all_layers if isinstance(layer, Labels) and _can_be_compared(layer)]
 
 
@@ -113,13 +113,13 @@ def compare_steps(
     Parameters
     ----------
     views : mapping of str to LayerView
-        Of labels, by name.
+        The labels, by name.
     references : sequence of LayerView
-        Opened layers, one of which labels painted from scratch belong to.
+        Open layers, one of which has the grid of labels that were painted from scratch.
     reference : str, optional
-        Of the labels that count as the truth.
+        Name of the reference labels.
     resample : bool
-        Whether those on other grids are resampled.
+        Whether labels on other grids are resampled.
     """
     yield Progress(0, 1, "reading the layers")
     read = {name: from_layers.segmentation_from_layer(labels_view, references) for name, labels_view in views.items()}
@@ -128,7 +128,7 @@ def compare_steps(
 
 
 def consensus_steps(compared: Comparison, method: ConsensusMethod) -> Job[tuple[LayerData, Consensus]]:
-    """Join all that were compared but the reference; the layer of it."""
+    """Combine all compared labels except the reference; return the layer and the consensus."""
     agreement = compared.agreement
     raters = {name: rater for name, rater in agreement.raters.segmentations.items() if name != agreement.reference}
     if len(raters) < 2:
@@ -144,7 +144,7 @@ def consensus_steps(compared: Comparison, method: ConsensusMethod) -> Job[tuple[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codes:
-    """A layer of agreement, and what it shows: of a pair, or without one the count of all."""
+    """A code layer and what it shows: the agreement of a pair or, without a pair, the count over all raters."""
 
     compared: Comparison
     region: Region
@@ -152,12 +152,12 @@ class Codes:
     layer: LayerData
 
     def shows(self, compared: Comparison | None, region: Region, pair: tuple[str, str] | None) -> bool:
-        """Whether it shows just that."""
+        """Return whether it shows exactly this."""
         return self.compared is compared and (self.region, self.pair) == (region, pair)
 
 
 def codes_of(compared: Comparison, region: Region, pair: tuple[str, str] | None) -> Codes:
-    """Where two agree on a region and where one alone says so; without a pair, how many of all say so."""
+    """Return where a pair agrees on a region and where only one marks it; without a pair, how many raters mark it."""
     raters = compared.agreement.raters
     if pair is None:
         values, names = count_map(raters, region), count_names(raters, region)
@@ -173,7 +173,7 @@ def codes_of(compared: Comparison, region: Region, pair: tuple[str, str] | None)
 
 
 def legend_html(layer: Layer) -> str:
-    """The colours of a layer of codes with their names."""
+    """Return the colours of a code layer with their names, as HTML."""
     names = layer.metadata[KEY].class_names
     parts = [
         f'<span style="{_DARK_GROUND}; color:{_hex(layer.get_color(value))}">&nbsp;■&nbsp;</span>&nbsp;{escape(name)}'
@@ -196,7 +196,7 @@ def save_tables(agreement: Agreement, path: Path) -> Path:
 
 
 def open_file(path: Path, schema: str | None) -> LayerData:
-    """The layer of a segmentation in a file."""
+    """Return the layer of a segmentation file."""
     opened = open_segmentation(path, schema)
     return to_layers.segmentation_to_layer(opened, name=opened.name)
 
@@ -205,7 +205,7 @@ def open_file(path: Path, schema: str | None) -> LayerData:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name without the words with which all of them begin, such as the case: what tells them apart is read first.
+    """Shorten names by the leading words that all share, such as the case, so that what differs comes first.
 
     >>> short_names(["patient 7 unet", "patient 7 unet3d"])
     {'patient 7 unet': 'unet', 'patient 7 unet3d': 'unet3d'}
@@ -219,7 +219,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def score_cells(agreement: Agreement, region: Region) -> Table:
-    """Scores of each compared pair for a region."""
+    """Return the scores of each compared pair for a region."""
     titles = short_names(agreement.names)
     rows = agreement.scores_of(region)
     metrics = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
@@ -234,7 +234,7 @@ def score_cells(agreement: Agreement, region: Region) -> Table:
 
 
 def matrix_cells(agreement: Agreement, region: Region, metric: str) -> Table:
-    """A score of each with each."""
+    """Return the matrix of one score for all pairs."""
     table, digits = agreement.matrix(region, metric), MATRIX_METRICS[metric][1]
     titles = short_names(agreement.names).values()
     rows = [(title, *(_number(value, digits) for value in row)) for title, row in zip(titles, table, strict=True)]
@@ -242,7 +242,7 @@ def matrix_cells(agreement: Agreement, region: Region, metric: str) -> Table:
 
 
 def volume_cells(agreement: Agreement, region: Region) -> Table:
-    """Sizes, and how far they are from the reference or the mean."""
+    """Return the volumes, and their differences from the reference or the mean."""
     in_ml = agreement.raters.grid.unit == "mm"
     titles = short_names(agreement.names)
     base = "the mean" if agreement.reference is None else titles[agreement.reference]
@@ -257,7 +257,7 @@ def volume_cells(agreement: Agreement, region: Region) -> Table:
 
 
 def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Table:
-    """Slices that differ, numbered as the viewer's slider counts them."""
+    """Return the differing slices, numbered as on the viewer's slider."""
     grid = compared.agreement.raters.grid
     viewer_grid = Display.of(grid).viewer_grid
     numbers = [round(float(viewer_grid.voxels(row.centre)[AXES[row.axis]])) for row in rows]
@@ -270,12 +270,12 @@ def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Table:
 
 
 def _numbers(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table whose first column is text and the others numbers."""
+    """Return a table whose first column is text and whose other columns are numbers."""
     return Table.of_cells(columns, rows, right=frozenset(columns[1:]))
 
 
 def quality_cells(joined: Consensus) -> Table:
-    """How well each finds the consensus."""
+    """Return how well each rater detects the consensus."""
     rows = [
         (f"{quality.name}, {quality.region}", _number(quality.sensitivity, 3), _number(quality.specificity, 3))
         for quality in joined.qualities
@@ -284,21 +284,21 @@ def quality_cells(joined: Consensus) -> Table:
 
 
 def summary_text(agreement: Agreement, region: Region) -> str:
-    """What holds for all of them together, in a sentence."""
+    """Return a sentence about the agreement of all raters."""
     regional = agreement[region]
     kappa = "" if regional.kappa is None else f", Fleiss' kappa {regional.kappa:.3f}"
     return f"{region}, all {len(agreement.names)}: mean Dice of pairs {regional.mean_dice:.3f}{kappa}."
 
 
 def stale_text(compared: Comparison, edited: Iterable[str], removed: Iterable[str]) -> str:
-    """What is not any more as it was compared; empty if everything is."""
+    """Describe which layers have changed since the comparison; empty if none has."""
     causes = {"changed": list(edited), "removed": list(removed)}
     parts = [f"{', '.join(names)} {what}" for what, names in causes.items() if names]
     return f"⚠ Since this comparison: {'; '.join(parts)}. Compare again." if parts else ""
 
 
 def lines_of(choices: CompareChoices, joined: ConsensusMethod | None = None) -> CommandLines:
-    """What Compare does; raises `ComparisonError` or `RecordError` where it cannot, or labels are in no file."""
+    """Return code for Compare; raises `ComparisonError` if it cannot run, `RecordError` if labels are not in a file."""
     if choices.obstacle:
         raise ComparisonError(choices.obstacle)
     files = {layer.name: label_file_of(layer) for layer in choices.layers}
@@ -307,7 +307,7 @@ def lines_of(choices: CompareChoices, joined: ConsensusMethod | None = None) -> 
 
 
 def axis_names() -> tuple[Axis, ...]:
-    """Kinds of slices, the usual one first."""
+    """Return the slice orientations, the usual one first."""
     return tuple(reversed(AXES))
 
 

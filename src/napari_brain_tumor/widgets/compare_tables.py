@@ -21,20 +21,20 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class ScoreTables(QWidget):
-    """Scores of a comparison for one region, and its files.
+    """Scores of a comparison for one region, and saving to files.
 
     Attributes
     ----------
     more : QWidget
-        All with all, volumes, files; to be folded away.
+        Matrix of all pairs, volumes and files; meant to be folded away.
     """
 
     region_shown = Signal(str)
-    """Another region is shown, or that of another comparison."""
+    """Another region, or the region of another comparison, is shown."""
     saved = Signal(object)
-    """Path of a file with the tables."""
+    """Path of the saved file."""
     failed = Signal(object)
-    """Why they could not be saved."""
+    """Why the tables could not be saved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,12 +81,12 @@ class ScoreTables(QWidget):
 
     @property
     def region(self) -> Region:
-        """The one that is shown."""
+        """The region that is shown."""
         region: Region = self.region_box.currentData()
         return region
 
     def show_comparison(self, comparison: state.Comparison) -> None:
-        """Show what a comparison found, of the region that was shown before."""
+        """Show the results of a comparison, for the region that was shown before."""
         self._comparison = comparison
         regions = [(f"{REGION_NAMES[region]} ({region})", region) for region in comparison.agreement.raters.regions]
         offer(self.region_box, regions, self.region_box.currentData())
@@ -123,19 +123,19 @@ class ScoreTables(QWidget):
 
 
 class ConsensusPart(Fold):
-    """Joins what was compared, but the reference, into a labels layer."""
+    """Combines the compared labels, except the reference, into a labels layer."""
 
     joined = Signal(str)
-    """A consensus was added to the viewer, and what is to be said of it."""
+    """A consensus has been added to the viewer; with a message about it."""
     failed = Signal(object)
-    """Why there is none."""
+    """Why there is no consensus."""
 
     def __init__(self) -> None:
         super().__init__("C&onsensus", "The consensus of the compared labels, as a new layer.")
         self._comparison: state.Comparison | None = None
         self._attention = Attention(None, None)
         self.method: ConsensusMethod | None = None
-        """How the last one was made."""
+        """Method of the last consensus."""
         self.runner = JobRunner(self, finished=self._on_made, failed=self.failed)
         self.method_box = combo("How the compared labels, except the reference, are combined.", "Consensus")
         methods = [("STAPLE" if name == "staple" else name, name, tip) for name, tip in METHODS.items()]
@@ -149,13 +149,13 @@ class ConsensusPart(Fold):
         add_to(self.column, row, self.quality_table)
 
     def show_comparison(self, comparison: state.Comparison) -> None:
-        """Join what this compared."""
+        """Use the labels of this comparison."""
         self._comparison, self.method = comparison, None
         self.quality_table.show_table(Table((), ()))
         self.button.setEnabled(True)
 
     def make(self, attention: Attention) -> bool:
-        """Make the one that is chosen; whether it was begun. A layer is added where the user is attentive."""
+        """Start to compute the chosen consensus, which is added as `attention` allows; return whether it started."""
         if self._comparison is None:
             return False
         comparison, method = self._comparison, self.method_box.currentData()

@@ -1,4 +1,4 @@
-"""Go from one slice where segmentations differ to the next, by keys or buttons, the worst first."""
+"""Step through the slices where segmentations differ, with keys or buttons, the worst first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,34 +27,34 @@ class _Walk:
 
 
 _walks: "WeakKeyDictionary[Any, _Walk]" = WeakKeyDictionary()
-"""Of each viewer, the slices that its Compare panel lists, and where it is."""
+"""For each viewer, the slices that its Compare panel lists, and the current position."""
 
 
 class _SliceSteps(QObject):
-    """A Qt object, for its connections end with the panels that made them."""
+    """A Qt object, so that its connections end with the panels that made them."""
 
     gone = Signal(object, int)
-    """The viewer, and the row of the slice that was gone to."""
+    """The viewer, and the row of the slice that is now shown."""
 
 
 slice_steps: Final = _SliceSteps()
-"""The one of this session."""
+"""The instance of this session."""
 
 
 def start_walk(viewer: Any, rows: Sequence[SliceRow], world: ViewerWorld = "RAS") -> None:
-    """Let the keys of a viewer lead through these slices from now on; through none where there are none.
+    """Let the keys of a viewer step through these slices from now on; through none if the list is empty.
 
     Parameters
     ----------
     viewer : napari.Viewer
     world : {"RAS", "LPS"}
-        That of the grid of what was compared.
+        World convention of the grid of the compared labels.
     """
     _walks[viewer] = _Walk(tuple(rows), world)
 
 
 def next_differing_slice(viewer: napari.viewer.Viewer, step: int = 1) -> None:
-    """Bring the slice that differs most into sight, then the next one; after the last comes the first.
+    """Show the slice that differs most, then the next one; the last is followed by the first.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ def next_differing_slice(viewer: napari.viewer.Viewer, step: int = 1) -> None:
 
 
 def previous_differing_slice(viewer: napari.viewer.Viewer) -> None:
-    """Bring the differing slice before into sight."""
+    """Show the previous differing slice."""
     next_differing_slice(viewer, -1)
 
 
 def go_to(viewer: Any, at: int) -> None:
-    """Bring a slice of the walk into sight, cut as the table is, with the difference in the middle."""
+    """Show a slice from the list in its own plane, centred on the difference."""
     walk = _walks.get(viewer)
     if walk is None or not 0 <= at < len(walk.rows):
         return
@@ -105,4 +105,4 @@ KEYS: Final = (
         "Shift+Z", "Previous differing slice", "Go back to the previous differing slice.", previous_differing_slice
     ),
 )
-"""None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""
+"""None of the keys is used by napari, for any kind of layer, or by another panel of this plugin."""

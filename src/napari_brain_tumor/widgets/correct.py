@@ -1,4 +1,4 @@
-"""The Correct panel: strokes, points, lassos and boxes that correct a segmentation as they are drawn."""
+"""The Correct panel: strokes, points, lassos and boxes that update a segmentation as they are drawn."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,20 +29,20 @@ from napari_brain_tumor.widgets.worker import notify, notify_error
 
 
 class CorrectWidget(Panel):
-    """Corrects a segmentation with prompts, each of which at once changes the labels around it.
+    """Corrects a segmentation with prompts, each of which updates the surrounding labels at once.
 
-    The computing is done in another thread of napari's process; the steps stand in napari's own history of the labels.
+    Computations run in another thread of the napari process; each step is added to the layer's own undo history.
     """
 
     SIZE = (320, 560)
 
     session: CorrectionSession | None = None
-    """The correction, while something is corrected."""
+    """The running correction, if any."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        # napari hands panels a proxy whose layers are new objects at each look, and which warns of the layers' history,
-        # for which there is no public name.
+        # napari passes panels a proxy that returns new layer objects on each access, and warns on use of the layers'
+        # history, which has no public API.
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         start_journal(self._viewer)
         self._prompts_file = ""
@@ -67,7 +67,7 @@ class CorrectWidget(Panel):
         self.controls.load_button.clicked.connect(self._on_load_requested)
         self.controls.finish_button.clicked.connect(self.finish)
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
-        # What is here is read when it is needed: at the end the panel itself is no more.
+        # Evaluated only when needed: when this runs, the panel itself no longer exists.
         self.destroyed.connect(partial(_leave, self._parting))
 
     def _tell(self, text: str) -> None:
@@ -80,7 +80,7 @@ class CorrectWidget(Panel):
         self.chooser.refresh()
         self.code_box.refresh()
 
-    # Beginning and finishing ----------------------------------------------------------------------------------------
+    # Starting and finishing -----------------------------------------------------------------------------------------
 
     def _begin(self, correction: Correction) -> None:
         session = self.session = CorrectionSession(self._viewer, correction, self.controls, self)
@@ -95,7 +95,7 @@ class CorrectWidget(Panel):
         self.code_box.refresh()
 
     def finish(self) -> None:
-        """End the correction; the labels stay as they are."""
+        """End the correction; the labels keep their current state."""
         session, self.session = self.session, None
         if session is None:
             return
@@ -110,13 +110,13 @@ class CorrectWidget(Panel):
         self._list_watch.act_soon()
 
     def enter(self) -> None:
-        """Begin to correct what is shown, if there is something and nothing is corrected yet."""
+        """Start to correct the current labels, if there are any and no correction is running."""
         self._leaves = False
         if self.session is None and not self.chooser.runner.running:
             self.chooser.start_shown()
 
     def leave(self) -> None:
-        """End the correction; what is being computed is waited for, what is only previewed is dropped."""
+        """End the correction; wait for what is being computed, and drop what is only previewed."""
         self.chooser.runner.cancel()
         if self.session is None:
             return
@@ -132,7 +132,7 @@ class CorrectWidget(Panel):
         self.code_box.refresh()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Escape stops what is computed, also while the panel has the keys."""
+        """Cancel the computation on Escape, also while the panel has the focus."""
         session = self.session
         if event is not None and event.key() == Qt.Key.Key_Escape and session is not None and session.queue.busy:
             session.cancel()
@@ -140,7 +140,7 @@ class CorrectWidget(Panel):
         super().keyPressEvent(event)
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """End the correction when the dock was closed; while it is only hidden it goes on."""
+        """End the correction when the dock is closed; if it is only hidden, the correction goes on."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.finish()
@@ -203,7 +203,7 @@ class CorrectWidget(Panel):
 
 
 def _leave(parting: list[Callable[[], None]], *_: object) -> None:
-    """Cut the ties to the viewer when the panel is gone."""
+    """Cut the connections to the viewer when the panel has been destroyed."""
     for part in parting:
-        with suppress(RuntimeError):  # of Qt objects that went with it
+        with suppress(RuntimeError):  # the Qt objects may have been destroyed too
             part()

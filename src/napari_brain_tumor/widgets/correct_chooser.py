@@ -1,4 +1,4 @@
-"""The part of the Correct panel in which the user chooses what to correct, and it is made ready."""
+"""The part of the Correct panel in which the user chooses what to correct, and which loads it."""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -21,21 +21,21 @@ Origin = LabelFile | ModelRun | None
 
 
 class StartChooser(QWidget):
-    """Offers labels over an open case, or the case alone, to begin a correction with; hidden while there is one."""
+    """Offers labels of open cases, or cases without labels, to start a correction from; hidden during a correction."""
 
     begun = Signal(object)
-    """A `Correction` can begin."""
+    """A `Correction` is ready to start."""
     message = Signal(str)
-    """What to tell the user."""
+    """A message for the user."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
         self.runner = JobRunner(self, finished=self._on_ready, failed=self._on_failed)
         self.chosen: Start | None = None
-        """What the correction began with, or is beginning with."""
+        """What the correction started from, or is starting from."""
         self.origin: Callable[[], Origin] = lambda: None
-        """Where its labels came from then; raises where they came from nowhere."""
+        """Returns the origin of its labels at the start; raises if they had none."""
         self._starts: list[Start] = []
         self._could_start = True
         self._correcting = False
@@ -56,19 +56,19 @@ class StartChooser(QWidget):
 
     @property
     def selected(self) -> Start | None:
-        """What is selected to begin with."""
+        """The selected starting point."""
         start: Start | None = self.box.currentData()
         return start
 
     def give_way(self, correcting: bool) -> None:
-        """Hide, and offer nothing, while something is corrected."""
+        """Hide and offer nothing while a correction is running."""
         self._correcting = correcting
         self.setVisible(not correcting)
 
     def refresh(self) -> None:
-        """Offer what the viewer holds now."""
+        """Update the offer from the layers in the viewer."""
         if not self._correcting and self.chosen is not None and _is_closed(self.chosen, self._viewer.layers):
-            self.chosen, self.origin = None, lambda: None  # else they would keep the case in memory
+            self.chosen, self.origin = None, lambda: None  # otherwise they would keep the case in memory
         selected = self.selected
         self._starts = starts(self._viewer.layers)
         with QSignalBlocker(self.box):
@@ -89,19 +89,19 @@ class StartChooser(QWidget):
         return self._row_over(self._viewer.layers.selection.active)
 
     def _row_over(self, layer: Layer | None) -> int:
-        """The row of a labels layer; the first where it has none."""
+        """Return the row of a labels layer, or of the first entry if it has none."""
         rows = [row for row, start in enumerate(self._starts) if start.layer is not None and start.layer is layer]
         return rows[0] if rows else min(0, len(self._starts) - 1)
 
     def start_shown(self) -> None:
-        """Begin to correct the labels in view; a new segmentation of the newest case where there are none."""
+        """Start to correct the labels in view; if there are none, start a new segmentation of the newest case."""
         self.refresh()
         if self.button.isEnabled():
             self.box.setCurrentIndex(self._row_over(labels_in_view(self._viewer)))
             self.start()
 
     def start(self) -> None:
-        """Begin to correct what is chosen; `runner` tells how it goes."""
+        """Start to correct what is selected; `runner` reports progress and outcome."""
         selected = self.selected
         if selected is None or self._correcting:
             return
@@ -129,17 +129,17 @@ class StartChooser(QWidget):
 
 
 def _is_closed(start: Start, all_layers: Collection[Layer]) -> bool:
-    """Whether what was begun with is in the viewer no more."""
+    """Return whether the layers that the correction started from have been removed from the viewer."""
     parts = start.study.sequences.values() if start.layer is None else (start.layer,)
     return not any(part in all_layers for part in parts)
 
 
 def _kept_origin(start: Start) -> Callable[[], Origin]:
-    """What the labels come from now; as a call, for where they come from nowhere it raises."""
+    """Return a callable that gives the origin that the labels have now, or raises if they have none."""
     try:
         origin = origin_of(start.layer)
     except BrainTumorError as error:
-        return partial(_raise, error.with_traceback(None))  # its frames hold the layers
+        return partial(_raise, error.with_traceback(None))  # the frames in the traceback would keep the layers alive
     return lambda: origin
 
 

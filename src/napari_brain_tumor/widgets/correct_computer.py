@@ -1,4 +1,4 @@
-"""What a correction's refiner does, in another thread: one entry after the other."""
+"""Run a correction's refiner in another thread, one entry after another."""
 
 import threading
 import time
@@ -24,16 +24,16 @@ from napari_brain_tumor.widgets.correct_entries import Drawn, Entry, LabelState,
 
 
 class EntryComputer:
-    """Carries entries out, takes them back and brings them again; touches a refiner, and no layer.
+    """Applies, undoes and redoes entries; uses a refiner and touches no layer.
 
     Parameters
     ----------
     start : Segmentation or None
-        What the correction began with, a copy; None where it began from nothing.
+        A copy of the labels that the correction started from; None if it started from nothing.
     probabilities : RegionProbabilities or None
-        Of the network that made it.
+        From the network that made the labels.
     refiner : Refiner
-        Of these three.
+        Made from the study, `start` and `probabilities`.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class EntryComputer:
     ) -> None:
         self.study, self.start, self.probabilities, self.refiner = study, start, probabilities, refiner
         self.place = VoxelMap(Display.of(study.grid))
-        """Which voxel of the scan is which of the layer."""
+        """Maps voxels of the scan to voxels of the layer."""
 
     def state(self) -> LabelState:
-        """What the labels are like now."""
+        """Describe the current state of the labels."""
         is_told = self.place.one_to_one
         digest = digest_of(self.place.display.show(self.refiner.labels)).hex() if is_told else ""
         return LabelState(digest, self.refiner.known_regions)
 
     def carry_out(self, entry: Entry, labels: npt.NDArray[Any] | None = None) -> tuple[Voxels, LabelState]:
-        """Carry out a step, after taking over what the layer's array holds; what it changes in the layer."""
+        """Apply a step, after adopting the contents of the layer's array; return what it changes in the layer."""
         if labels is not None:
             self.refiner.adopt(self.place.display.restore(labels).astype(np.uint8))
         assert entry.step is not None
@@ -61,7 +61,7 @@ class EntryComputer:
         return self._in_layer(entry.change.before, entry.change.after, entry.change.box), self.state()
 
     def undo(self, entry: Entry) -> LabelState:
-        """Take an entry back."""
+        """Undo an entry."""
         if entry.refiners:
             self.refiner = entry.refiners[0]
         elif entry.change is not None:
@@ -69,18 +69,18 @@ class EntryComputer:
         return self.state()
 
     def redo(self, entry: Entry) -> LabelState:
-        """Bring an entry again."""
+        """Redo an entry."""
         if entry.refiners:
             self.refiner = entry.refiners[1]
         elif entry.change is not None and not _until(entry.change, self.refiner.redo):
-            # Something else was carried out in between, so the refiner has forgotten it.
+            # Another step was applied in between, so the refiner has forgotten this one.
             labels = self.refiner.labels.copy()
             labels[entry.change.box.slices] = entry.change.after
             entry.change = self.refiner.adopt(labels)
         return self.state()
 
     def adopt(self, entry: Entry) -> LabelState:
-        """Take over what was painted by hand; its voxels, which are the layer's, become those of the scan."""
+        """Adopt what was painted by hand, converting its voxels from the layer to the scan."""
         assert entry.painted is not None
         entry.painted = Voxels(*self.place.to_scan(entry.painted.at, entry.painted.labels))
         _adopt(entry, self.refiner)
@@ -88,7 +88,7 @@ class EntryComputer:
         return self.state()
 
     def _drawn(self, entry: Entry) -> Drawn | None:
-        """What an edit by hand drew, where it lies on one slice and is of one class for the most."""
+        """Return what a manual edit drew, if it lies on one slice and is mostly of one class."""
         assert entry.painted is not None
         assert entry.extent is not None
         flat = [(axis, at) for axis in range(3) if (at := entry.extent.slice_along(axis)) is not None]
@@ -111,7 +111,7 @@ class EntryComputer:
         planes: list[Plane],
         halt: threading.Event,
     ) -> Job[tuple[Voxels, LabelState]]:
-        """Carry a slice of the layer on, as `Correction.carry_on` says."""
+        """Propagate a slice of the layer, as described in `Correction.carry_on`."""
         along, start = self.place.file_axis(axis), self.place.file_slice(axis, index)
         way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction
         stop = start
@@ -134,7 +134,7 @@ class EntryComputer:
         return Plane(axis, index, np.array(np.take(self.place.display.show(block), index, axis)))
 
     def do_without(self, entry: Entry, remaining: Sequence[Entry]) -> Job[tuple[Voxels, LabelState]]:
-        """Do what remains again, from the beginning."""
+        """Redo the remaining entries from the beginning."""
         before = self.refiner
         refiner = Refiner(self.study, self.start, self.probabilities)
         again: list[Entry] = []
@@ -150,7 +150,7 @@ class EntryComputer:
         return self._in_layer(before.labels, refiner.labels, Box.whole(before.labels.shape)), self.state()
 
     def _in_layer(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], box: Box) -> Voxels:
-        """The voxels of the layer that differ within a box of the scan, with their labels afterwards."""
+        """Return the layer's voxels that differ within a box of the scan, with their new labels."""
         differs = before != after
         voxels = np.argwhere(differs) + np.asarray(box.start)
         return Voxels(*self.place.to_layer(voxels, after[differs]))
@@ -164,7 +164,7 @@ def _adopt(entry: Entry, refiner: Refiner) -> None:
 
 
 def _until(change: Change, step: Callable[[], Change | None]) -> bool:
-    """Undo or redo up to that change; whether it was found. What was adopted on the way is noticed again later."""
+    """Undo or redo up to that change; return whether it was found. Edits adopted on the way are detected again."""
     while (change_found := step()) is not None:
         if change_found is change:
             return True

@@ -1,4 +1,4 @@
-"""What the Correct panel shows while something is corrected: tools, undo, tidying, slices, the list of steps."""
+"""Controls shown during a correction: tools, undo, tidying, slices and the list of steps."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from napari_brain_tumor.widgets.parts import Fold, add_to, button, check, column
 
 
 class CorrectControls(QWidget):
-    """The controls of a correction; they do nothing by themselves."""
+    """The controls of a correction, without any logic."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,13 +59,13 @@ class CorrectControls(QWidget):
         self.busy_bar.setRange(0, 0)
         self.busy_bar.setMaximumHeight(6)
         policy = self.busy_bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)  # else everything below would jump at each stroke
+        policy.setRetainSizeWhenHidden(True)  # otherwise everything below would jump with each stroke
         self.busy_bar.setSizePolicy(policy)
 
     def show_steps(
         self, applied: Sequence[Entry], pending: Sequence[Entry], *, busy: bool, can_undo: bool, can_redo: bool
     ) -> None:
-        """Show what is done and what waits, whether something is computed, and what can be undone and redone."""
+        """Show the applied and pending steps, whether a computation is running, and what can be undone or redone."""
         self.busy_bar.setVisible(busy)
         self.steps.show_entries(applied, pending)
         self.undo_button.setEnabled(can_undo)

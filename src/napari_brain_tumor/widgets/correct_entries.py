@@ -1,4 +1,4 @@
-"""What is done in the course of a correction, as values: steps, edits by hand, what they changed, and their words."""
+"""Values that describe the course of a correction: steps, manual edits, what they changed, and their wording."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from napari_brain_tumor.plugin.prompt_layers import Extent, Meaning
 from napari_brain_tumor.progress import Job
 
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
-"""Of the slices across the layer's axes Z, Y, X."""
+"""Names of the slices across the layer's axes Z, Y, X."""
 _DRAWN_SHARE: Final = 0.5
-"""Share of a region on a slice that a hand must have painted for the slice to count as outlined."""
+"""Share of a region on a slice that must have been painted by hand for the slice to count as outlined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Voxels:
-    """Voxels `(N, 3)` with the labels that they get."""
+    """Voxels `(N, 3)` with their new labels."""
 
     at: npt.NDArray[np.intp]
     labels: npt.NDArray[Any]
@@ -38,15 +38,15 @@ class Voxels:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A region that a hand painted on one slice of the layer.
+    """A region painted by hand on one slice of the layer.
 
     Parameters
     ----------
     region : {"WT", "TC", "ET"}
     axis, index : int
-        The slice.
+        Axis and index of the slice.
     voxels : int
-        Of the region on that slice afterwards, whoever made them.
+        Size of the region on that slice afterwards, including voxels that were not painted by hand.
     """
 
     region: Region
@@ -57,30 +57,30 @@ class Drawn:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One change of the labels in the course of a correction.
+    """One change of the labels during a correction.
 
     Parameters
     ----------
     kind : {"step", "hand", "without"}
-        A prompt or an action; an edit by hand; or everything done again without one of them.
+        A prompt or an action; a manual edit; or all steps redone without one of them.
     painted : Voxels, optional
-        (x, y, z) of the scan, of an edit by hand.
+        For a manual edit, with (x, y, z) of the scan.
     change : Change, optional
-        What the refiner did; None where it had nothing to do, or has not done it yet.
+        What the refiner did; None if there was nothing to do, or it has not been applied yet.
     parts : tuple
-        Of the step in the history of napari that shows it; empty where nothing is to be seen of it.
+        Parts of the step in napari's history that shows it; empty if it changed nothing visible.
     extent : Extent, optional
-        Where a prompt lies.
+        Location of a prompt.
     again : tuple of Entry
-        What was done again, without the one that was removed.
+        For "without": the entries that were redone, without the removed one.
     refiners : tuple
-        The refiner before and after, of a "without".
+        For "without": the refiner before and after.
     dump : dict, optional
-        The step as it is written into the provenance.
+        The step as written to the provenance.
     seconds : float
-        That computing it took.
+        Computing time.
     drawn : Drawn, optional
-        What an edit by hand on one slice drew there.
+        What a manual edit on one slice drew there.
     """
 
     kind: Literal["step", "hand", "without"]
@@ -97,7 +97,7 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """What was done, in words."""
+        """Description of what was done."""
         match self.step:
             case None if self.kind == "without":
                 return "replayed without it"
@@ -127,14 +127,14 @@ def _kind_of(prompt: Prompt) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """Something that the refiner has to do next.
+    """The next task for the refiner.
 
     Parameters
     ----------
     kind : {"do", "follow"}
-        Whether its outcome is shown in the layer, or follows what the layer shows already.
+        Whether its result is to be shown in the layer ("do"), or it catches up with what the layer shows ("follow").
     job : callable
-        Makes the job, from what the layer's array holds when it begins.
+        Creates the job, given the contents of the layer's array when it starts.
     """
 
     kind: Literal["do", "follow"]
@@ -143,18 +143,18 @@ class Work:
 
     @property
     def can_be_repeated(self) -> bool:
-        """Whether it means the same after the labels were changed by somebody else."""
+        """Whether it still has the same meaning after the labels were changed otherwise."""
         return self.kind == "do" and self.entry.kind == "step" and self.entry.step is not None
 
 
 @dataclass(frozen=True, slots=True)
 class LabelState:
-    """What the labels are like after something was computed.
+    """State of the labels after a computation.
 
     Parameters
     ----------
     digest : str
-        Of the layer's labels; empty where the scan is oblique and its layer is not told from the labels.
+        Hash of the layer's labels; empty for an oblique scan, whose layer is not a one-to-one copy of its labels.
     known_regions : tuple of {"WT", "TC", "ET"}
     """
 
@@ -164,7 +164,7 @@ class LabelState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """Labels `(rows, columns)` of one slice of the layer, along one of its axes."""
+    """Labels `(rows, columns)` of one slice of the layer, across one of its axes."""
 
     axis: int
     index: int
@@ -172,20 +172,20 @@ class Plane:
 
 
 def is_of_region(region: Region, labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which of these labels belong to a region."""
+    """Return which of these labels belong to a region."""
     return np.isin(labels, REGIONS[region])
 
 
 def prompts_of(entries: Sequence[Entry]) -> list[Prompt]:
-    """The prompts among what was done, in order."""
+    """Return the prompts among the entries, in order."""
     steps = [entry.step for entry in entries]
     return [step for step in steps if step is not None and not isinstance(step, Action)]
 
 
 def outlines_along(entries: Sequence[Entry], axis: int) -> list[tuple[int, Region]]:
-    """Slice of the layer and region of each outline along one of its axes, in order.
+    """Return slice and region of each outline across one axis of the layer, in order.
 
-    Outlined by hand, or painted for the most; strokes, points, lassos and boxes are none.
+    Slices that were outlined, or mostly painted by hand; strokes, points, lassos and boxes do not count.
     """
     outlines: list[tuple[int, Region]] = []
     painted: dict[tuple[int, Region], set[tuple[int, ...]]] = {}
@@ -203,14 +203,14 @@ def outlines_along(entries: Sequence[Entry], axis: int) -> list[tuple[int, Regio
 
 
 def sentence_of(entry: Entry) -> str:
-    """What was done, as the beginning of a sentence."""
+    """Return what was done, as the beginning of a sentence."""
     return f"{entry.text[:1].upper()}{entry.text[1:]}"
 
 
 def change_in_words(change: Change, class_names: Mapping[int, str] = CLASS_NAMES) -> str:
-    """What a step changed: which class became which in how many voxels, and over how many slices of the file.
+    """Describe what a step changed: from which class to which, in how many voxels and over how many slices of the file.
 
-    Empty where it changed nothing.
+    Empty if it changed nothing.
     """
     names = {0: "background", RESECTION_CAVITY: "cavity", **CLASS_NAMES, **class_names}
     differs = change.before != change.after
@@ -224,7 +224,7 @@ def change_in_words(change: Change, class_names: Mapping[int, str] = CLASS_NAMES
 
 
 def tidy_step(kind: str, region: Region, mm: float, place: Any = None) -> Step:
-    """The step that removes an island at a place of the world, keeps the largest part, fills holes or smooths."""
+    """Return the step that removes an island at a world position, keeps the largest part, fills holes or smooths."""
     (label,) = (name for name, name_of_region in BORDERED.items() if name_of_region == region)
     label_field: dict[str, Any] = {"label": label}
     match kind:
@@ -239,5 +239,5 @@ def tidy_step(kind: str, region: Region, mm: float, place: Any = None) -> Step:
 
 
 def slices_in_words(slices: Sequence[int]) -> str:
-    """Numbers of slices as they are shown and written: `"60, 66, 72"`."""
+    """Format slice numbers as they are displayed and typed: `"60, 66, 72"`."""
     return ", ".join(map(str, slices))

@@ -1,4 +1,4 @@
-"""The three layers in which prompts are drawn: what is finished there is told, what is undone is wiped out there."""
+"""The three layers in which prompts are drawn: finished prompts are reported, undone ones are erased."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ TOOLS: Final[dict[Tool, tuple[str, str]]] = {
     "lasso": ("outlines", "add_polygon_lasso"),
     "box": ("outlines", "add_rectangle"),
 }
-"""The layer of a tool, and the mode in which it is drawn."""
+"""Layer and mode of each tool."""
 _RESTING: Final = "pan_zoom"
 _KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
     "strokes": (Painted, Stroke),
@@ -50,7 +50,7 @@ _KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
     "outlines": (Lasso, Box3D),
 }
 _FACE: Final = 0.15
-"""Opacity of the inside of an outline."""
+"""Opacity of the interior of an outline."""
 _NO_BORDER: Final = (
     "An outline marks where the whole tumour, the core or the enhancing tumour ends; around {} it counts as a lasso."
 )
@@ -61,25 +61,25 @@ _NOT_BY_HAND: Final = "Prompts cannot be moved or erased: undo one with Ctrl+Z, 
 
 
 class PromptLayers(QObject):
-    """Three layers over the labels that are corrected, each there from when it is first needed until `remove`.
+    """Three layers above the labels being corrected, each added when first needed and kept until `remove`.
 
     Parameters
     ----------
     viewer : napari.Viewer
     labels : Labels
-        What is corrected.
+        The labels being corrected.
     case : str
-        What the layers are called after.
+        Used in the names of the layers.
     """
 
     drawn = Signal(object)
-    """A prompt is finished."""
+    """A prompt has been finished."""
     refused = Signal(str)
-    """Something was done there that is no prompt; why."""
+    """Something was drawn that is not a valid prompt; with the reason."""
     meaning_chosen = Signal(object)
-    """The user took another class in napari's own controls."""
+    """The user chose another class in napari's own controls."""
     tool_changed = Signal(object)
-    """The tool that is in the user's hand, or None."""
+    """The active tool, or None."""
     taken_away = Signal()
     """The user removed one of the layers."""
 
@@ -88,7 +88,7 @@ class PromptLayers(QObject):
         self._viewer, self._labels, self._place = viewer, labels, place
         self.meaning = Meaning()
         self.border = True
-        """Whether a line drawn around an area is where the region ends."""
+        """Whether a line drawn around an area marks the border of the region."""
         self._around = True
         self._links = Links()
         self._writing = False
@@ -104,13 +104,13 @@ class PromptLayers(QObject):
         self._back_timer = single_shot(self, self._take_again)
         self._added: list[Layer] = []
         self.ring: Layer | None = None
-        """Around what a prompt would change, while that is shown."""
+        """Ring around the voxels that a prompt would change, while it is previewed."""
         self._connect()
         self.set_meaning(self.meaning)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        """The three of them, by what is drawn in them."""
+        """The three layers, by the kind of prompt."""
         return {"strokes": self.strokes, "points": self.points, "outlines": self.outlines}
 
     def _connect(self) -> None:
@@ -125,17 +125,17 @@ class PromptLayers(QObject):
             self._links.connect(layer.events.mode, self._on_tool_event)
 
     def remove(self) -> None:
-        """Take the layers out of the viewer, those that are still there."""
+        """Remove the layers that are still in the viewer."""
         self.show_held(None)
         self._let_go()
         for layer in self.layers.values():
             if layer in self._viewer.layers:
-                layer.mode = _RESTING  # napari 0.9 draws the brush of a layer that is gone, which can end the process
+                layer.mode = _RESTING  # napari 0.9 draws the brush of a removed layer, which can crash the process
                 self._viewer.layers.remove(layer)
         self._added.clear()
 
     def release(self) -> None:
-        """Leave the layers to the user, as pictures of what was drawn."""
+        """Leave the layers to the user, as a record of what was drawn."""
         self._let_go()
         for layer in self.layers.values():
             layer.mode = _RESTING
@@ -148,16 +148,16 @@ class PromptLayers(QObject):
             layer.keymap = {}
 
     def bind_keys(self, keys: Mapping[str, Callable[[], None]]) -> None:
-        """Give these keys a meaning in the three layers, whatever else they mean there."""
+        """Bind keys in the three layers, overriding any other binding there."""
         for layer in self.layers.values():
             for key, act in keys.items():
                 layer.bind_key(key, pressed(act), overwrite=True)
 
-    # What is drawn next ---------------------------------------------------------------------------------------------
+    # Drawing tools --------------------------------------------------------------------------------------------------
 
     @property
     def tool(self) -> Tool | None:
-        """What is in the user's hand."""
+        """The active tool."""
         active = self._viewer.layers.selection.active
         for tool, (name, mode) in TOOLS.items():
             if self.layers[name] is active and str(self.layers[name].mode) == mode:
@@ -165,13 +165,13 @@ class PromptLayers(QObject):
         return None
 
     def _add(self, layer: Layer) -> None:
-        """Add a layer when it is first needed: each takes napari a tenth of a second and more."""
+        """Add a layer when it is first needed, as each takes napari a tenth of a second or more."""
         if layer not in self._added:
             self._added.append(layer)
             add_unselected(self._viewer, layer)
 
     def take(self, tool: Tool) -> None:
-        """Put a tool into the user's hand."""
+        """Activate a tool."""
         name, mode = TOOLS[tool]
         if self._viewer.dims.ndisplay == 3:
             self.refused.emit("Prompts are drawn on slices: leave the 3D view first (Ctrl+Y).")
@@ -183,19 +183,19 @@ class PromptLayers(QObject):
             self.border = tool == "outline"
         self._viewer.layers.selection = {layer}
         layer.mode = mode
-        self.tool_changed.emit(self.tool)  # from lasso to outline napari sees no change
+        self.tool_changed.emit(self.tool)  # napari reports no change between lasso and outline
 
     def set_around(self, around: bool) -> None:
-        """Let slices beside a prompt follow it from now on, or keep to its own."""
+        """Set whether prompts change neighbouring slices too from now on, or only their own slice."""
         self._around = around
 
     def set_meaning(self, meaning: Meaning) -> None:
-        """What is drawn from now on says this."""
+        """Set the meaning of what is drawn from now on."""
         self.meaning = meaning
         red, green, blue = color_of(meaning)
         with self._quietly():
             self.strokes.selected_label = meaning.code
-            # Else napari would give what is selected the new colours too.
+            # Otherwise napari would give the new colours to selected points too.
             self.points.selected_data = set()
             self.points.current_face_color = [red, green, blue, 1.0]
             self.points.current_symbol = "disc" if meaning.add else "x"
@@ -203,7 +203,7 @@ class PromptLayers(QObject):
             self.outlines.current_edge_color = [red, green, blue, 1.0]
             self.outlines.current_face_color = [red, green, blue, _FACE if meaning.add else 0.0]
 
-    # What was drawn -------------------------------------------------------------------------------------------------
+    # Drawn prompts --------------------------------------------------------------------------------------------------
 
     def _on_painted(self, event: Any) -> None:
         if not self._writing:
@@ -215,7 +215,7 @@ class PromptLayers(QObject):
             self._touch(name)
 
     def _touch(self, name: str) -> None:
-        # Not now: napari is in the middle of what it does to the layer.
+        # Not immediately: napari is still in the middle of changing the layer.
         self._touched.add(name)
         self._timer.start(0)
 
@@ -257,7 +257,7 @@ class PromptLayers(QObject):
     def _new_outlines(self) -> list[Prompt]:
         known = len(self._shown["outlines"])
         if len(self.outlines.data) == known:
-            return []  # too small, napari has dropped it
+            return []  # too small, so napari has discarded it
         if len(self.outlines.data) < known:
             self._refuse("outlines")
             return []
@@ -280,24 +280,24 @@ class PromptLayers(QObject):
         elif all(isinstance(prompt, _KINDS["outlines"]) for prompt in prompts):
             self._shown["outlines"] += prompts
         else:
-            self._redraw("outlines", self._shown["outlines"])  # a line becomes a stroke
+            self._redraw("outlines", self._shown["outlines"])  # a line is turned into a stroke
         return prompts
 
     def _reaching(self, prompt: Prompt) -> Prompt:
-        """The prompt, for this slice alone where that is wanted."""
+        """Return the prompt, restricted to its own slice if that is wanted."""
         return prompt if self._around else prompt.model_copy(update={"around": False})
 
     def _refuse(self, name: str) -> None:
         self._redraw(name, self._shown[name])
         self.refused.emit(_NOT_BY_HAND)
 
-    # What is shown --------------------------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------------------------
 
     def show(self, prompts: Sequence[Prompt]) -> None:
-        """Show these prompts and no others; where nothing is new nothing is touched."""
+        """Show these prompts and no others; layers without changes are not touched."""
         self._wanted = None
         if getattr(self.outlines, "_is_creating", False) or self._touched:
-            self._wanted = list(prompts)  # after what the user draws now
+            self._wanted = list(prompts)  # once the user has finished drawing
             return
         for name, kinds in _KINDS.items():
             of_kind = [prompt for prompt in prompts if isinstance(prompt, kinds)]
@@ -305,7 +305,7 @@ class PromptLayers(QObject):
                 self._redraw(name, of_kind)
 
     def show_held(self, edit: Voxels | None) -> None:
-        """A ring around the voxels that a prompt would change, on every slice; none without an edit."""
+        """Show a ring around the voxels that a prompt would change, on every slice; none without an edit."""
         if self.ring is not None and self.ring in self._viewer.layers:
             self._viewer.layers.remove(self.ring)
         self.ring = None
@@ -375,10 +375,10 @@ class PromptLayers(QObject):
             for layer in self.layers.values():
                 layer.mode = _RESTING
         else:
-            self._back_timer.start(0)  # after napari has given the layers the modes that it has for slices
+            self._back_timer.start(0)  # once napari has set the layer modes for the slice view
 
     def _take_again(self) -> None:
-        """Put the tool of before the view in 3D back into the hand, unless the user has turned to another layer."""
+        """Reactivate the tool that was used before the 3D view, unless the user has selected another layer."""
         active = self._viewer.layers.selection.active
         if self._last_tool is not None and (active is None or active in self.layers.values()):
             self.take(self._last_tool)

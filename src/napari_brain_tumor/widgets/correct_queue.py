@@ -1,4 +1,4 @@
-"""The order in which a correction's steps are computed, in another thread, while the user goes on drawing."""
+"""The queue in which the steps of a correction are computed in another thread while the user keeps drawing."""
 
 import time
 from collections import deque
@@ -16,7 +16,7 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 @dataclass(slots=True, eq=False)
 class _QueuedWork:
-    """Work, when the user asked for it, and whether it is to be seen."""
+    """Work, the time at which the user asked for it, and whether it was dropped."""
 
     work: Work
     since: float
@@ -24,22 +24,23 @@ class _QueuedWork:
 
 
 class CorrectionQueue(QObject):
-    """Computes one thing at a time, in the order in which it was drawn.
+    """Computes one step at a time, in the order in which they were drawn.
 
-    The layer's history and the refiner's must hold the same changes in the same order. So what the user undoes or
-    paints by hand while a step is computed is followed first: the step is taken back, unseen, and computed again.
+    The histories of the layer and the refiner must hold the same changes in the same order. Therefore, if the user
+    undoes or paints something while a step is computed, that is processed first: the step is undone before it is shown,
+    and computed again.
     """
 
     shown = Signal(object, float, int)
-    """An entry is seen in the layer: the seconds since it was asked for, and the voxels that changed."""
+    """An entry is shown in the layer: with the seconds since it was requested, and the number of changed voxels."""
     failed = Signal(object, object)
-    """An entry could not be carried out, and why."""
+    """An entry could not be applied; with the reason."""
     changed = Signal()
-    """What is done, undone or waits is not what it was."""
+    """The applied, undone or pending entries have changed."""
     held = Signal(object, object)
-    """An entry is computed and waits to be taken: it, and the `Voxels` that it would change."""
+    """An entry has been computed and waits for acceptance; with the `Voxels` that it would change."""
     progressed = Signal(object)
-    """`Progress` of what is computed now."""
+    """`Progress` of the current computation."""
 
     def __init__(self, correction: Correction, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -55,28 +56,28 @@ class CorrectionQueue(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether anything is computed or waits."""
+        """Whether anything is being computed or is waiting."""
         return self._now is not None or bool(self._waiting or self._to_follow)
 
     @property
     def pending(self) -> list[Entry]:
-        """What was asked for and is not seen yet, in order."""
+        """Entries that were requested and are not shown yet, in order."""
         now = [self._now] if self._now is not None and self._now.work.kind == "do" else []
         return [request.work.entry for request in (*now, *self._waiting) if not request.dropped]
 
     @property
     def prompts(self) -> list[Prompt]:
-        """All prompts, those that wait included."""
+        """All prompts, including pending ones."""
         return prompts_of([*self.correction.entries, *self.pending])
 
     def add(self, work: Work) -> None:
-        """Compute this after all else."""
+        """Add work at the end of the queue."""
         self._waiting.append(_QueuedWork(work, time.monotonic()))
         self._next()
         self.changed.emit()
 
     def follow(self) -> None:
-        """The layer may have been changed by somebody else."""
+        """Catch up with the layer, which may have been changed otherwise."""
         changes = self.correction.follow()
         if changes:
             self._to_follow.extend(changes)
@@ -85,7 +86,7 @@ class CorrectionQueue(QObject):
             self.changed.emit()
 
     def undo(self) -> None:
-        """Take back the last step: that which still waits, or in the layer; raises `PromptError` if there is none."""
+        """Undo the last step, whether pending or already shown; raises `PromptError` if there is none."""
         if self.pending:
             self._drop_last()
         else:
@@ -94,7 +95,7 @@ class CorrectionQueue(QObject):
         self.changed.emit()
 
     def redo(self) -> None:
-        """Bring back what was undone last; raises `PromptError` if there is nothing."""
+        """Redo what was undone last; raises `PromptError` if there is nothing to redo."""
         if self.pending:
             msg = "A prompt is still being computed, so there is nothing to redo."
             raise PromptError(msg)
@@ -103,7 +104,7 @@ class CorrectionQueue(QObject):
         self.changed.emit()
 
     def cancel(self) -> None:
-        """Drop everything that waits; what is computed now will not be seen."""
+        """Drop everything that is pending; what is being computed will not be shown."""
         self._waiting.clear()
         if self._now is not None:
             self._now.dropped = True
@@ -112,13 +113,13 @@ class CorrectionQueue(QObject):
         self.changed.emit()
 
     def hold(self, holds: bool) -> None:
-        """Let prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer, or do not."""
+        """Set whether prompts wait to be accepted (`take`) or dropped (`drop`) before they are shown in the layer."""
         self._holds = holds
         if not holds:
             self.take()
 
     def take(self) -> None:
-        """Show what is held."""
+        """Show the held entry."""
         request, outcome = self._now, self._held
         if request is None or outcome is None:
             return
@@ -128,18 +129,18 @@ class CorrectionQueue(QObject):
         self.changed.emit()
 
     def drop(self) -> None:
-        """Do without what is held."""
+        """Discard the held entry."""
         self._release(drop=True)
         self._next()
         self.changed.emit()
 
     @property
     def holding(self) -> bool:
-        """Whether something waits to be taken."""
+        """Whether an entry is waiting for acceptance."""
         return self._held is not None
 
     def _release(self, *, drop: bool) -> None:
-        """Take back what is held; if it is not dropped it is computed again, after what the user did meanwhile."""
+        """Undo the held entry; unless it is dropped, compute it again, after what the user did in the meantime."""
         request = self._now
         if request is None or self._held is None:
             return
@@ -148,7 +149,7 @@ class CorrectionQueue(QObject):
         self._take_back(request)
 
     def stop(self) -> None:
-        """Compute no more, and tell nothing any more."""
+        """Stop computing, and emit no more signals."""
         self._stopped = True
         self._waiting.clear()
         self._to_follow.clear()

@@ -1,4 +1,4 @@
-"""A correction that is under way in a viewer: its queue, the layers of its prompts, its keys."""
+"""A running correction in a viewer: its queue, prompt layers and keys."""
 
 import threading
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _OBLIQUE: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Propagation:
-    """A slice that is carried on until it is stopped, and what is computed and not shown yet."""
+    """A slice that is propagated until it is stopped, and the slices that are computed but not shown yet."""
 
     entry: Entry
     halt: threading.Event
@@ -45,20 +45,20 @@ class _Propagation:
 
 
 class CorrectionSession(QObject):
-    """What the user draws, paints and asks for goes to the queue; what is computed is shown.
+    """Passes what the user draws, paints and requests to the queue, and shows the results.
 
     Parameters
     ----------
     controls : CorrectControls
-        They are followed, and show how it stands, until `close`.
+        Connected to the session until `close`; they show the current state.
     """
 
     message = Signal(str)
-    """What to tell the user."""
+    """A message for the user."""
     refreshed = Signal()
-    """What is done, waits or is computed has changed, and the controls show it."""
+    """The applied or pending entries or the computation have changed, and the controls have been updated."""
     ended = Signal()
-    """The correction cannot go on; `message` has told why."""
+    """The correction cannot go on; `message` has reported why."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class CorrectionSession(QObject):
             self._viewer_keys.release,
             self.prompt_layers.remove,
         ]
-        """What ends the ties to the viewer, of use where this object itself is no more."""
+        """Functions that cut the connections to the viewer, usable even after this object has been destroyed."""
         self._follow_layer()
         self._follow_queue()
         self._follow_controls()
@@ -99,7 +99,7 @@ class CorrectionSession(QObject):
         self.refresh()
 
     def _keys(self) -> dict[str, Callable[[], None]]:
-        """Those that also hold while a scan is selected, unless they mean something there."""
+        """Keys that also work while a scan is selected, unless they have another meaning there."""
         keys: dict[str, Callable[[], None]] = {
             key: partial(self.prompt_layers.take, tool) for key, tool in TOOL_KEYS.items()
         }
@@ -110,7 +110,7 @@ class CorrectionSession(QObject):
     def _follow_layer(self) -> None:
         events, dims = self.correction.layer.events, self._viewer.dims.events
         self._links.connect(events.paint, self._on_labels_event)
-        self._links.connect(events.set_data, self._on_labels_event)  # of undo it is all that tells
+        self._links.connect(events.set_data, self._on_labels_event)  # the only event that undo emits
         self._links.connect(events.data, self._on_labels_replaced)
         self._links.connect(events.name, self._on_renamed)
         self._links.connect(dims.order, self._on_view_changed)
@@ -154,7 +154,7 @@ class CorrectionSession(QObject):
             connect(stopping, self.cancel)
 
     def close(self, *, keep_prompts: bool) -> None:
-        """End the correction; the labels stay as they are, the layers of prompts where they are to be kept."""
+        """End the correction; the labels keep their current state, as do the prompt layers if `keep_prompts`."""
         self.blockSignals(True)
         self._refresh_timer.stop()
         self.halt()
@@ -167,18 +167,18 @@ class CorrectionSession(QObject):
             part()
         self.deleteLater()
 
-    # What the user asks for -----------------------------------------------------------------------------------------
+    # User requests --------------------------------------------------------------------------------------------------
 
     def undo(self) -> None:
-        """Take back the last step with all that it changed."""
+        """Undo the last step and everything that it changed."""
         self._try(self.queue.undo)
 
     def redo(self) -> None:
-        """Bring back what was undone last."""
+        """Redo what was undone last."""
         self._try(self.queue.redo)
 
     def cancel(self) -> None:
-        """Stop carrying on, and keep what was carried so far; or drop what is being computed."""
+        """Stop propagating and keep the slices done so far; or drop what is being computed."""
         if self.propagating:
             self.halt()
         elif self.queue.busy:
@@ -186,14 +186,14 @@ class CorrectionSession(QObject):
             self.message.emit("Dropped what was not computed yet.")
 
     def fill(self, slices: list[int]) -> None:
-        """Fill between slices of the view that is shown."""
+        """Fill between slices of the current view."""
         self._try(lambda: self.queue.add(self.correction.fill(self._axis, slices, self._region_to_fill())))
 
     def _region_to_fill(self) -> Region | None:
         return self.correction.region_to_fill(self._axis, self.prompt_layers.meaning.region)
 
     def carry_on(self, direction: Literal[1, -1]) -> None:
-        """Carry the shown slice on until told to stop."""
+        """Propagate the current slice until told to stop."""
         if self.propagating:
             return
         layer, axis = self.correction.layer, self._axis
@@ -209,23 +209,23 @@ class CorrectionSession(QObject):
 
     @property
     def propagating(self) -> bool:
-        """Whether a slice is being carried on, or waits for it."""
+        """Whether a slice is being propagated, or is waiting to be."""
         return self._propagation is not None and self._propagation.entry in self.queue.pending
 
     def halt(self) -> None:
-        """Carry no slice on; what was carried so far is kept."""
+        """Stop propagating; the slices done so far are kept."""
         if self._propagation is not None:
             self._propagation.halt.set()
 
     def do_without(self, entry: Entry) -> None:
-        """Do everything again without one of the steps."""
+        """Redo everything without one of the steps."""
         if self.queue.busy:
             self.message.emit("Wait until all steps are computed.")
         else:
             self.queue.add(self.correction.without(entry))
 
     def tidy_up(self, kind: str, mm: float) -> None:
-        """Remove the island under the cursor of the slices, keep the largest part, fill holes or smooth the margin."""
+        """Remove the island under the crosshair, keep the largest part, fill holes or smooth the margin."""
         region = self.prompt_layers.meaning.region
         if region is None:
             self.message.emit("Choose the region first: whole tumour, tumour core or enhancing.")
@@ -237,7 +237,7 @@ class CorrectionSession(QObject):
         self.queue.add(self.correction.action(tidy_step(kind, region, mm, place)))
 
     def go_to(self, entry: Entry) -> None:
-        """Show where a step was made."""
+        """Show the place where a step was made."""
         if entry.extent is not None:
             show_point(self._viewer, self.correction.layer.data_to_world(entry.extent.middle))
 
@@ -249,7 +249,7 @@ class CorrectionSession(QObject):
 
     @property
     def _axis(self) -> int:
-        """The axis of the layer across which the slices of the view lie."""
+        """The axis of the layer across which the current view is sliced."""
         dims = self._viewer.dims
         return int(dims.order[-3]) - (dims.ndim - 3)
 
@@ -258,7 +258,7 @@ class CorrectionSession(QObject):
         self.prompt_layers.set_meaning(meaning)
         self._refresh_soon()
 
-    # What comes back ------------------------------------------------------------------------------------------------
+    # Results --------------------------------------------------------------------------------------------------------
 
     def _on_labels_event(self, event: Any = None) -> None:
         if not self.correction.writing:
@@ -272,7 +272,7 @@ class CorrectionSession(QObject):
 
     def _end_soon(self, why: str) -> None:
         self.message.emit(why)
-        single_shot(self, self.ended.emit).start()  # not while napari removes or replaces something
+        single_shot(self, self.ended.emit).start()  # not while napari is removing or replacing something
 
     def _on_renamed(self, event: Any = None) -> None:
         self._controls.name_label.setText(f"Correcting {self.correction.layer.name}")
@@ -308,7 +308,7 @@ class CorrectionSession(QObject):
             self.message.emit(f"{progress.message[:1].upper()}{progress.message[1:]}…")
 
     def _show_slice(self, layer: Labels, plane: Plane) -> None:
-        """Go to a slice that was just written; the labels are drawn again with it."""
+        """Go to a slice that was just written, which also redraws the labels."""
         at = layer.data_to_world([plane.index if axis == plane.axis else 0 for axis in range(3)])
         self._viewer.dims.set_point(self._viewer.dims.ndim - 3 + plane.axis, float(at[plane.axis]))
 
@@ -320,7 +320,7 @@ class CorrectionSession(QObject):
         self._refresh_timer.start()
 
     def refresh(self) -> None:
-        """Show how it stands."""
+        """Show the current state."""
         queue, controls = self.queue, self._controls
         self.prompt_layers.show(queue.prompts)
         if not queue.holding:

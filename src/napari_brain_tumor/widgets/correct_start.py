@@ -1,4 +1,4 @@
-"""What can be corrected, and how a correction begins, without Qt."""
+"""What can be corrected, and how a correction starts, without Qt."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,27 +27,27 @@ from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Something to begin with: labels over the scans of a study, or a study alone."""
+    """A starting point: labels over the scans of a study, or a study without labels."""
 
     study: OpenStudy
     layer: Labels | None = None
 
     @property
     def text(self) -> str:
-        """In words."""
+        """Description for the user."""
         return self.layer.name if self.layer is not None else f"new segmentation of {self.study.name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadyStart:
-    """All that a correction needs but its layer.
+    """Everything that a correction needs except its layer.
 
     Parameters
     ----------
     computer, sha256, begun
         As in `Correction`.
     new_layer : LayerData or None
-        Of an empty segmentation.
+        Layer of an empty segmentation.
     """
 
     computer: EntryComputer
@@ -56,7 +56,7 @@ class ReadyStart:
     new_layer: LayerData | None
 
     def correction_of(self, layer: Labels) -> Correction:
-        """The correction of what a layer shows; a layer that is not ours becomes one, so that it tells its prompts."""
+        """Return the correction of a layer; other labels are first tagged as a segmentation, to record the prompts."""
         if layers.segmentation_tag(layer) is None:
             study = self.computer.study
             tag = SegmentationTag(
@@ -67,7 +67,7 @@ class ReadyStart:
 
 
 def starts(all_layers: Iterable[Layer]) -> list[Start]:
-    """What can be corrected: labels over an open study, the uppermost first, and every study from nothing."""
+    """Return what can be corrected: labels over an open study, topmost first, and each study without labels."""
     present = list(all_layers)
     studies = [study for study in open_studies(candidates(present)) if _is_volume(study)]
     labels = [layer for layer in reversed(present) if is_result(layer) and layer.ndim == 3 and can_be_watched(layer)]
@@ -77,7 +77,7 @@ def starts(all_layers: Iterable[Layer]) -> list[Start]:
 
 
 def obstacle(all_layers: Iterable[Layer]) -> str:
-    """Why nothing can be corrected; empty where something can."""
+    """Return why nothing can be corrected; empty if something can."""
     present = list(all_layers)
     if starts(present):
         return ""
@@ -95,7 +95,7 @@ def _is_volume(study: OpenStudy) -> bool:
 
 
 def _study_of(layer: Labels, studies: Sequence[OpenStudy]) -> OpenStudy | None:
-    """The study that labels lie on: the one that they came from, or else any on the same voxels."""
+    """Return the study that labels belong to: the one they came from, or else any study on the same grid."""
     labels_view = layers.view(layer)
     if isinstance(labels_view.tag, SegmentationTag) and not labels_view.tag.understood:
         return None
@@ -110,7 +110,7 @@ def _first(study: OpenStudy) -> LayerView:
 
 
 def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[ReadyStart]:
-    """Begin with something; layers are read at once, the rest is done by the job.
+    """Start a correction; layers are read at once, the rest is done by the job.
 
     Raises
     ------
@@ -142,13 +142,13 @@ def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[Layer
 
 
 def on_study(labels_view: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
-    """A copy of what a layer shows, on the study's own grid; raises `GridMismatchError` where it lies elsewhere."""
+    """Return a copy of a layer's labels on the study's own grid; raises `GridMismatchError` if the grid differs."""
     segmentation = from_layers.segmentation_from_layer(labels_view, references)
     display = Display.of(study.grid)
     if segmentation.grid.same_place(study.grid):
         data = segmentation.data
     elif display.viewer_grid.in_viewer.same_place(labels_view.grid):
-        data = display.restore(labels_view.data, nearest=True)  # from a file whose axes run in another order
+        data = display.restore(labels_view.data, nearest=True)  # from a file with another axis order
     else:
         msg = (
             f"The labels {labels_view.name} lie on {segmentation.grid.describe()}, the scans on "

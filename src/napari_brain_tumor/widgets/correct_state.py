@@ -1,7 +1,7 @@
-"""A correction under way, without Qt: a refiner and the labels layer that shows it, which go back and forth together.
+"""A correction without Qt: a refiner and the labels layer that shows it, kept in step with each other.
 
-napari's own history of the layer leads. Whatever is done, undone and redone there is read from it, by whichever key
-and in whichever panel, and the refiner follows, in another thread (`EntryComputer`).
+napari's own history of the layer is authoritative. Whatever is done, undone or redone there, by any key or panel, is
+read from it, and the refiner follows in another thread (`EntryComputer`).
 """
 
 import threading
@@ -40,16 +40,16 @@ from napari_brain_tumor.widgets.correct_entries import (
 
 @dataclass(slots=True, eq=False)
 class Correction:
-    """What is corrected, how, and what was done so far.
+    """What is being corrected, how, and what has been done so far.
 
     Parameters
     ----------
     layer : Labels
-        Shows the result.
+        The layer that shows the result.
     computer : EntryComputer
-        Holds the study, what it began with, and the refiner.
+        Holds the study, the labels at the start, and the refiner.
     sha256 : str
-        Of the labels that it began with.
+        Hash of the labels at the start.
     begun : mapping
         Their provenance, with the scans.
     """
@@ -61,11 +61,11 @@ class Correction:
     done: list[Entry] = field(default_factory=list)
     undone: list[Entry] = field(default_factory=list)
     writing: bool = False
-    """Whether this changes the layer now, and not the user."""
+    """Whether the layer is currently being changed by this object rather than by the user."""
     _known: dict[int, Any] = field(default_factory=dict)
     _provenance: dict[str, Any] = field(default_factory=dict)
     _fixed: int = 0
-    """How many of the first entries cannot be undone any more."""
+    """How many of the first entries can no longer be undone."""
     _previewed: list[tuple[Any, Any, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,18 +85,18 @@ class Correction:
 
     @property
     def place(self) -> VoxelMap:
-        """Which voxel of the scan is which of the layer."""
+        """Maps voxels of the scan to voxels of the layer."""
         return self.computer.place
 
     @property
     def class_names(self) -> dict[int, str]:
-        """What the layer's classes are called: of the whole tumour alone, class 1 is that and not edema."""
+        """Names of the layer's classes; for example, class 1 is not edema if only the whole tumour was segmented."""
         tag = segmentation_tag(self.layer)
         return dict(tag.class_names) if tag is not None else {}
 
     @property
     def entries(self) -> list[Entry]:
-        """What the labels of now are made of, in order."""
+        """The entries that the current labels result from, in order."""
         entries: list[Entry] = []
         for entry in self.done:
             entries = list(entry.again) if entry.kind == "without" else [*entries, entry]
@@ -104,12 +104,12 @@ class Correction:
 
     @property
     def prompts(self) -> list[Prompt]:
-        """The prompts of now, in order."""
+        """The prompts that the current labels result from, in order."""
         return prompts_of(self.entries)
 
     @property
     def file(self) -> PromptFile:
-        """The correction as a document; what was painted by hand is counted, and not in it."""
+        """The correction as a document; manual edits are only counted, not stored in it."""
         model = self._provenance.get("model")
         return PromptFile(
             case=self.study.name,
@@ -121,41 +121,41 @@ class Correction:
         )
 
     def outlined_slices(self, axis: int, region: Region) -> list[int]:
-        """Slices of the layer along one of its axes on which a region was outlined by hand, or painted for the most."""
+        """Return the slices across an axis of the layer on which a region was outlined or mostly painted by hand."""
         return sorted({at for at, outlined in outlines_along(self.entries, axis) if outlined == region})
 
     def region_to_fill(self, axis: int, preferred: Region | None = None) -> Region | None:
-        """The wanted region if it was outlined along an axis, else the one outlined there last; None of none."""
+        """Return the preferred region if it was outlined across an axis, else the one outlined last, or None."""
         regions = [region for _, region in outlines_along(self.entries, axis)]
         return preferred if preferred in regions else regions[-1] if regions else None
 
-    # What the user asks for -----------------------------------------------------------------------------------------
+    # User requests --------------------------------------------------------------------------------------------------
 
     def action(self, step: Step) -> Work:
-        """Carry out a prompt, or another step of a file."""
+        """Apply a prompt, or another step of a file."""
         is_prompt = not isinstance(step, Action)
         entry = Entry("step", step, extent=extent_of(step, self.place) if is_prompt else None)  # type: ignore[arg-type]
         return Work("do", entry, lambda labels: _job(lambda: self.computer.carry_out(entry, labels)))
 
     def snapshot(self) -> npt.NDArray[Any] | None:
-        """A copy of the layer's array: whoever writes into it without napari knowing is noticed by it.
+        """Return a copy of the layer's array, so that changes written without napari's knowledge are noticed.
 
-        None for an oblique scan, whose layer does not hold what the refiner holds.
+        None for an oblique scan, whose layer does not hold the same voxels as the refiner.
         """
         return np.array(self.layer.data) if self.place.one_to_one else None
 
     def fill(self, axis: int, slices: Sequence[int], region: Region | None = None) -> Work:
-        """Fill between slices of the layer along one of its axes.
+        """Fill between slices across one axis of the layer.
 
         Parameters
         ----------
         region : {"WT", "TC", "ET"}, optional
-            Whose border follows its shapes on these slices; all regions' if not given.
+            Region whose border follows its shapes on these slices; if not given, that of all regions.
 
         Raises
         ------
         PromptError
-            If there are fewer than two, or one that the layer does not have.
+            If fewer than two slices are given, or one that the layer does not have.
         """
         last = self.layer.data.shape[axis] - 1
         numbers_shown = sorted(set(slices))
@@ -171,16 +171,16 @@ class Correction:
     def carry_on(
         self, axis: int, index: int, direction: Literal[1, -1], planes: list[Plane], halt: threading.Event
     ) -> Work:
-        """Carry a slice of the layer on along one of its axes until told to stop, or until nothing is left.
+        """Propagate a slice across one axis of the layer until told to stop, or until nothing is left.
 
         Parameters
         ----------
         axis, index
-            The slice.
+            Axis and index of the slice.
         direction : {1, -1}
             Towards higher or lower slices of the layer.
         planes : list of Plane
-            What was found is appended, slice by slice, to be shown meanwhile.
+            Results are appended slice by slice, to be shown in the meantime.
         halt : Event
             Set to stop.
         """
@@ -188,7 +188,7 @@ class Correction:
         return Work("do", entry, lambda _: self.computer.propagate(entry, axis, index, direction, planes, halt))
 
     def without(self, unwanted: Entry) -> Work:
-        """Do everything again without one of the entries."""
+        """Redo everything without one of the entries."""
         remaining = [entry for entry in self.entries if entry is not unwanted]
         entry = Entry("without")
         return Work("do", entry, lambda _: self.computer.do_without(entry, remaining))
@@ -196,12 +196,12 @@ class Correction:
     # Undo and redo --------------------------------------------------------------------------------------------------
 
     def undo(self) -> list[Work]:
-        """Take the last change back, in the layer's own history.
+        """Undo the last change, in the layer's own history.
 
         Raises
         ------
         PromptError
-            If there is none, or napari has forgotten it.
+            If there is none, or napari no longer remembers it.
         """
         if not self.done:
             msg = "There is nothing to undo: nothing has been corrected since this correction began."
@@ -220,7 +220,7 @@ class Correction:
         return self.follow()
 
     def redo(self) -> list[Work]:
-        """Bring back what was taken back last; raises `PromptError` if there is nothing."""
+        """Redo what was undone last; raises `PromptError` if there is nothing to redo."""
         if not self.undone:
             msg = "There is nothing to redo."
             raise PromptError(msg)
@@ -230,7 +230,7 @@ class Correction:
         return self.follow()
 
     def follow(self) -> list[Work]:
-        """Read the layer's history: what the refiner has to do to hold what the layer shows."""
+        """Read the layer's history, and return what the refiner has to do to match the layer."""
         history = history_of(self.layer)
         there = {id(part) for step in history.done for part in step}
         undone_parts = {id(part) for step in history.undone for part in step}
@@ -243,13 +243,13 @@ class Correction:
         return works
 
     def forget(self, entry: Entry) -> Work:
-        """Take back what was computed and is not shown."""
+        """Undo what was computed but is not shown."""
         return Work("follow", entry, lambda _: _job(lambda: self.computer.undo(entry)))
 
     def replaced(self) -> None:
-        """The layer holds another array: what was done to the one before cannot be undone in it.
+        """Handle the layer's array having been replaced: earlier changes cannot be undone in the new one.
 
-        What it holds is taken over before the next step is carried out.
+        Its contents are adopted before the next step is applied.
         """
         self._fixed = len(self.done)
         self.undone.clear()
@@ -265,7 +265,7 @@ class Correction:
         return Work("follow", entry, lambda _: _job(lambda: self.computer.redo(entry)))
 
     def _new(self, steps: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Steps at the end of the history that nobody told of."""
+        """Return the steps at the end of the history that have not been recorded yet."""
         new_steps: list[tuple[Any, ...]] = []
         for step in reversed(steps):
             if any(id(part) in self._known for part in step):
@@ -285,7 +285,7 @@ class Correction:
     # The layer ------------------------------------------------------------------------------------------------------
 
     def show(self, entry: Entry, edit: Voxels) -> int:
-        """Show in the layer what was computed, as one step of its history; how many voxels changed."""
+        """Show a computed entry in the layer, as one step of its history; return the number of changed voxels."""
         before = len(self._known)
         changed = self._quietly(lambda: change_voxels(self.layer, edit.at, edit.labels))
         if changed:
@@ -296,9 +296,9 @@ class Correction:
         return changed
 
     def preview(self, planes: Sequence[Plane]) -> None:
-        """Write slices of something that is still computed, to be seen when they are next drawn.
+        """Write slices of an unfinished computation into the layer, visible when they are next drawn.
 
-        napari's history knows nothing of it.
+        They do not enter napari's history.
         """
         for plane in planes:
             at = (*(slice(None),) * plane.axis, plane.index)
@@ -306,7 +306,7 @@ class Correction:
             self.layer.data[at] = plane.labels
 
     def end_preview(self) -> None:
-        """Take back what was only previewed."""
+        """Remove what was only previewed."""
         if not self._previewed:
             return
         for at, before, previewed in reversed(self._previewed):
@@ -316,7 +316,7 @@ class Correction:
         self._quietly(self.layer.refresh)
 
     def record(self, state: LabelState) -> None:
-        """Write the steps, and what the labels tell by now, into what is saved with them."""
+        """Update the layer's metadata with the steps and the current state of the labels, to be saved with them."""
         tag = segmentation_tag(self.layer)
         if tag is None:
             return
@@ -342,7 +342,7 @@ class Correction:
         self.layer.metadata = {**self.layer.metadata, KEY: changed}
 
     def _refinement(self) -> dict[str, Any]:
-        """How it was corrected, as `refine` tells it."""
+        """Describe the correction in the format of `refine`."""
         prompted = [entry for entry in self.entries if entry.step is not None]
         record = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -365,12 +365,12 @@ class Correction:
             self.writing = False
 
     def _settle(self) -> None:
-        """What the history holds now is known."""
+        """Mark everything in the current history as known."""
         for step in history_of(self.layer).done:
             self._remember(step)
 
     def _remember(self, parts: Sequence[Any]) -> None:
-        # The parts themselves are kept: another one could get the number of one that is gone.
+        # The parts themselves are kept, because the id of a deleted one can be reused.
         for part in parts:
             self._known.setdefault(id(part), part)
 

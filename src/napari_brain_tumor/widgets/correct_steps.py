@@ -1,4 +1,4 @@
-"""The part of the Correct panel that goes from slice to slice, and the list of what was done."""
+"""The part of the Correct panel for work between slices, and the list of steps."""
 
 import re
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ _MOST_ROWS = 7
 
 
 class SliceSteps(QWidget):
-    """Fill between outlined slices, and carry the shown one on."""
+    """Fill between outlined slices, and propagate the current one."""
 
     fill_requested = Signal(object)
-    """A list of slices of the view."""
+    """A list of slices of the current view."""
     carry_requested = Signal(int)
-    """1 towards higher slices, -1 towards lower ones."""
+    """Direction: 1 towards higher slices, -1 towards lower ones."""
     stop_requested = Signal()
 
     def __init__(self) -> None:
@@ -77,18 +77,18 @@ class SliceSteps(QWidget):
         carrying: bool = False,
         obstacle: str = "",
     ) -> None:
-        """Show which slices of the view were outlined, unless the user writes others.
+        """Show which slices of the current view were outlined, unless the user has typed others.
 
         Parameters
         ----------
         axis : int
-            Of the layer, across which the slices of the view lie.
+            Axis of the layer across which the view is sliced.
         region : {"WT", "TC", "ET"}, optional
-            Around which the outlines run.
+            Region that the outlines enclose.
         carrying : bool
             Whether a slice is being propagated.
         obstacle : str
-            Why nothing can be filled or propagated; empty where it can.
+            Why nothing can be filled or propagated; empty if it can.
         """
         what = f" of the {REGION_NAMES[region]}" if region is not None else ""
         self.label.setText(obstacle or f"Outlined {PLANE_NAMES[axis]} slices{what}")
@@ -105,12 +105,12 @@ class SliceSteps(QWidget):
 
 
 class StepList(QWidget):
-    """What was done, in order."""
+    """The steps of the correction, in order."""
 
     chosen = Signal(object)
-    """An `Entry` to go to."""
+    """The `Entry` to show."""
     removal_requested = Signal(object)
-    """An `Entry` to do without."""
+    """The `Entry` to remove."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class StepList(QWidget):
         self.show_entries((), ())
 
     def show_entries(self, applied: Sequence[Entry], pending: Sequence[Entry]) -> None:
-        """Show what is done and what waits; the selected one stays so while it is there."""
+        """Show the applied and pending entries; keep the selection while its entry exists."""
         selected = self._selected()
         self._entries = [*applied, *pending]
         with QSignalBlocker(self.list):
@@ -153,7 +153,7 @@ class StepList(QWidget):
         self._on_row(self.list.currentRow())
 
     def texts(self) -> list[str]:
-        """What is shown, line by line."""
+        """The displayed text, line by line."""
         return [item.text() for row in range(self.list.count()) if (item := self.list.item(row)) is not None]
 
     def _selected(self) -> Entry | None:
@@ -170,7 +170,7 @@ class StepList(QWidget):
 
 
 def entry_text(entry: Entry) -> str:
-    """What was done and where, in words: `stroke · edema · axial 62`."""
+    """Describe an entry and its place: `stroke · edema · axial 62`."""
     if entry.extent is None:
         return entry.text
     on = [(PLANE_NAMES[axis], entry.extent.slice_along(axis)) for axis in range(3)]

@@ -1,4 +1,4 @@
-"""The part of the Correct panel that shows a prompt before it is taken, and tidies a region up."""
+"""The part of the Correct panel that previews prompts before they are applied, and tidies up a region."""
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QDoubleSpinBox, QWidget
@@ -7,14 +7,14 @@ from napari_brain_tumor.widgets.parts import add_to, button, check, column_of, d
 
 
 class TidySteps(QWidget):
-    """A preview with *Accept* and *Discard*; islands, holes and margins of the region that is chosen above."""
+    """A preview with *Accept* and *Discard*; islands, holes and margins of the region chosen above."""
 
     preview_toggled = Signal(bool)
-    """Whether prompts are shown before they are taken."""
+    """Whether prompts are previewed before they are applied."""
     take_requested = Signal()
     drop_requested = Signal()
     requested = Signal(str, float)
-    """What to do, named as the step, and the millimetres of a smooth margin."""
+    """The name of the step to apply, and the millimetres for smoothing the margin."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,6 +53,6 @@ class TidySteps(QWidget):
         self.show_holding(False)
 
     def show_holding(self, holding: bool) -> None:
-        """Show whether something waits to be taken."""
+        """Show whether an entry is waiting for acceptance."""
         self.take_button.setEnabled(holding)
         self.drop_button.setEnabled(holding)

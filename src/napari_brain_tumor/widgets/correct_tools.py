@@ -1,4 +1,4 @@
-"""The buttons of the Correct panel for what is drawn next: which class, whether it is that or not, and with what."""
+"""The buttons of the Correct panel for drawing: class, add or exclude, and tool."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ NOT_KEY: Final = "X"
 SLICE_KEY: Final = "A"
 TOOL_KEYS: Final[dict[str, Tool]] = {"O": "outline", "S": "stroke", "L": "lasso", "P": "point", "B": "box"}
 _FOLDED: Final = ("point", "box")
-"""Tools that stand in `more`, which whoever shows the tools folds away."""
+"""Tools in `more`, a part that the surrounding panel folds away."""
 _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
     "edema": "What you draw is edema.",
     "non-enhancing": "What you draw is non-enhancing tumour or necrosis.",
@@ -43,14 +43,14 @@ _SWATCH: Final = 14
 
 
 class PromptTools(QWidget):
-    """Shows a meaning and a tool, and says when another one is wanted."""
+    """Shows the current meaning and tool, and emits a signal when the user wants another one."""
 
     meaning_changed = Signal(object)
-    """Another `Meaning` is wanted."""
+    """The `Meaning` that the user wants."""
     tool_requested = Signal(str)
-    """A tool is wanted."""
+    """The tool that the user wants."""
     around_changed = Signal(bool)
-    """Whether slices beside the next prompt may follow it."""
+    """Whether neighbouring slices may follow the next prompt."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,19 +99,19 @@ class PromptTools(QWidget):
         return rows
 
     def choose_class(self, label: PromptLabel) -> None:
-        """Draw that class from now on."""
+        """Draw this class from now on."""
         self._want(Meaning(label, self.meaning.add))
 
     def toggle_not(self) -> None:
-        """Draw what it is not, or again what it is."""
+        """Toggle between marking what belongs to the class and what does not."""
         self._want(Meaning(self.meaning.label, not self.meaning.add))
 
     def toggle_slice(self) -> None:
-        """Draw for this slice alone, or again for those around it too."""
+        """Toggle whether a prompt changes only its own slice, or neighbouring slices too."""
         self.slice_box.toggle()
 
     def show_meaning(self, meaning: Meaning) -> None:
-        """Show what is drawn next."""
+        """Show the meaning of what is drawn next."""
         self.meaning = meaning
         for row, label in enumerate(CLASS_KEYS.values()):
             self.class_box.setItemIcon(row, _swatch(Meaning(label, meaning.add)))
@@ -119,7 +119,7 @@ class PromptTools(QWidget):
         self.not_button.setChecked(not meaning.add)
 
     def show_tool(self, tool: Tool | None) -> None:
-        """Show which tool is in the user's hand, if any."""
+        """Show the active tool, if any."""
         for name, tool_button in self.tool_buttons.items():
             tool_button.setChecked(name == tool)
 
@@ -128,19 +128,19 @@ class PromptTools(QWidget):
         self.meaning_changed.emit(meaning)
 
     def _on_tool_clicked(self, tool: Tool) -> None:
-        self.tool_buttons[tool].setChecked(not self.tool_buttons[tool].isChecked())  # the layers tell which it is
+        self.tool_buttons[tool].setChecked(not self.tool_buttons[tool].isChecked())  # the layers decide on the state
         self.tool_requested.emit(tool)
 
 
 def _toggle(text: str, tip: str) -> QPushButton:
     toggle = button(text, tip)
     toggle.setCheckable(True)
-    toggle.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    toggle.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys still go to the canvas
     return toggle
 
 
 def _swatch(meaning: Meaning) -> QIcon:
-    """The colour of a prompt; hatched where it says "not"."""
+    """Return an icon in the colour of a prompt; hatched if it means "not"."""
     pixmap = QPixmap(_SWATCH, _SWATCH)
     color = QColor.fromRgbF(*color_of(meaning))
     pixmap.fill(color)

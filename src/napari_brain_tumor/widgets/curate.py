@@ -1,4 +1,4 @@
-"""The panel of data sets: review their cases, add new ones, import folders."""
+"""The data set panel: review its cases, add new ones, import folders."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -42,17 +42,16 @@ _TABS: Final = (
 class CurateWidget(Panel):
     """Reviews and corrects the cases of a curated data set, and adds new ones.
 
-    Work that was not saved is copied to the data set's folder every few seconds, and is offered when the case is opened
-    again.
+    Unsaved work is copied to the folder of the data set every few seconds, and offered when the case is opened again.
 
     Parameters
     ----------
     worker : WorkerProcess, optional
-        The one of this session where none is given.
+        By default, the one of this session.
     target : str
         The job that runs in the worker process, called like `case_scoring.score_dataset_job`.
     models : sequence of ModelInfo, optional
-        The installed ones where none are given.
+        By default, the installed ones.
     question : callable
         Asks the user; see `questions.Ask`.
     """
@@ -148,7 +147,7 @@ class CurateWidget(Panel):
         self._take_dataset(lambda: CuratedDataset(folder))
 
     def create_dataset(self, folder: str | Path) -> None:
-        """Make an empty data set and open it."""
+        """Create an empty data set and open it."""
         self._take_dataset(lambda: CuratedDataset.create(folder))
         self.code_box.show_action(lambda: create_dataset_lines(Path(folder)))
         if self.dataset is not None and not len(self.dataset):
@@ -244,11 +243,11 @@ class CurateWidget(Panel):
 
 
 def _pressed(key_button: QAbstractButton, action: Callable[[], None], panel: CurateWidget) -> Callable[[Any], None]:
-    """What a key does: what its button does, while that can be clicked."""
+    """Return what a key does: the action of its button, while that is enabled."""
 
     def press(_: Any) -> None:
-        with suppress(RuntimeError):  # the panel is gone
-            if key_button.isEnabled() and key_button.window() is not panel:  # else its dock was closed
+        with suppress(RuntimeError):  # the panel has been destroyed
+            if key_button.isEnabled() and key_button.window() is not panel:  # otherwise its dock was closed
                 action()
 
     return press

@@ -1,4 +1,4 @@
-"""The Review page of the Data tab: it shows and asks, and does nothing itself."""
+"""The Review page of the Data tab: displays and controls only, no logic."""
 
 from typing import Final
 
@@ -36,11 +36,11 @@ KEYS: Final[dict[str, str]] = {
     "show_prediction": "H",
     "save": "K",
 }
-"""Keys in the canvas by what they do; none of them is napari's own for images or labels."""
+"""Keys in the canvas, by action; none of them is used by napari for image or labels layers."""
 
 
 class ReviewPage(QWidget):
-    """The table of the cases, and the buttons to walk, compare, correct and decide."""
+    """The table of cases, and the buttons to step through, compare, correct and decide."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,21 +140,21 @@ class ReviewPage(QWidget):
 
     @property
     def model(self) -> ModelInfo | None:
-        """The model that is chosen."""
+        """The selected model."""
         model: ModelInfo | None = self.model_box.currentData()
         return model
 
     def show_case(self, text: str, *, is_open: bool, edited: bool, predicted: bool | None) -> None:
-        """Show the case that is open, and what can be done with it.
+        """Show the open case, and what can be done with it.
 
         Parameters
         ----------
         text : str
-            Which case it is.
+            Description of the case.
         is_open, edited : bool
             Whether a case is open, and whether its label has unsaved changes.
         predicted : bool or None
-            Whether the prediction is in sight; None where there is none.
+            Whether the prediction is visible; None if there is none.
         """
         self.case_label.setText(text)
         enable(is_open, *self.decide_buttons.values(), self.note_edit)
@@ -166,7 +166,7 @@ class ReviewPage(QWidget):
         self.score_button.setEnabled(has_cases and self.model is not None)
 
     def show_running(self, running: bool) -> None:
-        """Show that the model segments, or no more."""
+        """Show whether the model is segmenting."""
         self.score_button.setVisible(not running)
         self.cancel_button.setVisible(running)
         self.cancel_button.setEnabled(running)
@@ -177,7 +177,7 @@ class ReviewPage(QWidget):
 def _key_button(text: str, does: str, tip: str) -> QPushButton:
     key = KEYS[does]
     key_button = button(f"{text} ({_short(key)})", f"{tip}\nKey in the picture: {key}")
-    key_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    key_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys still go to the canvas
     return key_button
 
 

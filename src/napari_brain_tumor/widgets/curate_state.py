@@ -1,4 +1,4 @@
-"""What the Curate panel does, without Qt: rows and walks, cases to layers and back, the list of recent data sets."""
+"""Logic of the Curate panel, without Qt: converting cases to layers and back, and the list of recent data sets."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ from napari_brain_tumor.widgets.case_rows import STATE_NAMES
 from napari_brain_tumor.widgets.recent_paths import recent_paths, remember_path
 
 SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
-"""What runs in the worker process."""
+"""The job that runs in the worker process."""
 
 Knowing = Literal["painted voxels", "painted slices", "everything"]
 KNOWING: Final[dict[Knowing, str]] = {
@@ -35,7 +35,7 @@ KNOWING: Final[dict[Knowing, str]] = {
     "painted voxels": "as before, plus voxels that were painted",
     "everything": "everything",
 }
-"""What of a partly known label is known after it was corrected."""
+"""Which part of a partly annotated label counts as known after it was corrected."""
 
 _RECENT_FILE: Final = "recent-data-sets.json"
 
@@ -47,15 +47,15 @@ class LoadedCase:
     Parameters
     ----------
     record : CaseRecord
-        As it was when it was read.
+        The record at the time of reading.
     label : LayerData
-        The truth's labels.
+        The reference labels.
     prediction : LayerData or None
         The model's labels.
     draft : Draft or None
-        Unsaved work of an earlier time.
+        Unsaved work of an earlier session.
     warning : str
-        What could not be read and is not needed.
+        What could not be read but is not essential.
     """
 
     record: CaseRecord
@@ -82,7 +82,7 @@ def load_case(folder: Path, case_id: str, weights_sha256: str | None = None) -> 
 def prediction_of(
     dataset: CuratedDataset, record: CaseRecord, weights_sha256: str | None
 ) -> tuple[StoredScore | None, LayerData | None]:
-    """The kept score of a model on a case, and its labels as a layer."""
+    """Return the stored score of a model on a case, and its labels as a layer."""
     score = read_score(dataset.folder, record, weights_sha256) if weights_sha256 is not None else None
     if score is None:
         return None, None
@@ -101,7 +101,7 @@ def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft
 
 
 def case_text(loaded: LoadedCase | None, *, edited: bool, has_dataset: bool) -> str:
-    """Which case is open, as rich text; what to do where none is."""
+    """Return which case is open, as rich text, or what to do if none is."""
     if loaded is None:
         return "Click a case to open it." if has_dataset else "Open a data set, or create a new one."
     record = loaded.record
@@ -112,7 +112,7 @@ def case_text(loaded: LoadedCase | None, *, edited: bool, has_dataset: bool) -> 
 
 
 def show_roles(scans: Sequence[LayerData], roles: Collection[Role]) -> list[LayerData]:
-    """The same layers with those roles visible that were visible before; unchanged where the case has none."""
+    """Return the layers with those sequences visible that were visible before; unchanged if the case has none."""
     present = [_role(attributes) for _, attributes, _ in scans]
     if not set(present) & set(roles):
         return list(scans)
@@ -125,7 +125,7 @@ def _role(attributes: Mapping[str, Any]) -> Role | None:
 
 
 def maker_after(base: MadeBy, *, edited: bool) -> MadeBy:
-    """Who made a label, from who made what was painted on and whether it was painted on."""
+    """Return who made a label, given who made the one that was opened and whether it was edited."""
     if not edited:
         return base
     if base.kind in ("model", "both"):
@@ -134,7 +134,7 @@ def maker_after(base: MadeBy, *, edited: bool) -> MadeBy:
 
 
 def known_after(truth: Truth, classes: npt.NDArray[np.uint8], knowing: Knowing) -> Mask:
-    """Voxels `(X, Y, Z)` that are known after a label was corrected to these classes."""
+    """Return the voxels `(X, Y, Z)` that are known after a label was corrected to these classes."""
     if knowing == "everything" or truth.is_complete:
         return np.ones(truth.known.shape, dtype=bool)
     painted = classes != truth.segmentation.data
@@ -165,7 +165,7 @@ def save_label(
     Raises
     ------
     LabelChangedError
-        If somebody else replaced the label since it was opened.
+        If the label was replaced by someone else since it was opened.
     GridMismatchError, LabelSchemaError, DimensionError, SaveError
         If the labels do not fit the scan or cannot be written.
     """
@@ -184,7 +184,7 @@ def save_label(
 
 
 def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
-    """What the label tells: as before, and what the model tells whose labels took its place."""
+    """Return the regions that the label contains: as before, plus those of the model if its labels were taken over."""
     labelled = loaded.record.label.known_regions
     score = loaded.score
     if score is None or maker.kind not in ("model", "both") or maker.model_sha256 != score.weights_sha256:
@@ -194,20 +194,20 @@ def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AddRequest:
-    """The layers of a new case and what is known of it.
+    """The layers of a new case and what is known about it.
 
     Parameters
     ----------
     patient, grade, note : str
-        Empty where not given.
+        Empty if not given.
     state : str
-        Of the review.
+        State of the review.
     slices : sequence of int or None
-        Slices of the layer, along its first axis from 0, whose labels are known; None: all.
+        Slices of the layer, along its first axis from 0, whose labels are known; None for all.
     references : sequence of LayerView
-        Layers by whose place labels that were painted from scratch find their scan.
+        Layers from whose position the scan of labels painted from scratch is found.
     not_same_as : collection of str
-        Cases that look the same but are other people.
+        Cases that look the same but are different patients.
     """
 
     sequences: Mapping[Role, LayerView]
@@ -222,7 +222,7 @@ class AddRequest:
 
     @property
     def request(self) -> AddCaseRequest:
-        """What is known of it beside the layers."""
+        """What is known about the case apart from its layers."""
         return AddCaseRequest(
             patient=self.patient.strip() or None,
             grade=self.grade.strip() or None,
@@ -250,7 +250,7 @@ def add_case(folder: Path, form: AddRequest) -> CaseRecord:
 
 
 def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
-    """The voxels `(X, Y, Z)` of slices as the layer counts them."""
+    """Return the voxels `(X, Y, Z)` of slices that are counted as in the layer."""
     count = len(label.data)
     wrong = [k for k in slices if not 0 <= k < count]
     if wrong:
@@ -265,21 +265,21 @@ def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
 
 
 def label_to_offer(labels: Sequence[Layer], preferred: Sequence[Layer | None]) -> int:
-    """Which of the labels layers is offered for a new case: the first wanted one that is there, else the uppermost.
+    """Return the index of the labels layer to offer for a new case: the first preferred one, else the topmost.
 
-    -1 where there is none.
+    -1 if there is none.
     """
     position = next((labels.index(layer) for layer in preferred if layer is not None and layer in labels), None)
     return len(labels) - 1 if position is None else position
 
 
 def numbers_in(text: str) -> list[int] | None:
-    """Whole numbers of `40, 52-60`, in order and each once; None for nothing.
+    """Parse whole numbers such as `40, 52-60`, in order and without duplicates; None for an empty text.
 
     Raises
     ------
     DatasetError
-        If it is anything else.
+        If the text is anything else.
     """
     numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -293,12 +293,12 @@ def numbers_in(text: str) -> list[int] | None:
 
 
 def recent_datasets() -> list[Path]:
-    """Folders of the data sets that were opened last and are still there, the newest first."""
+    """Return the folders of the recently opened data sets that still exist, newest first."""
     return recent_paths(_recent_file(), lambda folder: (folder / "index.json").is_file())
 
 
 def remember_dataset(folder: Path) -> None:
-    """Put a folder at the head of the recent ones."""
+    """Put a folder at the top of the recent ones."""
     remember_path(_recent_file(), folder)
 
 

@@ -1,4 +1,4 @@
-"""Curves in a panel."""
+"""A plot canvas for panels."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from napari_brain_tumor.widgets.parts import described
 
 
 class CurvesCanvas(FigureCanvasQTAgg):
-    """A figure to look at, drawn by whoever has it; the wheel is left to the panel, which scrolls.
+    """A figure for viewing only, drawn by its owner; wheel events are left to the panel, which scrolls.
 
     Parameters
     ----------
     tip, name : str
-        The tooltip, and the name for screen readers.
+        Tooltip and accessible name.
     height : int
-        The least, in pixels.
+        Minimum height in pixels.
     """
 
     def __init__(self, tip: str, name: str, height: int) -> None:

@@ -1,4 +1,4 @@
-"""The first line of the Data tab: which data set is open, another one, a new one."""
+"""The first line of the Data tab: the open data set, with buttons to open another or create one."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ _TIP = "The data set; recently opened ones are listed."
 
 
 class DatasetChooser(QObject):
-    """Shows the data set that is open and asks for others; opens none itself.
+    """Shows the open data set and requests others; opens none itself.
 
     Parameters
     ----------
     panel : QWidget
-        Into which `row` is put.
+        The panel that `row` is added to.
     """
 
     open_requested = Signal(object)
     """The folder of a data set."""
     create_requested = Signal(object)
-    """The folder of a data set to be made."""
+    """The folder of a data set to be created."""
 
     def __init__(self, panel: QWidget) -> None:
         super().__init__(panel)
@@ -41,7 +41,7 @@ class DatasetChooser(QObject):
         self.show_folder(None)
 
     def show_folder(self, folder: Path | None) -> None:
-        """Show the folder that is open, None for none, among those that were opened recently."""
+        """Show the open folder, or None, among the recently opened ones."""
         self._folder = folder.resolve() if folder is not None else None
         nothing = [("Choose a data set", None)] if self._folder is None else []
         offer(self.box, [*nothing, *((recent.name, recent, str(recent)) for recent in state.recent_datasets())])

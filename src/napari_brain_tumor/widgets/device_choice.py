@@ -1,4 +1,4 @@
-"""Where to compute: the devices that the worker process finds, and their free memory."""
+"""Choice of the device: those that the worker process finds, with their free memory."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,11 +20,11 @@ class DeviceChoice(QObject):
     Parameters
     ----------
     where : str
-        What the tooltip begins with.
+        Beginning of the tooltip.
     """
 
     known = Signal(object)
-    """The devices that are present: name, label and reason of each."""
+    """The available devices, each with name, label and reason."""
     chosen = Signal()
 
     def __init__(self, worker: WorkerProcess, parent: QObject | None = None, where: str = "Where to compute.") -> None:
@@ -32,7 +32,7 @@ class DeviceChoice(QObject):
         self._worker, self._where = worker, where
         self._asked_memory = False
         self.asked = False
-        """Whether the worker process was asked by now."""
+        """Whether the worker process has been asked yet."""
         self.runner = JobRunner(self)
         self._memory_runner = JobRunner(self, finished=self.show_memory)
         self.box = combo(where, "Device")
@@ -43,22 +43,22 @@ class DeviceChoice(QObject):
 
     @property
     def device(self) -> str:
-        """The one that is chosen."""
+        """The selected device."""
         return str(self.box.currentData())
 
     def begin(self) -> None:
-        """Ask which devices are present, the first time this is called."""
+        """Ask for the available devices, on the first call only."""
         if not self.asked:
             self.asked = self._asked_memory = True
             self.runner.finished.connect(self.refresh_memory)
             self.ask()
 
     def ask(self, target: str = _DEVICES) -> None:
-        """Ask the worker process which devices are present; it also loads torch there, so that Run starts at once."""
+        """Ask the worker process for the available devices; this also loads torch there, so that Run starts at once."""
         self.runner.send(self._worker, target)
 
     def refresh_memory(self, *_: Any) -> None:
-        """Ask how much memory is free, once the devices were asked for."""
+        """Ask for the free memory, if the devices have been asked for."""
         if self._asked_memory:
             self._memory_runner.send(self._worker, _MEMORY)
 
@@ -74,11 +74,11 @@ class DeviceChoice(QObject):
         self._on_chosen()
 
     def show_memory(self, devices: Sequence[DeviceMemory]) -> None:
-        """Show how much memory is free on each."""
+        """Show the free memory of each device."""
         for at, device in enumerate(devices):
             if device.free_bytes is None:
                 continue
-            free = f"{device.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
+            free = f"{device.free_bytes / 2**30:.1f} GiB free"  # first, because the box is narrow
             item = self.box.findData(device.name)
             if item >= 0:
                 self.box.setItemText(item, f"{device.name}: {free}, {device.label}")

@@ -1,4 +1,4 @@
-"""The diameters of lesions as lines of a layer, drawn by the program or by hand, without Qt."""
+"""The diameters of lesions as lines in a layer, computed or moved by hand, without Qt."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from napari_brain_tumor.plugin.display import Display
 LONG, SHORT = "long", "short"
 
 Ends = npt.NDArray[np.float64]
-"""Both ends `(2, 3)` of a line in the world, in mm."""
+"""Both ends `(2, 3)` of a line in world coordinates, in mm."""
 
 DIAMETERS_KEY: Final = "napari-brain-tumor diameters"
-"""In the metadata of a layer of diameters: the id of its labels, and the lines as they were computed."""
+"""Metadata key of a layer of diameters: the ID of its labels, and the lines as computed."""
 _COLORS: Final[Mapping[Region, str]] = {"ET": "#F0E442", "TC": "#FFFFFF", "WT": "#00E5FF"}
-"""Yellow and a light blue, which no class has."""
+"""Yellow, white and light blue, colours that no class has."""
 PUT_AWAY: "WeakKeyDictionary[Labels, Shapes]" = WeakKeyDictionary()
-"""Layers of diameters that were taken out of sight, by the labels that they measure."""
+"""Hidden layers of diameters, by the labels that they measure."""
 MOVED_MM: Final = 1e-3
 _ROUNDED_MM: Final = 0.01
-"""How far a line may be from where it was computed because a layer holds it less exactly."""
+"""Tolerance for lines at their computed positions, because a layer stores them less precisely."""
 
 
 def lines_layer_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes | None:
-    """The layer that shows the diameters of these labels, if there is one."""
+    """Return the layer that shows the diameters of these labels, if there is one."""
     for layer in all_layers:
         record = layer.metadata.get(DIAMETERS_KEY)
         if labels is not None and isinstance(layer, Shapes) and record and record["labels"] == labels.unique_id:
@@ -43,19 +43,19 @@ def lines_layer_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes
 
 
 def put_lines_away(labels: Labels, shapes: Shapes) -> None:
-    """Remember the layer of the diameters of labels, which is taken out of the viewer."""
+    """Remember the layer of diameters of labels when it is removed from the viewer."""
     PUT_AWAY[labels] = shapes
 
 
 def remembered_lines_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes | None:
-    """The layer of the diameters of these labels, whether it is in sight or was put away."""
+    """Return the layer of diameters of these labels, whether visible or hidden."""
     shapes = lines_layer_of(labels, all_layers)
     return PUT_AWAY.get(labels) if shapes is None and labels is not None else shapes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LineSet:
-    """What is drawn of an examination: lines, and of each its lesion's title and which of both it is."""
+    """Lines drawn for an examination, each with the title of its lesion and which of the two diameters it is."""
 
     titles: tuple[str, ...]
     which: tuple[str, ...]
@@ -80,12 +80,12 @@ def _drawn(examination: Examination) -> _LineSet:
 
 
 def shown_axis(diameters: Bidimensional, grid: Grid) -> int:
-    """Which axis of the world, 0 for x to 2 for z, the slices of these diameters cut, nearly so on oblique grids."""
+    """Return the world axis, 0 for x to 2 for z, that these diameters' slices cut (nearly so on oblique grids)."""
     return to_ras(grid).axes.index(diameters.axis)
 
 
 def flat_axis(line: Line, diameters: Bidimensional, grid: Grid) -> Ends:
-    """Both ends as they are drawn: on one slice of what is shown, for napari shows no line that crosses slices."""
+    """Return both ends on one displayed slice, because napari does not show lines that cross slices."""
     ends = np.array([line.start, line.stop])
     if grid.is_oblique:
         ends[:, shown_axis(diameters, grid)] = _level(diameters, grid)
@@ -93,14 +93,14 @@ def flat_axis(line: Line, diameters: Bidimensional, grid: Grid) -> Ends:
 
 
 def _level(diameters: Bidimensional, grid: Grid) -> float:
-    """Where the shown slice lies, along the axis that it cuts, on which diameters of an oblique grid are drawn."""
+    """Return the position of the displayed slice that diameters of an oblique grid are drawn on, along its cut axis."""
     axis, viewer_grid = shown_axis(diameters, grid), Display.of(grid).viewer_grid
     middle = np.mean([diameters.long.start, diameters.long.stop], axis=0)
     return float(viewer_grid.world(np.rint(viewer_grid.voxels(middle)))[axis])
 
 
 def _lifted(ends: Ends, diameters: Bidimensional, grid: Grid) -> Ends:
-    """Inverse of `flat_axis`: the ends on the slice of an oblique grid, if they still lie on that one shown slice."""
+    """Invert `flat_axis`: return the ends on the slice of an oblique grid, if they still lie on the displayed slice."""
     axis = shown_axis(diameters, grid)
     if not grid.is_oblique or np.abs(ends[:, axis] - _level(diameters, grid)).max() > MOVED_MM:
         return ends
@@ -112,12 +112,12 @@ def _lifted(ends: Ends, diameters: Bidimensional, grid: Grid) -> Ends:
 
 
 def has_lines(examination: Examination) -> bool:
-    """Whether any lesion has diameters."""
+    """Return whether any lesion has diameters."""
     return any(lesion.diameters is not None for lesion in examination.lesions)
 
 
 def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
-    """A layer of the diameters of an examination, over its labels; None where it has none."""
+    """Return a layer with the diameters of an examination, above its labels; None if there are no diameters."""
     drawn = _drawn(examination)
     if not drawn.lines:
         return None
@@ -129,28 +129,28 @@ def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
 
 
 def draw(shapes: Shapes, labels: Labels, examination: Examination) -> None:
-    """Show the diameters of an examination in a layer that shows others."""
+    """Show the diameters of an examination in an existing layer."""
     drawn = _drawn(examination)
     drawing.draw_lines(shapes, labels, drawn.lines, drawn.colors, drawn.features, examination.grid.viewer)
     _remember(shapes, labels, examination.grid)
 
 
 def _remember(shapes: Shapes, labels: Labels, grid: Grid) -> None:
-    # As the layer gives them back: it holds them less exactly than they were computed.
+    # Read back from the layer, which stores them less precisely than they were computed.
     record = {"labels": labels.unique_id, "computed": lines_by_key(shapes, labels, grid)}
     shapes.metadata = {**shapes.metadata, DIAMETERS_KEY: record}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnLines:
-    """The lines of a layer of diameters, by lesion and which of both: as they are now, and as they were computed."""
+    """The lines in a layer of diameters, by lesion and diameter: current and as computed."""
 
     now: Mapping[tuple[str, str], Ends]
     computed: Mapping[tuple[str, str], Ends]
 
     @property
     def moved(self) -> list[str]:
-        """Titles of the lesions of which a hand moved a line."""
+        """Titles of the lesions with a line that was moved by hand."""
         lost = [
             title for title, which in self.now if differs(self.now[title, which], self.computed.get((title, which)))
         ]
@@ -158,14 +158,14 @@ class DrawnLines:
 
 
 def drawn_lines(shapes: Shapes, labels: Labels, grid: Grid) -> DrawnLines:
-    """Take the lines out of a layer of diameters; the grid is that of the labels' file."""
+    """Read the lines from a layer of diameters; the grid is that of the labels' file."""
     return DrawnLines(lines_by_key(shapes, labels, grid), shapes.metadata[DIAMETERS_KEY]["computed"])
 
 
 def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Examination:
-    """The examination as it was computed, with the diameters whose lines a hand moved as they are drawn now.
+    """Return the computed examination, with the current diameters of lesions whose lines were moved by hand.
 
-    A lesion of which a line was taken away keeps the computed ones.
+    A lesion with a deleted line keeps its computed diameters.
     """
     drawn = drawn_lines(shapes, labels, examination.grid)
     lines_by_title = {
@@ -175,19 +175,19 @@ def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Exam
 
 
 def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examination, tuple[str, ...]]:
-    """Another measuring of the same labels with the diameters that a hand moved.
+    """Return a repeated measurement of the same labels, with the diameters that were moved by hand.
 
     Parameters
     ----------
     drawn : DrawnLines
-        Of the layer in which they were moved.
+        Lines of the layer in which they were moved.
 
     Returns
     -------
     Examination
     tuple of str
-        Titles of the lesions whose moved lines belong to nothing that was measured now: the labels were changed since,
-        or measured with other settings.
+        Titles of the lesions whose moved lines do not match anything in this measurement, because the labels were
+        changed or measured with other settings.
     """
     lines: dict[str, tuple[Line, Line]] = {}
     used: set[str] = set()
@@ -204,7 +204,7 @@ def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examin
 
 
 def _computed_alike(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> bool:
-    """Whether the diameters of a lesion were computed where those of that title were, of the same region."""
+    """Return whether a lesion's diameters were computed at the same place and for the same region as the title's."""
     diameters = lesion.diameters
     if diameters is None or title.partition(" ")[0] != lesion.region:
         return False
@@ -213,7 +213,7 @@ def _computed_alike(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -
 
 
 def _moved_lines(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> tuple[Line, Line] | None:
-    """Both lines of a lesion as they are drawn now; None where none was moved, or one was taken away."""
+    """Return the current lines of a lesion; None if neither was moved, or one was deleted."""
     diameters, keys = lesion.diameters, [(title, LONG), (title, SHORT)]
     if diameters is None or not all(key in drawn.now for key in keys):
         return None
@@ -229,7 +229,7 @@ def _moved_lines(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> t
 
 
 def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> str:
-    """What is drawn but counts for nothing, and what is lacking, in words; empty where nothing is."""
+    """Describe lines that do not count and lines that are missing; empty if there are none."""
     expected = set(zip(_drawn(examination).titles, _drawn(examination).which, strict=True))
     present = set(lines_by_key(shapes, labels, examination.grid))
     lacking = sorted({title for title, _ in expected - present})
@@ -251,7 +251,7 @@ def differs(line: Ends, computed: Any, least_mm: float = MOVED_MM) -> bool:
 
 
 def lines_by_key(shapes: Shapes, labels: Labels, grid: Grid) -> dict[tuple[str, str], Ends]:
-    """Straight lines by lesion and which of both; the first where one was copied."""
+    """Return the straight lines by lesion and diameter; if one was copied, the first counts."""
     by_key: dict[tuple[str, str], Ends] = {}
     table = shapes.features
     if "lesion" not in table or "line" not in table:

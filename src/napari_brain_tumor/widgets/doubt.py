@@ -1,4 +1,4 @@
-"""Go from one doubtful place of a result to the next, by keys or buttons."""
+"""Step through the doubtful places of a result, with keys or buttons."""
 
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -19,31 +19,31 @@ from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
 from napari_brain_tumor.widgets.worker import notify
 
 _ROOM: Final = 1.6
-"""How much wider the ring is than a ball as large as the place."""
+"""Radius of the ring relative to a ball of the same volume as the place."""
 
 _NOTHING_KEPT: Final = (
     "There is no result whose probabilities are known: run a trained model, or select the layer of such a result. "
     "They stay in memory with the layer and are not saved."
 )
 _at: WeakKeyDictionary[Labels, tuple[StoredMaps, int]] = WeakKeyDictionary()
-"""Where each layer was looked at last."""
+"""The place that was last looked at in each layer."""
 
 
 class _DoubtSteps(QObject):
-    """A Qt object, for its connections end with the panels that made them."""
+    """A Qt object, so that its connections end with the panels that made them."""
 
     gone = Signal(str)
-    """What is doubtful at the place that was gone to."""
+    """Why the place that is now shown is doubtful."""
     place_chosen = Signal(object, int)
-    """The layer and the number of that place."""
+    """The layer, and the number of the place."""
 
 
 doubt_steps: Final = _DoubtSteps()
-"""The one of this session."""
+"""The instance of this session."""
 
 
 def next_doubtful_place(viewer: napari.viewer.Viewer, step: int = 1) -> None:
-    """Bring the next doubtful place of a result into sight in all planes, the largest first, and say what it is.
+    """Show the next doubtful place of a result in all planes, the largest first, and say why it is doubtful.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def next_doubtful_place(viewer: napari.viewer.Viewer, step: int = 1) -> None:
 
 
 def go_to_doubtful_place(viewer: napari.viewer.Viewer, layer: Labels, at: int) -> None:
-    """Bring a doubtful place of a result into sight in all planes, with a ring around it, and say what it is.
+    """Show a doubtful place of a result in all planes, with a ring around it, and say why it is doubtful.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def go_to_doubtful_place(viewer: napari.viewer.Viewer, layer: Labels, at: int) -
 
 
 def previous_doubtful_place(viewer: napari.viewer.Viewer) -> None:
-    """Bring the previous doubtful place of a result into sight."""
+    """Show the previous doubtful place of a result."""
     next_doubtful_place(viewer, -1)
 
 
@@ -96,11 +96,11 @@ KEYS: Final = (
         "Shift+B", "Previous doubtful place", "Go back to the previous doubtful place.", previous_doubtful_place
     ),
 )
-"""None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""
+"""None of the keys is used by napari, for any kind of layer, or by another panel of this plugin."""
 
 
 def _layer(viewer: Any) -> Labels | None:
-    """The labels in view if their probabilities are kept, else the uppermost for which they are."""
+    """Return the labels in view if their probabilities are kept, else the topmost labels for which they are."""
     labels = labels_in_view(viewer)
     if stored_maps_of(labels) is not None:
         return labels

@@ -1,4 +1,4 @@
-"""The doubtful places of a result as a list: where, how large, why; one that is chosen comes into sight."""
+"""The doubtful places of a result as a list with position, size and reason; selecting one shows it."""
 
 import weakref
 from typing import Any, Final
@@ -26,7 +26,7 @@ class DoubtList(ResultTable):
     def __init__(self, viewer: Any) -> None:
         super().__init__("Doubtful places", "Choose a place to show it in all planes, with a ring around it.")
         self._viewer = viewer
-        self._layer: weakref.ref[Labels] | None = None  # a result that was removed must not be kept for a list of it
+        self._layer: weakref.ref[Labels] | None = None  # weak, so that a removed result can be freed
         self.row_chosen.connect(self._go_to)
         doubt.doubt_steps.place_chosen.connect(self._on_place_chosen)
 
@@ -43,7 +43,7 @@ class DoubtList(ResultTable):
 
     @property
     def layer(self) -> Labels | None:
-        """Whose places are listed."""
+        """The result whose places are listed."""
         return None if self._layer is None else self._layer()
 
     def _go_to(self, at: int) -> None:

@@ -1,4 +1,4 @@
-"""A ring around the doubtful place that was gone to, drawn over the pictures: no layer, and nothing of the scan."""
+"""A ring around the current doubtful place, drawn over the canvases and not as a layer."""
 
 import weakref
 from contextlib import suppress
@@ -15,14 +15,14 @@ from napari_brain_tumor.widgets.navigation import Camera, Marks, Ring, ring_in_p
 
 
 class _Rings(QObject):
-    """A Qt object, for its connections end with the panes that made them."""
+    """A Qt object, so that its connections end with the panes that made them."""
 
     changed = Signal(object)
-    """A viewer whose ring is another one."""
+    """The viewer whose ring has changed."""
 
 
 rings: Final = _Rings()
-"""The one of this session."""
+"""The instance of this session."""
 _shown: Final[WeakKeyDictionary[Any, Ring]] = WeakKeyDictionary()
 _overlays: Final[WeakKeyDictionary[Any, "_Overlay"]] = WeakKeyDictionary()
 
@@ -32,12 +32,12 @@ def ring_of(viewer: Any) -> Ring | None:
 
 
 def show_ring(viewer: Any, ring: Ring | None) -> None:
-    """Draw a ring over the pictures of a viewer in place of the one before, or none.
+    """Draw a ring over the canvases of a viewer instead of the previous one, or None to remove it.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        One without a window shows none.
+        A viewer without a window shows no ring.
     """
     model = bare(viewer)
     if ring is None:
@@ -53,7 +53,7 @@ def show_ring(viewer: Any, ring: Ring | None) -> None:
 
 
 def ring_marks(model: Any, ring: Ring | None, canvas: QWidget) -> Marks | None:
-    """What is drawn of a ring over a canvas that shows a model in two dimensions; None where nothing is."""
+    """Return the marks for a ring over a canvas that shows a model in 2D; None if nothing is to be drawn."""
     dims = model.dims
     if ring is None or dims.ndisplay != 2 or dims.ndim < 3:
         return None
@@ -64,7 +64,7 @@ def ring_marks(model: Any, ring: Ring | None, canvas: QWidget) -> Marks | None:
     before = dims.ndim - 3
     axes = [axis - before for axis in dims.order[-3:]]
     if sorted(axes) != [0, 1, 2]:
-        return None  # time, or another axis before the volume, lies in the picture
+        return None  # the view shows time, or another axis before the volume
     circle = ring_in_plane(ring, view, axes, float(dims.point[dims.order[-3]]))
     return None if circle is None else Marks("", circles=(circle,))
 
@@ -74,7 +74,7 @@ class _Overlay(QObject):
 
     def __init__(self, model: Any, canvas: QWidget) -> None:
         super().__init__(canvas)
-        # Not kept: a viewer that somebody still holds would not be let go when napari closes it.
+        # Not stored: a reference kept elsewhere would stop the viewer from being freed when napari closes it.
         self._model, self._canvas = weakref.ref(model), canvas
         self._marks = CanvasMarks(canvas, self._now)
         canvas.installEventFilter(self)
@@ -90,8 +90,8 @@ class _Overlay(QObject):
         return None if model is None else ring_marks(model, _shown.get(model), self._canvas)
 
     def repaint(self, event: Any = None) -> None:
-        """Draw it anew."""
-        with suppress(RuntimeError):  # the window is gone
+        """Repaint the ring."""
+        with suppress(RuntimeError):  # the window has been destroyed
             self._marks.update()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:

@@ -1,4 +1,4 @@
-"""Writes unsaved work to the disk beside the window, one file after another."""
+"""Write unsaved work to disk in the background, one file after another."""
 
 import logging
 from collections.abc import Callable
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 class DraftKeeper:
-    """Keeps and forgets drafts in the order in which it is told to, in one thread.
+    """Writes and removes drafts in the order requested, in one thread.
 
-    What is still to be written when Python ends is written first.
+    Drafts still waiting when Python exits are written first.
 
     Parameters
     ----------
     on_error : callable, optional
-        Told of what could not be written, in that thread.
+        Called in that thread with errors from writing.
     """
 
     def __init__(self, on_error: Callable[[Exception], None] | None = None) -> None:
@@ -29,15 +29,15 @@ class DraftKeeper:
         self._last: Future[None] | None = None
 
     def keep(self, folder: Path, draft: Draft, then: Callable[[], None] = lambda: None) -> None:
-        """Write a draft, whose labels must not be changed afterwards; `then` is called in that thread if it worked."""
+        """Write a draft, whose labels must not be changed afterwards; on success `then` is called in that thread."""
         self._submit(keep_draft, folder, draft, then=then)
 
     def forget(self, folder: Path, case_id: str) -> None:
-        """Remove the draft of a case, also one that is still to be written."""
+        """Remove the draft of a case, including one that is still waiting to be written."""
         self._submit(forget_draft, folder, case_id)
 
     def flush(self) -> None:
-        """Wait until everything is on the disk."""
+        """Wait until everything has been written."""
         if self._last is not None:
             self._last.result()
 

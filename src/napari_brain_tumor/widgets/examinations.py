@@ -1,4 +1,4 @@
-"""Which labels belong to one examination, told by the scans that they were made on and not by their layer. No Qt."""
+"""Determine which labels belong to one examination from the scans they were made on, not from their layers. No Qt."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,22 +10,22 @@ from napari_brain_tumor.plugin.layers import segmentation_tag, sequence_tag
 from napari_brain_tumor.study import Source
 
 Identity = frozenset[tuple[str, ...]]
-"""What tells an examination; labels and scans that have any of it in common belong to the same one."""
+"""Facts that identify an examination; labels and scans that share any of them belong to the same one."""
 
 
 def identity_of_labels(labels: Layer, scans: Iterable[Layer]) -> Identity:
-    """What tells the examination of a labels layer.
+    """Return the facts that identify the examination of a labels layer.
 
     Parameters
     ----------
     scans : iterable of Layer
-        The open scans that it lies on.
+        The open scans that have its grid.
 
     Returns
     -------
     frozenset
-        Hashes, series and places of the scans that it was made on and lies on, or the open layers where these are from
-        no file. Of labels without any scan: of themselves alone.
+        Hashes, series and locations of the scans that it was made on and lies on, or the open layers if these do not
+        come from files. For labels without any scan, the layer itself.
     """
     tag = segmentation_tag(labels)
     facts = set(_recorded(tag.provenance, tag.case)) if tag is not None else set()
@@ -39,12 +39,12 @@ def identity_of_labels(labels: Layer, scans: Iterable[Layer]) -> Identity:
 
 
 def identity_of_sources(sources: Iterable[Source], case: str) -> Identity:
-    """What tells the examination of scans that were read from there, under the name of a case."""
+    """Return the facts that identify the examination of scans read from these sources, under the name of a case."""
     return frozenset(fact for source in sources for fact in _of_source(source, case))
 
 
 def _recorded(provenance: Mapping[str, Any], case: str) -> Iterable[tuple[str, ...]]:
-    """What the record of a result tells of the scans that it was made on."""
+    """Return what the provenance of a result records about the scans that it was made on."""
     inputs = provenance.get("inputs")
     for entry in inputs.values() if isinstance(inputs, Mapping) else ():
         if isinstance(entry, Mapping) and entry.get("path"):
@@ -54,7 +54,7 @@ def _recorded(provenance: Mapping[str, Any], case: str) -> Iterable[tuple[str, .
 
 
 def _of_source(source: Source, case: str) -> set[tuple[str, ...]]:
-    """File and series; and case and folder, which sequences of one examination share that have no file in common."""
+    """Return file and series; also case and folder, which sequences of one examination share even in separate files."""
     place = source.path.absolute()
     is_folder = place.is_dir()
     facts: set[tuple[str, ...]] = {("folder", str(place if is_folder else place.parent), case)}

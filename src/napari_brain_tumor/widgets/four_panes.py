@@ -1,4 +1,4 @@
-"""Axial, coronal, sagittal and 3D in place of napari's canvas: one crosshair, painting in every plane."""
+"""Axial, coronal, sagittal and 3D views in place of napari's canvas: one crosshair, painting in every plane."""
 
 from functools import partial
 from typing import Any, Final
@@ -34,15 +34,15 @@ _CONVENTIONS: Final[tuple[Convention, ...]] = ("radiological", "neurological")
 
 
 class FourPanes(QWidget):
-    """Stands in the place of napari's canvas, with that canvas as its axial pane, until `close_layout`.
+    """Replaces napari's canvas, which becomes the axial pane, until `close_layout`.
 
-    The viewer's own layers are shared, not copied, and are changed only by what the user does here.
+    The viewer's own layers are shared, not copied, and changed only by the user's actions here.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     canvas_view : QtViewer
-        The view of that viewer in its window.
+        The viewer's view in its window.
     """
 
     closed = Signal()
@@ -52,7 +52,7 @@ class FourPanes(QWidget):
         self._viewer = viewer
         self._place = CanvasPlace(canvas_view)
         self._before = CanvasState.of(viewer)
-        self._canvas_view: QtViewer | None = canvas_view  # None once it was let go of
+        self._canvas_view: QtViewer | None = canvas_view  # None once it has been released
         self._links = Links()
         self._extent: npt.NDArray[Any] = np.zeros(0)
         self._box: WorldBox | None = None
@@ -114,10 +114,10 @@ class FourPanes(QWidget):
         back = "Back to napari's own canvas, as it was before.\nKey in the picture: Shift+F"
         self.close_button = button("One canvas", back)
         self.close_button.clicked.connect(self.close_layout)
-        # In as many lines as the font asks for: in one, large letters would make the window wider than the screen.
+        # Wrapped as the font requires: in one line, large letters would make the window wider than the screen.
         self.strip.setLayout(flow(self.place_label, self.side_box, self.fit_button, self.close_button))
         for part in (self.fit_button, self.close_button):
-            part.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+            part.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys still go to the canvas
         return self.strip
 
     @property
@@ -132,12 +132,12 @@ class FourPanes(QWidget):
 
     @property
     def convention(self) -> Convention:
-        """On which side the patient's right is."""
+        """On which side the patient's right is displayed."""
         convention: Convention = self.side_box.currentData()
         return convention
 
     def enlarge(self, pane: Pane | None) -> None:
-        """Show one pane alone; all four where it is shown so already, or none is given."""
+        """Show one pane alone; show all four if it is shown alone already, or None is given."""
         self.enlarged = None if pane is self.enlarged else pane
         self._share_room()
 
@@ -152,10 +152,10 @@ class FourPanes(QWidget):
                 self._grid.setRowStretch(1 - row, 0)
                 self._grid.setColumnStretch(1 - column, 0)
 
-    # Coming and going -----------------------------------------------------------------------------------------------
+    # Opening and closing --------------------------------------------------------------------------------------------
 
     def _on_ring_changed(self, viewer: Any) -> None:
-        """Show the ring in the planes of our own; over napari's canvas it is drawn wherever that stands."""
+        """Show the ring in our own planes; over napari's canvas it is drawn wherever that canvas is."""
         if viewer is self._viewer:
             for pane in self.slices:
                 pane.ring = ring_of(viewer)
@@ -178,7 +178,7 @@ class FourPanes(QWidget):
         self._take_layers()
 
     def close_layout(self) -> None:
-        """Put napari's canvas back in its place, as it was before, and give everything else back."""
+        """Restore napari's canvas to its place and former state, and release everything else."""
         view = self._canvas_view or canvas_view_of(self._viewer)
         if view is None:
             return
@@ -192,7 +192,7 @@ class FourPanes(QWidget):
         view.canvas.native.setFocus()
 
     def _let_go(self) -> None:
-        """Give back the canvases of our own, and everything that we listen to."""
+        """Release our own canvases and all connections."""
         view, self._canvas_view = self._canvas_view, None
         if view is None:
             return
@@ -208,14 +208,14 @@ class FourPanes(QWidget):
         self.closed.emit()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Let go when napari closes its view, which it does before its window."""
+        """Release everything when napari closes its view, which happens before its window closes."""
         if event is not None and event.type() == QEvent.Type.Close and watched is self._canvas_view:
             self._let_go()
             self._spares.close_all()
         return False
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Let go when the whole window goes; not while it is only minimised."""
+        """Release everything when the whole window is closed, but not when it is only minimised."""
         super().hideEvent(event)
         window = self.window()
         if event is not None and not event.spontaneous() and (window is None or not window.isVisible()):
@@ -223,13 +223,13 @@ class FourPanes(QWidget):
             self._spares.close_all()
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Put napari's canvas back where the window was only hidden, and is shown again."""
+        """Restore napari's canvas if the window was only hidden and is shown again."""
         super().showEvent(event)
         if self._canvas_view is None:
             QTimer.singleShot(0, self.close_layout)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep all canvases of one size."""
+        """Keep all canvases the same size."""
         super().resizeEvent(event)
         self._list_watch.act_soon()
 
@@ -240,15 +240,15 @@ class FourPanes(QWidget):
             QApplication.sendEvent(self._canvas_view, event)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """As over napari's canvas."""
+        """Pass the event on to napari's canvas."""
         self._hand_on(event)
 
     def dragMoveEvent(self, event: QDragMoveEvent | None) -> None:
-        """As over napari's canvas."""
+        """Pass the event on to napari's canvas."""
         self._hand_on(event)
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """As over napari's canvas."""
+        """Pass the event on to napari's canvas."""
         self._hand_on(event)
 
     # The crosshair --------------------------------------------------------------------------------------------------
@@ -259,11 +259,12 @@ class FourPanes(QWidget):
         Parameters
         ----------
         point : tuple of float
-            As the viewer's `dims.point`; it is kept within the volume.
+            As in the viewer's `dims.point`; it is clipped to the volume.
         """
         dims = self._viewer.dims
         if len(point) == dims.ndim:
-            # Of a point between two slices napari's sliders would make the nearer one, after all was drawn once.
+            # For a point between slices, napari's sliders would move to the nearer one, but only after everything was
+            # drawn once.
             dims.point = nearest_steps(point, dims.range)
 
     def _on_point(self, event: Any = None) -> None:
@@ -279,7 +280,7 @@ class FourPanes(QWidget):
         units = self._viewer.layers[0].units
         unit = "mm" if units is not None and str(units[-1]) in ("mm", "millimeter") else ""
         self.place_label.setText(place_text(point[-3:], anatomical=self._is_anatomical(), unit=unit))
-        # What stands beside it would move with every digit.
+        # Otherwise the neighbouring widgets would move with every digit.
         self.place_label.setMinimumWidth(max(self.place_label.minimumWidth(), self.place_label.sizeHint().width()))
 
     def _on_slice_chosen(self, pane: SlicePane) -> None:
@@ -289,7 +290,7 @@ class FourPanes(QWidget):
         axis = dims.order[-3]
         self._viewer.dims.set_point(axis, dims.point[axis])
 
-    # What else follows ----------------------------------------------------------------------------------------------
+    # Other updates --------------------------------------------------------------------------------------------------
 
     def _is_anatomical(self) -> bool:
         return any(KEY in layer.metadata for layer in self._viewer.layers)
@@ -317,7 +318,7 @@ class FourPanes(QWidget):
     def _fit_to_brain(self, scan: Any) -> None:
         extent = np.array(self._viewer.layers.extent.world)
         if scan is self._boxed and np.array_equal(extent, self._extent):
-            return  # a result over the scans leaves the zoom as it is
+            return  # a result on the scans does not change the zoom
         self._boxed, self._extent = scan, extent
         box = extent_of_brain(scan, tuple(self._viewer.dims.point)) if scan is not None else None
         if box != self._box or box is None:
@@ -332,7 +333,7 @@ class FourPanes(QWidget):
             pane.model.theme = self._viewer.theme
 
     def _turn(self) -> None:
-        """Turn all canvases alike; napari's own only where it is known which side of the picture is whose."""
+        """Orient all canvases alike; napari's own only if the orientation of the image is known."""
         convention = self.convention
         for pane in (*self.slices, self.surfaces):
             pane.turn(convention)

@@ -1,4 +1,4 @@
-"""Layers that say where to segment: seed points, a box, a brain mask."""
+"""Layers that guide the segmentation: seed points, a box, a brain mask."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from napari_brain_tumor.widgets.worker import notify
 
 
 class HelperLayers(QObject):
-    """Offers these layers of a viewer, adds new ones, and puts those that are chosen into the choices.
+    """Offers these layers of a viewer, adds new ones, and puts the selected ones into the choices.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     more : MoreSettings
-        Which has the boxes of the box and of the brain.
+        Contains the combo boxes for the box and the brain mask.
     """
 
     changed = Signal()
-    """The box is another one."""
+    """Another box is selected."""
 
     def __init__(self, viewer: Any, choices: state.Choices, more: MoreSettings) -> None:
         super().__init__(more)
@@ -42,7 +42,7 @@ class HelperLayers(QObject):
         more.box_drawing_requested.connect(self._add_box)
 
     def refresh(self) -> None:
-        """Offer the layers that the viewer has now."""
+        """Offer the current layers of the viewer."""
         offer_layers(self.seeds_box, "automatic", state.seed_layers(self._viewer.layers), self._choices.seeds)
         self._on_seeds_chosen()
         self._show_boxes()
@@ -51,7 +51,7 @@ class HelperLayers(QObject):
         self._on_brain_chosen()
 
     def _volume(self, what_for: str) -> Layer | None:
-        """A scan of the chosen ones that is a volume; None, which is said, where there is none."""
+        """Return a chosen scan that is a volume; if there is none, show a message and return None."""
         scan = next(iter(self._choices.sequences.values()), None)
         if scan is None or scan.ndim != 3:
             notify(f"Open a case first: {what_for}.")
@@ -62,7 +62,7 @@ class HelperLayers(QObject):
         scan = self._volume("seeds are points in a volume")
         if scan is not None:
             points = self._viewer.add_layer(drawing.points_over(scan, "seeds"))
-            points.mode = "add"  # only now: napari's buttons do not show a mode from before they were there
+            points.mode = "add"  # only now: napari's buttons do not show a mode that was set before they existed
             self._choices.seeds = points
 
     def _on_seeds_chosen(self) -> None:

@@ -1,4 +1,4 @@
-"""The Import page of the data set: a labelled folder, how it is understood, and its cases added."""
+"""The Import page of the data set: choose a labelled folder, check how it is interpreted, and add its cases."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,18 +27,18 @@ _INTRODUCTION: Final = "Scans and labels are found by their names. They are copi
 
 
 class ImportPage(QWidget):
-    """Imports the cases of a labelled folder into the data set that is open.
+    """Imports the cases of a labelled folder into the open data set.
 
     Parameters
     ----------
     dataset : callable
-        The data set that is open, or None.
+        Returns the open data set, or None.
     """
 
     imported = Signal()
-    """Cases were added."""
+    """Cases have been added."""
     changed = Signal()
-    """What would be imported is not what it was."""
+    """What would be imported has changed."""
 
     def __init__(self, dataset: Callable[[], CuratedDataset | None]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class ImportPage(QWidget):
         self.import_button = button("&Import", "Copy the cases into the data set. Those that it has are skipped.")
         self.cancel_button = button("Cancel", "Stop after the current case; cases already added stay.")
         self.run_controls = RunControls(self.import_button, self.cancel_button, "Progress of the import.")
-        self.run_controls.label.hide()  # the text above says it
+        self.run_controls.label.hide()  # already shown in the text above
         add_to(column, self.more, self.run_controls)
 
     def _build_choices(self) -> None:
@@ -127,7 +127,7 @@ class ImportPage(QWidget):
         self.runner.cancelled.connect(lambda: self._on_ended("Cancelled. Cases already added stay."))
 
     def show_folder(self, folder: str) -> None:
-        """Show what a folder holds, as the names and files say."""
+        """Show what a folder contains, judging by names and files."""
         self.choices = state.ImportChoices(folder, accepted=self.choices.accepted)
         for edit in (self.spacing_edit, self.images_edit, self.labels_edit):
             edit.clear()
@@ -135,7 +135,7 @@ class ImportPage(QWidget):
         self.look()
 
     def look(self) -> None:
-        """Look at the chosen folder again; `look_runner` tells how it goes."""
+        """Examine the chosen folder again; `look_runner` reports progress and outcome."""
         if not self.choices.folder or self.runner.running:
             return
         self.report = None
@@ -145,7 +145,7 @@ class ImportPage(QWidget):
         self.look_runner.start(lambda _: state.look(choices))
 
     def import_cases(self) -> None:
-        """Add the cases to the data set; `runner` tells how it goes."""
+        """Add the cases to the data set; `runner` reports progress and outcome."""
         dataset = self._dataset()
         if dataset is None or not self.contents.previews:
             return
@@ -155,7 +155,7 @@ class ImportPage(QWidget):
         self.runner.start(lambda _: state.import_job(folder, choices))
 
     def refresh(self) -> None:
-        """Show what can be done now."""
+        """Update the page."""
         view = state.resolve(self.contents, self.report, has_dataset=self._dataset() is not None)
         if view.rows:
             self.text_label.setText(state.report_text(self.report) if self.report is not None else view.text)
@@ -166,7 +166,7 @@ class ImportPage(QWidget):
         self.changed.emit()
 
     def show_readiness(self) -> None:
-        """Show whether anything can be imported now, into the data set that is open."""
+        """Show whether anything can be imported into the open data set now."""
         view = state.resolve(self.contents, self.report, has_dataset=self._dataset() is not None)
         self.import_button.setText(view.button)
         self.import_button.setEnabled(not view.obstacle)
@@ -223,7 +223,7 @@ class ImportPage(QWidget):
         self.refresh()
         self.text_label.setText(str(error))
         if not isinstance(error, SpacingUnknownError):
-            self.more.toggle.setChecked(True)  # other names than known ones are told by the patterns in there
+            self.more.toggle.setChecked(True)  # the patterns in there describe other file names than the known ones
 
     def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
         words = (f"{progress.done:g} of {progress.total:g}", progress.message, time_left_text(seconds_left))
@@ -246,10 +246,10 @@ class ImportPage(QWidget):
         self.imported.emit()
 
     def show_code_in(self, box: ActionLines) -> None:
-        """Let a box show what Import does, while this page is in sight."""
+        """Let a box show code for Import while this page is visible."""
         if self.isVisible():
             box.show_action(self.lines)
 
     def lines(self) -> CommandLines:
-        """What Import does, as code."""
+        """Return code for Import."""
         return state.lines_of(self._dataset(), self.choices)

@@ -1,4 +1,4 @@
-"""What the Import page shows and does, without Qt: what a labelled folder holds, and how it is understood."""
+"""Logic of the Import page, without Qt: what a labelled folder contains, and how it is interpreted."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "note": "Note",
     "label": "Label",
 }
-"""Of the table, by the key of a row."""
+"""Columns of the table, by the key of a row."""
 
 _ASKS: Final[Mapping[Doubt, str]] = {
     "roles": "The names do not say which scan is which. Choose below.",
@@ -45,20 +45,20 @@ _ASKS: Final[Mapping[Doubt, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImportChoices:
-    """What the user chose; empty entries stand for what names and files say.
+    """What the user chose; empty entries are determined from names and files.
 
     Parameters
     ----------
     folder, images, labels : str
-        The folder, and patterns of its files.
+        The folder, and file patterns.
     schema : str
-        What the labels' numbers mean.
+        Meaning of the label numbers.
     roles : mapping of role to str or int
-        Files, with `{case}` for the case's name, or volumes.
+        Files, with `{case}` for the name of the case, or volumes.
     spacing : str
-        Three millimetres.
+        Three numbers in millimetres.
     accepted : bool
-        Whether the labels count as accepted.
+        Whether the labels are marked as accepted.
     """
 
     folder: str = ""
@@ -71,7 +71,7 @@ class ImportChoices:
 
     @property
     def request(self) -> ImportRequest:
-        """What is asked for; raises `SpacingUnknownError` where the voxel size cannot be understood."""
+        """The import request; raises `SpacingUnknownError` if the voxel size cannot be parsed."""
         return ImportRequest(
             folder=Path(self.folder),
             images=self.images or None,
@@ -85,14 +85,14 @@ class ImportChoices:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a folder holds.
+    """What a folder contains.
 
     Parameters
     ----------
     example : CasePreview or None
-        The first case that is in doubt, else the first; its files are offered for the sequences.
+        The first doubtful case, else the first; its files are offered as sequences.
     places : mapping of str to str or int
-        What may be chosen for a sequence of it: the words, and the file, with `{case}` for its name, or the volume.
+        Choices for its sequences: the displayed text, and the file, with `{case}` for its name, or the volume.
     """
 
     previews: tuple[CasePreview, ...] = ()
@@ -102,18 +102,18 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class ImportView:
-    """What is shown.
+    """What the page shows.
 
     Parameters
     ----------
     rows : tuple of mapping
-        From the keys of `COLUMNS` to words.
+        Texts, by the keys of `COLUMNS`.
     text : str
         What was found, and what has to be chosen.
     button : str
-        Of the button that imports.
+        Text of the import button.
     obstacle : str
-        Why nothing can be imported now; empty where it can.
+        Why nothing can be imported now; empty if it can.
     asks : bool
         Whether something has to be chosen first, so that the choices are shown.
     """
@@ -126,19 +126,19 @@ class ImportView:
 
 
 def look(choices: ImportChoices) -> Job[Contents]:
-    """A job: what the chosen folder holds; raises what `preview_folder` raises."""
+    """Examine the chosen folder, as a job; raises what `preview_folder` raises."""
     previews = yield from preview_folder(choices.request)
     example = next((preview for preview in previews if preview.doubt in ("roles", "labels", "spacing")), previews[0])
     return Contents(previews, example, _places(example.case))
 
 
 def import_job(folder: Path, choices: ImportChoices) -> Job[ImportReport]:
-    """A job that adds the cases to the data set of a folder; raises what `import_folder` raises."""
+    """Add the cases to the data set in a folder, as a job; raises what `import_folder` raises."""
     return (yield from import_folder(CuratedDataset(folder), choices.request))
 
 
 def lines_of(dataset: CuratedDataset | None, choices: ImportChoices) -> CommandLines:
-    """What Import does, as code; raises `RecordError` where nothing is chosen."""
+    """Return code for Import; raises `RecordError` if nothing is chosen."""
     if dataset is None or not choices.folder:
         msg = "Open a data set and choose a folder first."
         raise RecordError(msg)
@@ -146,7 +146,7 @@ def lines_of(dataset: CuratedDataset | None, choices: ImportChoices) -> CommandL
 
 
 def resolve(contents: Contents, report: ImportReport | None, *, has_dataset: bool) -> ImportView:
-    """What is shown of a folder, before and after it was imported."""
+    """Return what is shown for a folder, before and after it was imported."""
     outcomes = {case.name: case for case in report.outcomes} if report is not None else {}
     rows = tuple(_row(preview, outcomes.get(preview.case.name)) for preview in contents.previews)
     problems = [preview for preview in contents.previews if preview.problem]
@@ -162,7 +162,7 @@ def resolve(contents: Contents, report: ImportReport | None, *, has_dataset: boo
 
 
 def chosen_places(contents: Contents) -> dict[Role, str]:
-    """For every sequence of the example, the words of the place that it is taken from."""
+    """Return, for each sequence of the example, the displayed text of its file or volume."""
     if contents.example is None:
         return {}
     by_role = contents.example.sequences
@@ -170,7 +170,7 @@ def chosen_places(contents: Contents) -> dict[Role, str]:
 
 
 def report_text(report: ImportReport) -> str:
-    """What was imported, in words."""
+    """Summarise what was imported."""
     counts = Counter(case.outcome for case in report.outcomes)
     return f"{counts['added']} added, {counts['already there']} already there, {counts['refused']} refused."
 
@@ -183,7 +183,7 @@ def _places(case: FoundCase) -> dict[str, str | int]:
     try:
         volumes = open_image(case.scan)
     except (BrainTumorError, OSError):
-        return {}  # the preview says why
+        return {}  # the preview gives the reason
     return {f"volume {number} of {case.scan.name}": number for number in range(len(volumes))}
 
 

@@ -1,4 +1,4 @@
-"""What the panels choose at first, as the user prefers it; whatever is not to be had is left as it was."""
+"""Initial choices of the panels, from the user's preferences; what is not available is left unchanged."""
 
 from contextlib import suppress
 from typing import Any
@@ -10,27 +10,27 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 def prefer_model(box: QComboBox) -> None:
-    """Choose the preferred model as if it was picked by hand; none is preferred where its name is empty."""
+    """Select the preferred model as if the user had picked it; an empty name means no preference."""
     prefer(box, read_preferences().segment.model)
 
 
 def prefer_device(box: QComboBox, devices: JobRunner) -> None:
-    """Choose the preferred device as soon as the box holds the ones that are present."""
+    """Select the preferred device as soon as the box contains the available ones."""
 
     def choose(_: Any) -> None:
-        with suppress(RuntimeError):  # the panel is gone
+        with suppress(RuntimeError):  # the panel has been destroyed
             prefer(box, read_preferences().segment.device)
 
     devices.finished.connect(choose)
 
 
 def prefer(box: QComboBox, value: str) -> None:
-    """Choose the item whose data, or the name of whose data, is the value."""
+    """Select the item whose data, or the name of whose data, equals the value."""
     at = next((at for at in range(box.count()) if value and _names(box.itemData(at), value)), None)
     if at is None:
         return
     if at == box.currentIndex():
-        box.currentIndexChanged.emit(at)  # it is a choice all the same
+        box.currentIndexChanged.emit(at)  # it still counts as a choice
     box.setCurrentIndex(at)
 
 

@@ -1,4 +1,4 @@
-"""How long jobs of a kind take on this machine: kept of the last one, expected of the next from its first second."""
+"""Durations of jobs on this machine: remembered from the last run, to estimate the time left of the next one."""
 
 import logging
 import time
@@ -20,21 +20,21 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _LEAST_GAIN: Final = 0.04
-"""Of progress between two points of the course that is kept."""
+"""Minimum difference in progress between two stored points."""
 _WARM, _COLD = "start of a run", "start of a run and of its process"
 _START_SECONDS: Final = {_WARM: 0.5, _COLD: 4.0}
-"""Until the first run of this machine says what it is here: loading torch and a model takes most of it."""
+"""Used until the first run on this machine; loading torch and a model takes most of this time."""
 
 
 class JobTime(BaseModel):
-    """What one job took.
+    """Duration of one job.
 
     Parameters
     ----------
     size : float
-        Of what it worked on, in whatever the time grows with.
+        Size of its input, in a unit that the time is proportional to.
     stages : tuple of (fraction, share)
-        Which share of the time had passed when it told a fraction of its progress.
+        Share of the total time that had passed when each fraction of progress was reported.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,8 +59,8 @@ _MEASURED: Final = {
         stages=((0.0, 0.0), (0.05, 0.15), (0.12, 0.43), (0.3, 0.47), (0.5, 0.66), (0.7, 0.71), (0.8, 0.99), (1.0, 1.0)),
     ),
 }
-"""Of two cores without other work, until the first job of this machine: an examination of four series of 26 slices; a
-report of a case of 144x240x240 voxels."""
+"""Measured on two otherwise idle cores and used until the first job on this machine: an examination with four series of
+26 slices; a report on a case of 144x240x240 voxels."""
 
 
 class _Document(BaseModel):
@@ -71,14 +71,14 @@ class _Document(BaseModel):
 
 
 def stages_of(steps: Sequence[tuple[float, float]], seconds: float) -> tuple[tuple[float, float], ...]:
-    """The course of a job, as `RemainingTime` takes it.
+    """Return the course of a job, in the form that `RemainingTime` takes.
 
     Parameters
     ----------
     steps : sequence of (seconds, fraction)
-        When it told what, since it began.
+        Progress reports, with the time since the start.
     seconds : float
-        That it took in all.
+        Total duration.
     """
     stages = [(0.0, 0.0)]
     for at, fraction in steps:
@@ -88,16 +88,16 @@ def stages_of(steps: Sequence[tuple[float, float]], seconds: float) -> tuple[tup
 
 
 def expectation_of(kind: str, size: float = 1.0, home: Path | None = None) -> Expectation | None:
-    """What is known of a job of this kind: from the last one here, or from one that was measured elsewhere.
+    """Return the expected duration of a job, from the last one on this machine or from one measured elsewhere.
 
-    None of kinds that were not measured.
+    None for kinds that have not been measured.
 
     Parameters
     ----------
     kind : str
-        Such as `"report"`.
+        Kind of job, such as `"report"`.
     size : float
-        Of what it works on, in the unit of the last time.
+        Size of its input, in the same unit as the last time.
     home : Path, optional
         `home_folder()` if not given.
     """
@@ -107,19 +107,19 @@ def expectation_of(kind: str, size: float = 1.0, home: Path | None = None) -> Ex
 
 
 def start_seconds(*, warm: bool, home: Path | None = None) -> float:
-    """What a run takes beside its work: sending the scans, loading the model; without a warm process, starting one."""
+    """Return a run's start-up time: sending the scans and loading the model; if not warm, also starting a process."""
     kind = _WARM if warm else _COLD
     known = read_job_times(home).get(kind)
     return _START_SECONDS[kind] * slowdown_now() if known is None else known.seconds
 
 
 def remember_start(seconds: float, *, warm: bool, home: Path | None = None) -> None:
-    """Keep what a run took beside its work, for `start_seconds`."""
+    """Remember the start-up time of a run, for `start_seconds`."""
     _remember(_WARM if warm else _COLD, (), seconds, 1.0, home)
 
 
 def with_start(expectation: Expectation | None, seconds: float) -> Expectation | None:
-    """The same expectation for a job that tells nothing of its progress for the first seconds."""
+    """Extend an expectation for a job that reports no progress in its first seconds."""
     if expectation is None or not expectation.seconds:
         return expectation
     total = seconds + expectation.seconds
@@ -130,7 +130,7 @@ def with_start(expectation: Expectation | None, seconds: float) -> Expectation |
 
 
 def timed(job: Job[Result], kind: str, size: float = 1.0, home: Path | None = None) -> Job[Result]:
-    """The same job; what it took is kept when it has ended by itself."""
+    """Return the same job, but remember its duration when it ends without being cancelled."""
     began, steps = time.monotonic(), list[tuple[float, float]]()
     try:
         while True:
@@ -146,9 +146,9 @@ def timed(job: Job[Result], kind: str, size: float = 1.0, home: Path | None = No
 
 
 def read_job_times(home: Path | None = None) -> dict[str, JobTime]:
-    """What is kept of each kind."""
+    """Return the remembered durations by kind."""
     document = read_document(_file(home), _Document)
-    return document.jobs if document is not None else {}  # the pace tells the time then
+    return document.jobs if document is not None else {}  # the time left is then estimated from the pace
 
 
 def _remember(kind: str, steps: Sequence[tuple[float, float]], seconds: float, size: float, home: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Tells whether a labels layer holds unsaved work."""
+"""Detect whether a labels layer has unsaved changes."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 _LOOK_MS = 400
-"""A look compares two arrays, a few milliseconds for a head, so not at every stroke."""
+"""Delay of a check; it compares two arrays, a few milliseconds for a head, so is not run after every stroke."""
 _KEEP_MS = 3000
-"""Within this time after an edit a copy of it is asked for."""
+"""Maximum time after an edit until a copy is requested."""
 
 
 def edit_events(layer: Layer | None) -> list[Any]:
-    """Events that tell of edits in a labels layer, and sometimes of less."""
+    """Return the events that are emitted on edits of a labels layer, and sometimes without one."""
     if layer is None:
         return []
-    # Undo tells of itself by set_data alone, which also comes with every change of slice.
+    # Undo emits only set_data, which is also emitted on every change of slice.
     return [layer.events.paint, layer.events.data, layer.events.set_data]
 
 
@@ -29,13 +29,13 @@ class LabelEdits(QObject):
     Parameters
     ----------
     keep_ms : int
-        How long after an edit `copy_due` comes at the latest.
+        Maximum time after an edit until `copy_due` is emitted.
     """
 
     changed = Signal()
-    """`edited` may have another value now."""
+    """`edited` may have changed."""
     copy_due = Signal()
-    """There is unsaved work that was not kept yet."""
+    """There is unsaved work that has not been copied yet."""
 
     def __init__(self, parent: QObject | None = None, keep_ms: int = _KEEP_MS) -> None:
         super().__init__(parent)
@@ -47,7 +47,7 @@ class LabelEdits(QObject):
         self._keep_timer = single_shot(self, self._on_keep_time, keep_ms)
 
     def watch(self, layer: Labels | None, saved: npt.NDArray[Any] | None = None) -> None:
-        """Watch this layer from now on, instead of the one before; `saved` is what it holds by now if not given."""
+        """Watch this layer instead of the previous one; `saved` defaults to its current labels."""
         for event in edit_events(self.layer):
             event.disconnect(self._on_event)
         self._look_timer.stop()
@@ -60,22 +60,22 @@ class LabelEdits(QObject):
         self.look()
 
     def let_go(self) -> None:
-        """Watch nothing any more; also where Qt's part of this is gone already, as when a panel is closed."""
+        """Stop watching; also works if the Qt part of this object is already destroyed, as when a panel is closed."""
         for event in edit_events(self.layer):
             event.disconnect(self._on_event)
         self.layer = None
 
     def mark_saved(self, data: npt.NDArray[Any]) -> None:
-        """These labels are saved now; `data` must not be changed afterwards."""
+        """Record that these labels have been saved; `data` must not be changed afterwards."""
         self.saved = self._kept = data
         self.look()
 
     def mark_kept(self, data: npt.NDArray[Any]) -> None:
-        """A copy of these labels is kept now; `data` must not be changed afterwards."""
+        """Record that these labels have been copied; `data` must not be changed afterwards."""
         self._kept = data
 
     def look(self) -> None:
-        """Compare the layer with what is saved and kept."""
+        """Compare the layer with the saved and copied labels."""
         edited = self.layer is not None and not np.array_equal(self.layer.data, self.saved)
         if edited and not self._keep_timer.isActive() and not np.array_equal(self.layer.data, self._kept):  # type: ignore[union-attr]
             self._keep_timer.start()

@@ -1,4 +1,4 @@
-"""Keeps a journal of every labels layer over our studies in a viewer, so that no crash takes more than a stroke."""
+"""Keep a journal of every labels layer over our studies in a viewer, so that a crash loses at most one stroke."""
 
 import atexit
 import logging
@@ -28,20 +28,20 @@ from napari_brain_tumor.widgets.worker import notify
 logger = logging.getLogger(__name__)
 
 ORIGINAL: Final = "original.npz"
-"""In the folder of a journal of oblique labels: those on the scan's own grid."""
+"""File in the journal of oblique labels, with the labels on the scan's own grid."""
 
 _LOOK_MS: Final = 400
-"""After something may have changed; a look compares two arrays, a few milliseconds for a head."""
+"""Delay after a possible change; a check compares two arrays, a few milliseconds for a head."""
 _POLL_MS: Final = 1000
-"""Undo on a hidden layer tells nothing; whether there was one is seen at once."""
+"""Polling interval for undo on a hidden layer, which emits no event; the check itself is quick."""
 
 SavePoint = tuple[Labels, bytes]
-"""A layer and the digest of its labels at the moment when they are about to be saved."""
+"""A layer and the hash of its labels at the moment when saving starts."""
 
 
 @cache
 def current_session() -> Session:
-    """The session of this process, where and if the preferences say so; old journals are tidied up with it."""
+    """Return the session of this process, set up as the preferences say; tidy up old journals in the background."""
     preferences = read_preferences().journal
     session = Session(preferences.place, _on_error, keeps=preferences.keep)
     session.in_background(tidy, session.home)
@@ -50,7 +50,7 @@ def current_session() -> Session:
 
 
 def _on_error(error: Exception) -> None:
-    # Comes in any thread, and napari's notifications may come from any.
+    # May be called in any thread, and napari's notifications may be sent from any thread.
     notify(
         f"Changes of labels are no longer saved automatically ({error}): save often. "
         "The labels themselves are untouched."
@@ -58,28 +58,28 @@ def _on_error(error: Exception) -> None:
 
 
 def journal_of(viewer: Any) -> "LabelJournal | None":
-    """The journal of a viewer's labels if it was started."""
+    """Return the journal of a viewer's labels if it was started."""
     window = window_of(viewer)
     return window.findChild(LabelJournal) if window is not None else None
 
 
 def start_journal(viewer: Any, session: Session | None = None) -> "LabelJournal":
-    """The journal of a viewer's labels, started if it was not; one without a window gets a new one each time."""
+    """Return the journal of a viewer's labels, starting it if necessary; a viewer without a window gets a new one."""
     return journal_of(viewer) or LabelJournal(viewer, session, window_of(viewer))
 
 
 class LabelJournal(QObject):
-    """Watches the labels layers of one viewer: those of ours, and others that lie on a scan of ours.
+    """Watches the labels layers of one viewer that are results of this plugin or lie on its scans.
 
-    Closing the window ends the journals: what its user did not save stays for a while and can be brought back by the
-    Restore panel, but is not asked about.
+    Closing the window ends the journals. Unsaved labels are kept for a while and can be restored with the Restore
+    panel, but the user is not asked about them.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Or its model, without a window.
+        The viewer, or its model if there is no window.
     session : Session, optional
-        The one of this process if not given.
+        By default, the session of this process.
     parent : QObject, optional
         The viewer's window.
     """
@@ -108,7 +108,7 @@ class LabelJournal(QObject):
         self._on_layers_changed()
 
     def watch_of(self, layer: Labels) -> LabelWatch | None:
-        """The watch of a layer, None where it is not watched."""
+        """Return the watch of a layer, or None if it is not watched."""
         return self._watches.get(layer)
 
     def watch(self, layer: Labels, automatic: Any = None) -> LabelWatch:
@@ -117,7 +117,7 @@ class LabelJournal(QObject):
         Parameters
         ----------
         automatic : (Z, Y, X) array, optional
-            What it would hold had no hand painted on it, where that is known better than the layer tells.
+            The labels without any manual edits, if they are known better than from the layer.
         """
         if layer in self._watches:
             return self._watches[layer]
@@ -135,34 +135,34 @@ class LabelJournal(QObject):
         return watch
 
     def apply_result(self, layer: Labels, result: LayerData, *, keep_edits: bool = True) -> Applied:
-        """Put a new segmentation into a layer in one undoable step; see `LabelWatch.apply`."""
+        """Write a new segmentation into a layer as one undoable step; see `LabelWatch.apply`."""
         return self.watch(layer).apply(result, keep_edits=keep_edits)
 
     def save_point(self, layer: Labels) -> SavePoint:
-        """What `mark_saved` needs; to be taken when saving begins."""
+        """Return what `mark_saved` needs; call it when saving starts."""
         watch = self.watch_of(layer)
         if watch is not None:
             watch.look()
         return layer, watch.mirror.digest if watch is not None else b""
 
     def mark_saved(self, point: SavePoint) -> None:
-        """What a layer held at that point is saved: a crash need not bring it back. Any thread may tell."""
+        """Record that the labels at that point are saved; a crash then loses nothing. Callable from any thread."""
         layer, digest = point
         watch = self.watch_of(layer)
         if watch is not None and watch.mirror.journal is not None:
             watch.mirror.journal.saved(digest)
 
     def mark_kept(self, layer: Labels) -> None:
-        """What a layer holds now is saved."""
+        """Record that the current labels of a layer are saved."""
         self.mark_saved(self.save_point(layer))
 
     def look(self) -> None:
-        """Take in what changed in any layer without being told."""
+        """Check all layers for changes that emitted no event."""
         for watch in list(self._watches.values()):
             watch.look()
 
     def close(self) -> None:
-        """End all journals and watch no more; what is unsaved can be brought back by the Restore panel."""
+        """End all journals and stop watching; unsaved labels can be restored with the Restore panel."""
         self._poll_timer.stop()
         for event in self._list_events():
             event.disconnect(self._on_layers_changed)
@@ -170,7 +170,7 @@ class LabelJournal(QObject):
             self._let_go(layer)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """End the journals when the window is closed, not when someone would not let it close."""
+        """End the journals when the window is closed, but not if closing was refused."""
         if event is not None and event.type() == QEvent.Type.Close:
             self._closing = True
         elif event is not None and event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
@@ -249,7 +249,7 @@ def _end(session: Session, watch: LabelWatch) -> None:
 
 
 def _end_all(session: Session, watches: dict[Labels, LabelWatch], *_: Any) -> None:
-    # A window that was never shown is not hidden when it is closed.
+    # A window that was never shown emits no hide event when it is closed.
     while watches:
         _end(session, watches.popitem()[1])
 
@@ -260,7 +260,7 @@ def _write_original(folder: Path, original: Any) -> None:
 
 
 def _describe(journal: LayerJournal, document: LayerDocument) -> None:
-    """Write down what is known of a layer, with the hashes of the files under it. Runs in a thread: files are read."""
+    """Record what is known about a layer, with hashes of its scans' files. Runs in a thread because it reads files."""
     plain = document.model_dump(mode="json")
     journal.describe(plain)
     if not document.sources:

@@ -1,4 +1,4 @@
-"""What follows changes of a viewer's list of layers: once for all that come together, and until its owner is gone."""
+"""React to changes of a viewer's list of layers: once for changes that come together, until the owner is destroyed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from napari_brain_tumor.widgets.links import Links
 
 
 def single_shot(parent: QObject, act: Callable[..., Any], milliseconds: int = 0) -> QTimer:
-    """Make a timer that acts once, that long after it was last started; it ends with its parent."""
+    """Return a timer that acts once, this long after it was last started; it ends with its parent."""
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(milliseconds)
@@ -18,29 +18,29 @@ def single_shot(parent: QObject, act: Callable[..., Any], milliseconds: int = 0)
 
 
 class LayerListWatch(QObject):
-    """Acts a moment after layers were added, removed or reordered: once for the four layers of a case.
+    """Acts shortly after layers were added, removed or reordered: once for the four layers of a case.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     parent : QObject
-        Its owner; where that is gone, the viewer knows nothing of it any more.
+        Its owner; once that is destroyed, nothing remains connected to the viewer.
     """
 
     def __init__(self, viewer: Any, parent: QObject, act: Callable[[], None]) -> None:
         super().__init__(parent)
         self._timer = single_shot(self, act)
         self.links = Links()
-        """To the viewer's events; others that shall be cut with them can be added."""
+        """Connections to the viewer's events; others to be cut with them can be added."""
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self.links.connect(event, self.act_soon)
-        # A bound method: PyQt holds it weakly, and knows when it is gone. A partial of an object that Python has
-        # collected before Qt deletes it would be called from freed memory.
+        # A bound method: PyQt holds it weakly and notices when its object is destroyed. A partial on an object that
+        # Python has collected before Qt deletes it would be called from freed memory.
         self.destroyed.connect(self.links.cut)
 
     def stop(self) -> None:
-        """Follow no more."""
+        """Stop following the viewer."""
         self._timer.stop()
         self.links.cut()
 

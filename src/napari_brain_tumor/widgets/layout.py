@@ -1,4 +1,4 @@
-"""One layout of four panes a viewer, in place of its canvas: shown and closed by keys, commands and the dock."""
+"""The four-pane layout of a viewer, in place of its canvas: toggled by keys, commands and the dock."""
 
 from functools import partial
 from typing import Any, Final
@@ -15,24 +15,24 @@ _NO_WINDOW: Final = "The 2x2 layout takes the place of napari's canvas: it needs
 
 
 class _Layouts(QObject):
-    """A Qt object, for its connections end with the panels that made them."""
+    """A Qt object, so that its connections end with the panels that made them."""
 
     toggled = Signal(object, bool)
-    """A viewer, and whether the layout stands in place of its canvas now."""
+    """A viewer, and whether the layout is now shown in place of its canvas."""
 
 
 layouts: Final = _Layouts()
-"""The one of this session."""
+"""The instance of this session."""
 _open: Final[WeakKeyDictionary[Any, FourPanes]] = WeakKeyDictionary()
 
 
 def layout_of(viewer: Any) -> FourPanes | None:
-    """The layout that stands in place of a viewer's canvas, if one does."""
+    """Return the layout that is shown in place of a viewer's canvas, if any."""
     return _open.get(bare(viewer))
 
 
 def toggle_layout(viewer: Any) -> bool:
-    """Show a case in four panes in place of napari's canvas, or that canvas again, exactly as it was.
+    """Show a case in four panes in place of napari's canvas, or restore that canvas exactly as it was.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def toggle_layout(viewer: Any) -> bool:
     Returns
     -------
     bool
-        Whether the layout is there now.
+        Whether the layout is shown now.
     """
     model = bare(viewer)
     panes = _open.get(model)
@@ -65,7 +65,7 @@ def _forget(model: Any) -> None:
 
 
 def toggle_surfaces(viewer: Any) -> None:
-    """Show the labels as surfaces in 3D alone, within the brain; or what was shown before."""
+    """Show only the labels as surfaces in 3D, within the brain, or restore the previous view."""
     panes = layout_of(viewer)
     if panes is not None and panes.enlarged is panes.surfaces:
         if panes.opened_for_surfaces:
@@ -96,4 +96,4 @@ KEYS: Final = (
         toggle_surfaces,
     ),
 )
-"""None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""
+"""None of the keys is used by napari, for any kind of layer, or by another panel of this plugin."""

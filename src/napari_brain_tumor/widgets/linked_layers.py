@@ -1,8 +1,8 @@
-"""The layers of one viewer shown in another: twins that share the data and are kept in step.
+"""Show the layers of one viewer in others, as twins that share the data and are kept in step.
 
-A twin is an ordinary layer over the same array. What is painted in a twin is entered in the history of the layer that
-it stands for, through `data_setitem`, so that there is one history: one undo takes back the last stroke, wherever it
-was painted. Only napari's public events and methods are used.
+A twin is an ordinary layer on the same array. What is painted in a twin is entered into the history of the original
+layer through `data_setitem`, so that there is only one history: one undo removes the last stroke, wherever it was
+painted. Only napari's public events and methods are used.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from napari_brain_tumor.widgets.linked_shapes import LinkedShapes
 from napari_brain_tumor.widgets.links import Links
 
 _REFRESH_MS: Final = 30
-"""While a stroke is painted, the other views follow this often."""
+"""Refresh interval of the other views while a stroke is painted."""
 _ALWAYS: Final = ("visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
 _OF_KIND: Final[dict[type[Layer], tuple[str, ...]]] = {
     Image: ("contrast_limits", "gamma", "colormap", "interpolation2d"),
@@ -38,34 +38,34 @@ _OF_KIND: Final[dict[type[Layer], tuple[str, ...]]] = {
     Shapes: ("mode", "current_edge_color", "current_face_color"),
 }
 _FROM_TWIN: Final = ("selected_label", "brush_size")
-"""What the mouse changes in a twin: picking a label, and drawing the brush larger."""
+"""Settings that the mouse changes in a twin: picking a label and changing the brush size."""
 _STAYING_MODES: Final = {"transform": "pan_zoom", "select": "pan_zoom"}
-"""Modes that a twin does not take: they would move it away from its layer."""
+"""Modes that a twin does not adopt, because they would move it away from its layer."""
 _DRAWING: Final = "add_"
-"""How the modes begin in which shapes are drawn; in its twins they are not edited."""
+"""Prefix of the modes in which shapes are drawn; twins do not allow editing shapes."""
 
 
 def is_volume(layer: Layer) -> bool:
-    """Whether a layer can be looked at in three planes."""
+    """Return whether a layer can be viewed in three planes."""
     if isinstance(layer, Points | Shapes):
         return layer.ndim >= 3
     return isinstance(layer, Image | Labels) and layer.ndim >= 3 and not layer.multiscale
 
 
 class LinkedLayers(QObject):
-    """Shows the volumes of one viewer in others, and keeps them in step until it is told to stop.
+    """Shows the volumes of one viewer in others, and keeps them in step until stopped.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers are shown. They are changed by what the user does in the other viewers, and by nothing else.
+        Viewer whose layers are shown. They are changed only by the user's actions in the other viewers.
     others : list of ViewerModel
         Viewers that have no layers of their own.
 
     Attributes
     ----------
     matching : bool
-        Whether layers are being added to or taken out of the others now; what their sliders do then means nothing.
+        Whether layers are being added to or removed from the others now; slider events must then be ignored.
     """
 
     def __init__(self, viewer: Any, others: list[Any], parent: QObject | None = None) -> None:
@@ -89,7 +89,7 @@ class LinkedLayers(QObject):
     # The list of layers ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Show the viewer's volumes in the others from now on."""
+        """Start to show the viewer's volumes in the others."""
         layers = self._viewer.layers
         for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             self._list_links.connect(emitter, self._on_list_changed)
@@ -97,7 +97,7 @@ class LinkedLayers(QObject):
         self.match()
 
     def stop(self) -> None:
-        """Take the twins out of the other viewers and let go of the viewer's layers."""
+        """Remove the twins from the other viewers, and disconnect from the viewer's layers."""
         self._list_links.cut()
         self._list_timer.stop()
         self._refresh_timer.stop()
@@ -106,7 +106,7 @@ class LinkedLayers(QObject):
         self._match_to([])
 
     def match(self) -> None:
-        """Make the others' lists what the viewer's is now."""
+        """Update the others' layer lists from the viewer's list."""
         self._match_to([layer for layer in self._viewer.layers if is_volume(layer)])
         self._on_active_changed()
 
@@ -171,7 +171,7 @@ class LinkedLayers(QObject):
 
     @contextmanager
     def _own_change(self) -> Iterator[bool]:
-        """Whether this change comes from outside; what it leads to meanwhile does not."""
+        """Yield whether this change comes from outside; changes that it triggers in the meantime do not."""
         outside = not self._busy
         self._busy = True
         try:
@@ -229,7 +229,7 @@ class LinkedLayers(QObject):
         self._mark(layer)
 
     def _follow_sight(self, layer: Labels, event: Any = None) -> None:
-        # It comes with every change of slice, when there is nothing new to show, and with undo.
+        # Emitted on every change of slice, when there is nothing new to show, and on undo.
         point = tuple(self._viewer.dims.point)
         if point == self._point and not self._refreshes:
             self._mark(layer)
@@ -250,13 +250,13 @@ class LinkedLayers(QObject):
         for layer in stale:
             for twin in self._twins.get(layer, ()):
                 _refresh(twin)
-            if layer in strokes and self._viewer.dims.ndisplay == 2:  # in 3D it is loaded whole: not with every stroke
+            if layer in strokes and self._viewer.dims.ndisplay == 2:  # 3D loads the whole layer, so not on every stroke
                 self._refreshes = True
                 _refresh(layer)
                 self._refreshes = False
 
     def _note_stroke(self, layer: Labels, twin: Labels, event: Any = None) -> None:
-        # napari tells of some strokes, such as polygons, just before it paints them; so not at once.
+        # napari reports some strokes, such as polygons, just before painting them, so wait.
         self._painted.append((layer, twin))
         self._stroke_timer.start()
 
@@ -267,10 +267,10 @@ class LinkedLayers(QObject):
 
 
 def _take_over_stroke(layer: Labels, twin: Labels) -> None:
-    """Enter in the layer's history what was painted in its twin.
+    """Enter what was painted in a twin into the history of its layer.
 
-    The twin has painted into the array that both share. It takes that back, and its layer does it again: so whoever
-    listens to the layer hears of it, and one undo takes it back.
+    The twin has painted into the shared array. The stroke is undone there and repeated by the layer itself, so that
+    listeners of the layer are notified, and one undo removes it.
     """
     painted = np.array(twin.data)
     twin.undo()
@@ -297,7 +297,7 @@ def _twin(layer: Layer) -> Layer:
 
 
 def _batched(layers: Any) -> AbstractContextManager[Any]:
-    # From napari 0.9 on each removal on its own collects garbage, which takes a tenth of a second and more.
+    # From napari 0.9 on, each single removal runs the garbage collector, which takes a tenth of a second or more.
     return layers.batched_update() if hasattr(layers, "batched_update") else nullcontext()
 
 

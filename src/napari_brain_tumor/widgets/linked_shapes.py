@@ -1,4 +1,4 @@
-"""One layer of shapes shown in several viewers: what is drawn in any of them is a shape of that layer."""
+"""Show one Shapes layer in several viewers: what is drawn in any of them becomes a shape of that layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from napari_brain_tumor.widgets.links import is_finished
 
 
 class LinkedShapes(QObject):
-    """Keeps copies of a layer of shapes like it, and adds to it what is drawn in one of them."""
+    """Keeps copies of a Shapes layer in step, and adds what is drawn in one of them to the original."""
 
     def __init__(self, layer: Shapes, copies: Sequence[Shapes], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layer, self._copies = layer, list(copies)
         self._writing = False
         self._drawn: list[Shapes] = []
-        # Not at once: napari is in the middle of what it does to the layer.
+        # Not immediately: napari is still in the middle of changing the layer.
         self._timer = single_shot(self, self._match)
         self._layer.events.data.connect(self._on_data)
         self._listeners = [(copy, self._listener(copy)) for copy in self._copies]
@@ -27,7 +27,7 @@ class LinkedShapes(QObject):
         self._match()
 
     def stop(self) -> None:
-        """Let go of the layers."""
+        """Disconnect from the layers."""
         self._timer.stop()
         self._layer.events.data.disconnect(self._on_data)
         for copy, listener in self._listeners:
@@ -60,7 +60,7 @@ class LinkedShapes(QObject):
                 )
         self._writing = True
         for copy in self._copies:
-            if not getattr(copy, "_is_creating", False):  # else once the user has drawn it
+            if not getattr(copy, "_is_creating", False):  # otherwise once the user has finished drawing
                 _show(self._layer, copy)
         self._writing = False
 

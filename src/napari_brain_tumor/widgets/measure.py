@@ -1,4 +1,4 @@
-"""The Measure panel: volumes, lesions, and diameters after RANO as lines that can be moved."""
+"""The Measure panel: volumes, lesions, and RANO diameters as lines that can be moved."""
 
 from typing import Any
 
@@ -40,15 +40,15 @@ _PLANE_TIPS = {
 
 
 class MeasureWidget(QScrollArea):
-    """Measures the labels of a layer: volumes, lesions, RANO diameters, rim, sides.
+    """Measures the labels of a layer: volumes, lesions, RANO diameters, rim, hemispheres.
 
-    The diameters are lines of a Shapes layer; where an end of one is moved, the table follows. The labels are never
-    altered.
+    The diameters are lines of a Shapes layer; when one of their ends is moved, the table is updated. The labels are
+    never changed.
 
     Parameters
     ----------
     worker : WorkerProcess, optional
-        Where the brain of a whole head is looked for; by default the process that all panels share.
+        Process in which the brain is extracted from a whole head; by default the one shared by all panels.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, worker: WorkerProcess | None = None) -> None:
@@ -59,7 +59,7 @@ class MeasureWidget(QScrollArea):
         self._edits = LabelEdits(self)
         self._computed: Examination | None = None
         self.examination: Examination | None = None
-        """What is shown, with the lines that were moved."""
+        """The measurements shown, including moved lines."""
         self._measured: Labels | None = None
         self._asked: Labels | None = None
         self._busy = False
@@ -153,13 +153,13 @@ class MeasureWidget(QScrollArea):
 
     @property
     def chosen_labels(self) -> Labels | None:
-        """The layer that is chosen."""
+        """The selected layer."""
         labels: Labels | None = self.labels_box.currentData()
         return labels
 
     @property
     def measured_labels(self) -> Labels | None:
-        """The layer whose numbers are shown, as long as it is there."""
+        """The layer whose measurements are shown, while it is in the viewer."""
         return self._measured if self._measured in self._viewer.layers else None
 
     def choose(self, labels: Labels) -> None:
@@ -175,10 +175,10 @@ class MeasureWidget(QScrollArea):
         self._show_state()
         self.code_box.refresh()
 
-    # Coming and going -----------------------------------------------------------------------------------------------
+    # Entering and leaving -------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Show the lines of what was measured, as they were left; measure what is in view if that was not yet."""
+        """Show the lines of the measured labels as they were left; measure the labels in view if they were not yet."""
         self._away = False
         in_view = labels_in_view(self._viewer)
         if in_view is not None and in_view in state.labels_layers(self._viewer.layers):
@@ -192,7 +192,7 @@ class MeasureWidget(QScrollArea):
             self._show_lines(labels, examination)
 
     def leave(self) -> None:
-        """Take the lines out of sight; where they were moved to is remembered."""
+        """Hide the lines and remember where they were moved to."""
         self._away = True
         self._follow_timer.stop()
         self._follow_lines()
@@ -206,11 +206,11 @@ class MeasureWidget(QScrollArea):
 
     @property
     def settings(self) -> MeasureSettings:
-        """As they are chosen now."""
+        """The current settings."""
         return MeasureSettings(**self.controls.values, **self.more_controls.values)
 
     def measure(self) -> None:
-        """Measure the chosen labels in a thread; in the worker process where a brain has to be extracted."""
+        """Measure the chosen labels in a thread, or in the worker process if a brain has to be extracted."""
         labels = self.chosen_labels
         if labels is None:
             return
@@ -253,18 +253,18 @@ class MeasureWidget(QScrollArea):
             self._show_lines(labels, examination)
         self._show_examination()
         if self._enters and not self._away and self.shapes is not None and self.lesions.selected_row < 0:
-            self.lesions.selectRow(0)  # else the lines lie on slices that nobody sees
+            self.lesions.selectRow(0)  # otherwise the lines would lie on slices out of view
         self._enters = False
 
     # Lines ----------------------------------------------------------------------------------------------------------
 
     @property
     def shapes(self) -> Shapes | None:
-        """The layer of the diameters of the labels that were measured, as far as it is there."""
+        """The layer with the diameters of the measured labels, if it exists."""
         return diameter_lines.lines_layer_of(self.measured_labels, self._viewer.layers)
 
     def _show_lines(self, labels: Labels, examination: Examination) -> None:
-        """Show the computed diameters, in the layer of before where there is one."""
+        """Show the computed diameters, in the existing layer if there is one."""
         shapes = self.shapes
         if shapes is None:
             lines = diameter_lines.new_lines_layer(examination, labels)
@@ -284,13 +284,13 @@ class MeasureWidget(QScrollArea):
             return
         now = diameter_lines.hand_drawn(self._computed, shapes, labels)
         if now.lesions == self.examination.lesions:
-            self._show_state()  # a slice was changed, or something drawn that does not count
+            self._show_state()  # the slice was changed, or something was drawn that does not count
             return
         self.examination = now
         self._show_examination()
 
     def edit_lines(self) -> None:
-        """Select the layer of diameters so that ends of lines can be dragged; make it again where it was removed."""
+        """Select the layer of diameters so that line ends can be dragged; create it again if it was removed."""
         if self.shapes is None:
             self.restore_lines()
         shapes = self.shapes
@@ -298,17 +298,17 @@ class MeasureWidget(QScrollArea):
             shapes.visible = True
             self._viewer.layers.selection.active = shapes
             shapes.mode = "direct"
-            shapes.selected_data = state.rows_of(shapes, self.lesions.selected_name)  # their ends show
+            shapes.selected_data = state.rows_of(shapes, self.lesions.selected_name)  # shows their ends
             self._show_state()
 
     def restore_lines(self) -> None:
-        """Reset all lines to where they were computed."""
+        """Reset all lines to their computed positions."""
         labels = self.measured_labels
         if self._computed is not None and labels is not None:
             self._show_lines(labels, self._computed)
             self._follow_lines()
 
-    # Showing --------------------------------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------------------------
 
     def _show_examination(self) -> None:
         examination = self.examination
@@ -364,7 +364,7 @@ class MeasureWidget(QScrollArea):
         return next((lesion for lesion in lesions if lesion.title == title), None)
 
     def go_to(self, title: str) -> None:
-        """Bring the slice on which a lesion was measured into sight, in all planes."""
+        """Show the slice on which a lesion was measured, in all planes."""
         lesion = self._lesion(title)
         self._show_details()
         self._show_state()
@@ -376,7 +376,7 @@ class MeasureWidget(QScrollArea):
         show_point(self._viewer, drawing.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer))
 
     def _show_plane(self, cut: int) -> None:
-        """Show slices along that axis of Z, Y, X where the viewer shows others: lines are seen in their own alone."""
+        """Slice the view across this axis of Z, Y, X if it is not, as lines are visible only in their own plane."""
         dims = self._viewer.dims
         if dims.ndisplay != 2 or dims.order[-3] == dims.ndim - 3 + cut:
             return

@@ -1,4 +1,4 @@
-"""The part of the Measure panel in which the numbers are copied and saved."""
+"""The part of the Measure panel in which measurements are copied and saved."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ class MeasureExport(Fold):
     Parameters
     ----------
     *others : QWidget
-        What stands beside its buttons.
+        Widgets to place beside its buttons.
     """
 
     message = Signal(str)
-    """For the status line."""
+    """A message for the status line."""
 
     def __init__(self, *others: QWidget) -> None:
         super().__init__("E&xport", "Copy or save the table; reset the lines.", "Export")
@@ -41,13 +41,13 @@ class MeasureExport(Fold):
         self.json_button.clicked.connect(lambda: self._on_save_requested("JSON", ".json"))
 
     def show_examination(self, examination: Examination | None) -> None:
-        """Offer to copy and save these numbers from now on."""
+        """Enable copying and saving of these measurements."""
         self._examination = examination
         for export_button in self._buttons:
             export_button.setEnabled(examination is not None)
 
     def copy_table(self) -> None:
-        """Copy all rows to the clipboard, with tabs between cells."""
+        """Copy all rows to the clipboard as tab-separated text."""
         if self._examination is not None:
             copy_text(examinations_csv([self._examination], "\t"))
             self.message.emit("Copied the table.")
@@ -60,7 +60,7 @@ class MeasureExport(Fold):
                 self.save(path)
 
     def save(self, path: Path) -> None:
-        """Save what is shown as CSV or JSON, by the suffix."""
+        """Save the measurements as CSV or JSON, depending on the suffix."""
         if self._examination is not None:
             make = examinations_json if path.suffix.lower() == ".json" else examinations_csv
             text = make([self._examination])

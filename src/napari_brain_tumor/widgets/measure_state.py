@@ -1,4 +1,4 @@
-"""What the Measure panel decides, without Qt: which layers belong together, what is drawn, what an edit means."""
+"""Logic of the Measure panel, without Qt: which layers belong together, what is shown, what an edit means."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ from napari_brain_tumor.widgets.scan_layers import candidates, match_roles
 PLANES: Final = ("sagittal", "coronal", "axial")
 
 _SQUARE_DEGREES: Final = 87.0
-"""Smaller angles between both diameters are told."""
+"""Smaller angles between the two diameters are reported."""
 
 MEASURE_TARGET: Final = "napari_brain_tumor.measure.examination:measure_study_job"
 """The job that runs in the worker process."""
@@ -37,12 +37,12 @@ _LESION_COLUMNS: Final = ("Lesion", "Volume", "Diameters", "Product", "Side", "R
 
 
 def labels_layers(all_layers: Iterable[Layer]) -> list[Labels]:
-    """The layers whose labels can be measured."""
+    """Return the layers whose labels can be measured."""
     return [layer for layer in all_layers if isinstance(layer, Labels) and layer.ndim == 3]
 
 
 def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
-    """The scans that belong to labels: those of the same case on the same grid, else those on the same grid."""
+    """Return the scans that belong to labels: those of the same case on the same grid, else any on the same grid."""
     if labels is None:
         return {}
     labels_view = layers.view(labels)
@@ -53,14 +53,14 @@ def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, L
 
 
 def scans_text(scans: Mapping[Role, Layer]) -> str:
-    """Where the midline is found, in words."""
+    """Describe in which scan the midline is found."""
     if not scans:
         return "No scan matches these labels: sides and the midline are not assessable."
     return f"The midline is found in {next(iter(midline_scan(scans)))}."
 
 
 def midline_scan(scans: Mapping[Role, Layer]) -> dict[Role, Layer]:
-    """The one scan in which the midline is found, if there is any."""
+    """Return the one scan in which the midline is found, if there is any."""
     role = next((role for role in MIDLINE_ROLES if role in scans), None)
     return {role: scans[role]} if role is not None else {}
 
@@ -74,8 +74,8 @@ def measure_steps(
 ) -> Job[Examination]:
     """Read the layers and measure, on the scan's own grid.
 
-    Where the brain of a whole head is looked for, which takes torch, `in_worker` runs a job, given its name and
-    arguments, in another process.
+    If the brain has to be extracted from a whole head, which requires torch, `in_worker` runs that job in another
+    process, given its name and arguments.
     """
     yield Progress(0, 1, "reading the layers")
     segmentation = from_layers.segmentation_from_layer(labels, references)
@@ -86,18 +86,18 @@ def measure_steps(
 
 
 def rows_of(shapes: Shapes, title: str) -> set[int]:
-    """Which shapes are the lines of that lesion."""
+    """Return which shapes are the lines of this lesion."""
     titles = shapes.features.get("lesion", ())
     return {at for at, other in enumerate(titles) if other == title}
 
 
 def lesion_table(lesions: Iterable[Lesion]) -> Table:
-    """A row a lesion."""
+    """Return a table with a row for each lesion."""
     return Table.of_cells(_LESION_COLUMNS, map(lesion_cells, lesions), right=frozenset({"Volume", "Product"}))
 
 
 def lesion_cells(lesion: Lesion) -> tuple[str, ...]:
-    """The cells of a lesion's row."""
+    """Return the cells of a lesion's row."""
     diameters = lesion.diameters
     lengths = f"{diameters.long_mm:.1f} × {diameters.short_mm:.1f} mm" if diameters is not None else ""
     product = f"{diameters.product_mm2:.0f} mm²" if diameters is not None else ""
@@ -107,7 +107,7 @@ def lesion_cells(lesion: Lesion) -> tuple[str, ...]:
 
 
 def lesion_details(lesion: Lesion, examination: Examination) -> str:
-    """All that a row has no room for, in sentences."""
+    """Describe in sentences what does not fit into a lesion's row."""
     texts = [f"{lesion.title}: {lesion.reason}."]
     if lesion.diameters is not None:
         texts.append(_slice_text(lesion.diameters, lesion, examination))
@@ -128,14 +128,14 @@ def _slice_text(diameters: Bidimensional, lesion: Lesion, examination: Examinati
 
 
 def angle_text(diameters: Bidimensional) -> str:
-    """What is wrong with the angle between both diameters; empty where it is right."""
+    """Return a warning about the angle between the two diameters; empty if they are perpendicular."""
     if diameters.angle_degrees >= _SQUARE_DEGREES:
         return ""
     return f"The lines meet at {diameters.angle_degrees:.0f}°: not perpendicular."
 
 
 def place_of(lesion: Lesion) -> tuple[float, float, float]:
-    """Where to look at a lesion: the middle of its longer diameter, else its own, in the world."""
+    """Return where to look at a lesion, in world coordinates: the middle of its longer diameter, else its centre."""
     if lesion.diameters is None:
         return lesion.centre
     x, y, z = ((a + b) / 2 for a, b in zip(lesion.diameters.long.start, lesion.diameters.long.stop, strict=True))
@@ -148,7 +148,7 @@ def lines_of_panel(
     settings: MeasureSettings,
     examination: Examination | None = None,
 ) -> CommandLines:
-    """What the panel does, as code; raises `RecordError` where the labels are in no file."""
+    """Return code for what the panel does; raises `RecordError` if the labels are not in a file."""
     if labels is None:
         msg = "Choose the labels to measure."
         raise RecordError(msg)

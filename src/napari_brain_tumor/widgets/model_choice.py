@@ -1,4 +1,4 @@
-"""Which model segments: a box of models and methods, the default for the scans, and a page about the chosen one."""
+"""Choice of the model: a combo box of models and methods, the default for the scans, and a page about the choice."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ from napari_brain_tumor.widgets.parts import button, combo
 
 
 class ModelChoice(QWidget):
-    """Offers models; until the user picks one, it is the default that suits the scans.
+    """Offers models; until the user picks one, the default for the scans is selected.
 
     Parameters
     ----------
     models : sequence of Method, optional
-        The installed models and the methods without weights where none are given.
+        By default, the installed models and the methods without weights.
     """
 
     chosen = Signal()
-    """`model` is another one, or the same one of a new list."""
+    """`model` has changed, or is the same one in a new list."""
 
     def __init__(self, models: Sequence[Method] | None = None) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class ModelChoice(QWidget):
 
     @property
     def model(self) -> Method | None:
-        """The one that is chosen; None where none is installed."""
+        """The selected model; None if none is installed."""
         model: Method | None = self.box.currentData()
         return model
 
     @property
     def offered(self) -> list[Method]:
-        """All of the box."""
+        """All models and methods in the box."""
         return [model for at in range(self.box.count()) if (model := self.box.itemData(at)) is not None]
 
     def _fill(self, models: Sequence[Method]) -> None:
@@ -66,7 +66,7 @@ class ModelChoice(QWidget):
         self.box.setEnabled(bool(models))
 
     def reload(self) -> bool:
-        """Read the model list again, and keep the choice; False where the list is what it was."""
+        """Read the model list again and keep the selection; return False if the list has not changed."""
         models = list_models() if self._reloads else None
         if models is None or models == self.offered:
             return False
@@ -85,7 +85,7 @@ class ModelChoice(QWidget):
         return next(same, 0)
 
     def choose_default(self, traits: Traits | None) -> None:
-        """Choose the default for scans with these traits, unless the user has picked a model."""
+        """Select the default for scans with these traits, unless the user has picked a model."""
         if self.picked_by_hand or traits is None:
             return
         default = default_model([model for model in self.offered if isinstance(model, ModelInfo)], traits)
@@ -96,7 +96,7 @@ class ModelChoice(QWidget):
             self.chosen.emit()
 
     def show_page(self) -> None:
-        """Show what is known of the chosen model, beside the panel."""
+        """Show information about the selected model in a separate window."""
         if self.model is None:
             return
         if self.page is None:

@@ -1,4 +1,4 @@
-"""Lets panels that show the installed models know when there is another."""
+"""Notify panels that show the installed models when the list changes."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 
 class _ModelList(QObject):
-    """A Qt object, for its connections end with the panels that made them."""
+    """A Qt object, so that its connections end with the panels that made them."""
 
     changed = Signal()
-    """A model was added to the list or taken from it."""
+    """A model was added to or removed from the list."""
 
 
 model_list: Final = _ModelList()
-"""The one of this session."""
+"""The instance of this session."""

@@ -1,4 +1,4 @@
-"""The card of a model as a page to read in the window."""
+"""The model card as a readable page."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -15,7 +15,7 @@ from napari_brain_tumor.widgets.parts import add_to
 
 
 def page_of(model: Method) -> str:
-    """What is known of a model or method, as HTML without any colours: it is readable in every theme."""
+    """Return a description of a model or method as HTML, without colours so that it is readable in every theme."""
     if isinstance(model, ModelInfo):
         return _card_page(model)
     source = escape(getattr(model, "source", ""))
@@ -124,12 +124,12 @@ def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 class ModelPage(QDialog):
-    """A window beside the panel that shows one model; its text can be selected and copied.
+    """A window that shows one model; its text can be selected and copied.
 
     Parameters
     ----------
     parent : QWidget
-        From which it takes its theme.
+        Widget whose theme is used.
     """
 
     def __init__(self, parent: QWidget) -> None:
@@ -150,7 +150,7 @@ class ModelPage(QDialog):
         add_to(column, self.text, buttons)
 
     def show_model(self, model: Method) -> None:
-        """Show this model, and come to the front."""
+        """Show this model, and bring the window to the front."""
         self.setWindowTitle(f"About {model.title}")
         self.text.setHtml(page_of(model))
         self.show()

@@ -1,4 +1,4 @@
-"""The folded part of the Segment panel: lesions, mirrored copies, precision, the brain, thresholds, a box, maps."""
+"""The folded part of the Segment panel: lesions, mirrored copies, precision, brain, thresholds, box, maps."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -33,11 +33,11 @@ def _help(name: str) -> str:
 
 
 class MoreSettings(Fold):
-    """Settings that are folded until they are needed; what differs from the usual is told while they are folded."""
+    """Settings that are folded until needed; differences from the defaults are shown even while folded."""
 
     thresholds_changed = Signal()
     thresholds_applied = Signal()
-    """The thresholds are wanted for the result that is there."""
+    """The user wants to apply the thresholds to the existing result."""
     brain_changed = Signal()
     box_changed = Signal()
     box_drawing_requested = Signal()
@@ -129,12 +129,12 @@ class MoreSettings(Fold):
 
     @property
     def thresholds(self) -> dict[Region, float]:
-        """Those that are not the model's own."""
+        """The thresholds that differ from the model's own."""
         values = {region: round(self.threshold_boxes[region].value(), 3) for region in self._usual}
         return {region: value for region, value in values.items() if abs(value - self._usual[region]) >= _SAME}
 
     def set_usual(self, usual: Mapping[Region, float]) -> None:
-        """The model has these thresholds and tells these regions; none for a method without weights."""
+        """Set the model's own thresholds and thereby its regions; empty for a method without weights."""
         self._usual = dict(usual)
         for region, box in self.threshold_boxes.items():
             self._rows.setRowVisible(box, region in usual)
@@ -144,7 +144,7 @@ class MoreSettings(Fold):
         self.reset_thresholds()
 
     def reset_thresholds(self) -> None:
-        """Take the model's own again."""
+        """Restore the model's own thresholds."""
         for region, value in self._usual.items():
             box = self.threshold_boxes[region]
             box.blockSignals(True)
@@ -153,7 +153,7 @@ class MoreSettings(Fold):
         self._on_threshold_changed()
 
     def set_thresholds(self, thresholds: Mapping[Region, float]) -> None:
-        """Choose these instead of the model's own."""
+        """Set these thresholds instead of the model's own."""
         for region, value in thresholds.items():
             self.threshold_boxes[region].setValue(value)
 
@@ -165,12 +165,12 @@ class MoreSettings(Fold):
 
     @property
     def brain(self) -> str | Labels:
-        """`"auto"`, `"keep"`, or the layer that tells the brain."""
+        """`"auto"`, `"keep"`, or the layer with the brain mask."""
         choice: str | Labels = self.brain_box.currentData()
         return choice
 
     def show_brain_layers(self, offered: Sequence[Labels], selected: str | Labels | None) -> None:
-        """Offer these layers too; the chosen one stays chosen while it is there."""
+        """Offer these layers too; keep the selected one while it exists."""
         layers = [(f"inside {layer.name}", layer) for layer in offered]
         offer(self.brain_box, [*_BRAIN_CHOICES.items(), *layers], selected)
 
@@ -182,23 +182,23 @@ class MoreSettings(Fold):
 
     @property
     def box_layer(self) -> Shapes | None:
-        """The layer whose shapes tell the box; None for the whole volume."""
+        """The layer whose shapes define the box; None for the whole volume."""
         layer: Shapes | None = self.region_box.currentData()
         return layer
 
     def show_box_layers(self, offered: Sequence[Shapes], selected: Shapes | None) -> None:
-        """Offer these layers; the chosen one stays chosen while it is there."""
+        """Offer these layers; keep the selected one while it exists."""
         offer_layers(self.region_box, "whole volume", offered, selected)
 
     def show_box_size(self, text: str) -> None:
-        """Tell how large the box is; nothing where there is none."""
+        """Show the size of the box, or nothing if the text is empty."""
         self.box_label.setText(text)
         self._rows.setRowVisible(self.box_label, bool(text))
         self._show_summary()
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """What is to be shown beside the labels."""
+        """Maps to be shown in addition to the labels."""
         return tuple(what for what, box in self.map_boxes.items() if box.isChecked())
 
     def _on_map_toggled(self) -> None:

@@ -1,7 +1,7 @@
-"""Where napari's own canvas stands in its window, and how it is taken out and put back.
+"""Find napari's own canvas in its window, take it out and put it back.
 
-All that is known here of how napari builds its window: the view of a viewer is a `QtViewer` somewhere below a main
-window, in a layout, and `canvas.native` is the widget that it paints on. Nothing that napari calls private is used.
+All assumptions about napari's window are in this module: the view of a viewer is a `QtViewer` somewhere below a main
+window, in a layout, and `canvas.native` is the widget that it paints on. None of napari's private names are used.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from napari_brain_tumor.plugin.viewers import camera_of
 
 
 def bare(viewer: Any) -> Any:
-    """The viewer itself; napari hands plugins' commands a proxy that lives as long as the call."""
+    """Return the viewer itself; napari passes a proxy to plugins' commands, which lives only as long as the call."""
     return getattr(viewer, "__wrapped__", viewer)
 
 
 def canvas_view_of(viewer: Any) -> QtViewer | None:
-    """The view that shows a viewer in napari's window; None of one without a window."""
+    """Return the view that shows a viewer in napari's window; None for a viewer without a window."""
     model = bare(viewer)
     for window in QApplication.topLevelWidgets():
         if isinstance(window, QMainWindow):
@@ -47,7 +47,7 @@ class CanvasPlace:
         self._layout.insertWidget(self._at, widget)
 
     def take_back(self, view: QtViewer, widget: QWidget) -> None:
-        """Put the view in its place again, instead of that widget."""
+        """Put the view back in its place, instead of that widget."""
         self._layout.removeWidget(widget)
         widget.hide()
         self._layout.insertWidget(self._at, view)
@@ -56,7 +56,7 @@ class CanvasPlace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CanvasState:
-    """How a viewer showed its layers: what has to be set for it to look the same again."""
+    """How a viewer displayed its layers: everything that has to be set to restore the same view."""
 
     order: tuple[int, ...]
     ndisplay: int
@@ -66,7 +66,7 @@ class CanvasState:
 
     @classmethod
     def of(cls, viewer: Any) -> "CanvasState":
-        """The state now."""
+        """Return the current state."""
         camera = camera_of(viewer)
         return cls(
             tuple(viewer.dims.order),
@@ -77,7 +77,7 @@ class CanvasState:
         )
 
     def put_back(self, viewer: Any) -> None:
-        """Show the layers so again; of layers that lie elsewhere meanwhile, all of them."""
+        """Restore this view; if the extent of the layers has changed since, show all of them."""
         camera, dims = camera_of(viewer), viewer.dims
         dims.order = self.order if len(self.order) == dims.ndim else tuple(range(dims.ndim))
         dims.ndisplay = self.ndisplay

@@ -1,4 +1,4 @@
-"""Where to look next, without Qt and napari: planes, cameras and what is drawn over them, steps through slices."""
+"""Geometry for navigation, without Qt and napari: planes, cameras, marks drawn over them, stepping through slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Segment = tuple[tuple[float, float], tuple[float, float]]
 """A line on a canvas: both ends as (x, y) in pixels from the upper left corner."""
 
 Circle = tuple[float, float, float]
-"""Middle (x, y) and radius, in pixels."""
+"""Centre (x, y) and radius, in pixels."""
 
 _LEAST_RING: Final = 9.0
-"""Pixels, so that what is small is seen within its ring."""
+"""Minimum radius in pixels, so that small places are visible within their ring."""
 _GAP: Final = 7.0
-"""Pixels around the middle of a crosshair that stay free, so that the place itself is seen."""
+"""Gap in pixels around the centre of a crosshair, so that the place itself is visible."""
 _FILLED: Final = 0.94
 """Share of a canvas that the brain fills."""
 _ALL_26_NEIGHBOURS: Final = np.ones((3, 3, 3), dtype=bool)
@@ -28,7 +28,7 @@ _ALL_26_NEIGHBOURS: Final = np.ones((3, 3, 3), dtype=bool)
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """What is written at the four sides of a view."""
+    """The letters at the four sides of a view."""
 
     left: str
     right: str
@@ -51,25 +51,25 @@ class Plane:
 
     @property
     def picture_axes(self) -> tuple[int, int]:
-        """The axes that run along rows (downwards or upwards) and columns."""
+        """The axes that run along the rows (downwards or upwards) and the columns."""
         first, second = (axis for axis in range(3) if axis != self.axis)
         return first, second
 
     def order(self, ndim: int) -> tuple[int, ...]:
-        """The order of a viewer's axes: those before the volume, the one that is cut, rows, columns."""
+        """Return the order of a viewer's axes: those before the volume, the one that is cut, rows, columns."""
         before = ndim - 3
         return (*range(before), *(before + axis for axis in (self.axis, *self.picture_axes)))
 
     def horizontal(self, convention: Convention) -> Literal["left", "right"]:
-        """Whither columns' coordinates grow; in sagittal views the front is left in both conventions."""
+        """Return in which direction column coordinates grow; sagittal views have anterior left in both conventions."""
         return "right" if convention == "neurological" and self.name != "sagittal" else "left"
 
     def orientation(self, convention: Convention) -> tuple[str, str]:
-        """Whither rows' and columns' coordinates grow on the screen, in napari's words; head or front are up."""
+        """Return in which directions the coordinates grow on the screen, in napari's terms; head or front are up."""
         return "up", self.horizontal(convention)
 
     def letters(self, orientation: tuple[str, str]) -> Letters:
-        """Directions at the sides of a canvas on which coordinates grow that way: R, A, S are where they grow."""
+        """Return the letters at the sides of a canvas with this orientation; coordinates grow towards R, A and S."""
         ends = {0: ("I", "S"), 1: ("P", "A"), 2: ("L", "R")}
         row, column = self.picture_axes
         top, bottom = ends[row] if orientation[0] == "down" else ends[row][::-1]
@@ -87,13 +87,13 @@ class Camera:
     Parameters
     ----------
     centre : (row, column)
-        World coordinates in the middle of the canvas.
+        World coordinates of the centre of the canvas.
     zoom : float
-        Pixels of the canvas per world unit.
+        Canvas pixels per world unit.
     orientation : (vertical, horizontal)
-        Whither coordinates grow: up or down, left or right.
+        Directions in which coordinates grow: up or down, left or right.
     size : (height, width)
-        Of the canvas, in pixels.
+        Size of the canvas in pixels.
     """
 
     centre: tuple[float, float]
@@ -102,7 +102,7 @@ class Camera:
     size: tuple[float, float]
 
     def pixel(self, row: float, column: float) -> tuple[float, float]:
-        """Where on the canvas a world point is seen: (x, y), from the upper left corner."""
+        """Return the canvas position (x, y) of a world point, from the upper left corner."""
         down = -1 if self.orientation[0] == "up" else 1
         rightwards = -1 if self.orientation[1] == "left" else 1
         y = self.size[0] / 2 + down * (row - self.centre[0]) * self.zoom
@@ -110,38 +110,38 @@ class Camera:
         return x, y
 
     def sees(self, row: float, column: float) -> bool:
-        """Whether a world point lies within the canvas."""
+        """Return whether a world point lies within the canvas."""
         x, y = self.pixel(row, column)
         return 0 <= x < self.size[1] and 0 <= y < self.size[0]
 
 
 @dataclass(frozen=True, slots=True)
 class WorldBox:
-    """A block of the world, its axes Z, Y, X; `low` and `high` are the outer faces of its voxels."""
+    """A box in the world with axes Z, Y, X; `low` and `high` are the outer faces of its voxels."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
 
     @property
     def centre(self) -> tuple[float, float, float]:
-        """Its middle."""
+        """The centre of the box."""
         z, y, x = ((a + b) / 2 for a, b in zip(self.low, self.high, strict=True))
         return z, y, x
 
     @property
     def size(self) -> tuple[float, float, float]:
-        """Its edges."""
+        """The edge lengths of the box."""
         z, y, x = (b - a for a, b in zip(self.low, self.high, strict=True))
         return z, y, x
 
     def zoom(self, axes: Sequence[int], canvas: tuple[float, float]) -> float:
-        """Pixels per world unit at which its section along (row, column) axes fills a canvas (height, width)."""
+        """Return the zoom, in pixels per world unit, at which its section along (row, column) axes fills a canvas."""
         return min(_FILLED * room / max(self.size[axis], 1e-6) for axis, room in zip(axes, canvas, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is drawn over a canvas: its name, the crosshair's lines, the sides' letters, a sentence, circles."""
+    """What is drawn over a canvas: its name, the crosshair, the letters of the sides, a message, circles."""
 
     title: str
     lines: tuple[Segment, ...] = ()
@@ -152,12 +152,12 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A ball in the world that is pointed out.
+    """A ball in the world that is marked with a ring.
 
     Parameters
     ----------
     centre : (z, y, x)
-        In the viewer's world.
+        In the viewer's world coordinates.
     """
 
     centre: tuple[float, float, float]
@@ -165,16 +165,16 @@ class Ring:
 
 
 def ring_in_plane(ring: Ring, camera: Camera, axes: Sequence[int], position: float) -> Circle | None:
-    """The circle in which a slice cuts a ring's ball; None where it does not.
+    """Return the circle in which a slice cuts a ring's ball; None if it does not.
 
     Parameters
     ----------
     camera : Camera
-        Of the canvas that shows the slice.
+        Camera of the canvas that shows the slice.
     axes : (cut, row, column)
-        Of Z, Y, X: the axis that is cut, and those that run along rows and columns.
+        Indices among Z, Y, X: the axis that is cut, and those along rows and columns.
     position : float
-        World coordinate of the slice along the axis that is cut.
+        World coordinate of the slice along the cut axis.
     """
     cut, row, column = axes
     left = ring.radius**2 - (position - ring.centre[cut]) ** 2
@@ -185,7 +185,7 @@ def ring_in_plane(ring: Ring, camera: Camera, axes: Sequence[int], position: flo
 
 
 def lines_in_plane(camera: Camera, row: float, column: float) -> tuple[Segment, ...]:
-    """The crosshair through a world point of the plane, from side to side of the canvas, open in its middle."""
+    """Return the crosshair through a world point of the plane, across the whole canvas, with a gap in the middle."""
     x, y = camera.pixel(row, column)
     height, width = camera.size
     return (
@@ -203,13 +203,13 @@ class Camera3D:
     Parameters
     ----------
     centre : (z, y, x)
-        World point in the middle of the canvas.
+        World point at the centre of the canvas.
     zoom : float
-        Pixels per world unit.
+        Canvas pixels per world unit.
     right, up : (z, y, x)
-        Unit vectors: what is right and up on the canvas.
+        Unit vectors that point right and up on the canvas.
     size : (height, width)
-        Of the canvas, in pixels.
+        Size of the canvas in pixels.
     """
 
     centre: tuple[float, float, float]
@@ -219,7 +219,7 @@ class Camera3D:
     size: tuple[float, float]
 
     def pixel(self, point: Sequence[float]) -> tuple[float, float]:
-        """Where on the canvas a world point (z, y, x) is seen: (x, y), from the upper left corner."""
+        """Return the canvas position (x, y) of a world point (z, y, x), from the upper left corner."""
         away = np.subtract(point, self.centre) * self.zoom
         x = self.size[1] / 2 + float(away @ np.asarray(self.right))
         y = self.size[0] / 2 - float(away @ np.asarray(self.up))
@@ -227,7 +227,7 @@ class Camera3D:
 
 
 def lines_in_3d(camera: Camera3D, point: Sequence[float], box: WorldBox) -> tuple[Segment, ...]:
-    """The crosshair through a world point (z, y, x): one line along each axis, through the box."""
+    """Return the crosshair through a world point (z, y, x): one line along each axis, through the box."""
     lines = []
     for axis in range(3):
         first, last = list(point), list(point)
@@ -237,7 +237,7 @@ def lines_in_3d(camera: Camera3D, point: Sequence[float], box: WorldBox) -> tupl
 
 
 def nearest_steps(point: Sequence[float], ranges: Sequence[tuple[float, float, float]]) -> tuple[float, ...]:
-    """The nearest point at which a slider of each axis can stand; `ranges` are start, stop and step of each."""
+    """Return the nearest point that the sliders can reach; `ranges` are start, stop and step of each axis."""
     return tuple(
         start + min(max(round((at - start) / step), 0), int((stop - start) / step + 1e-9)) * step
         for at, (start, stop, step) in zip(point, ranges, strict=True)
@@ -245,7 +245,7 @@ def nearest_steps(point: Sequence[float], ranges: Sequence[tuple[float, float, f
 
 
 def next_of(visibility: Sequence[bool], step: int) -> int | None:
-    """Which one to show alone, after the last that is shown; the first or last where none is; None of nothing."""
+    """Return which one to show next: after the last visible one, or the first or last if none is; None if empty."""
     if not visibility:
         return None
     visible = [at for at, is_visible in enumerate(visibility) if is_visible]
@@ -255,14 +255,14 @@ def next_of(visibility: Sequence[bool], step: int) -> int | None:
 
 
 def next_slice(labels: Array, axis: int, current: int, step: int) -> int | None:
-    """The next slice with any label, in that direction; around the end it goes on at the other; None without labels.
+    """Return the next slice with any label in that direction, wrapping around at the end; None without labels.
 
     Parameters
     ----------
     axis : int
         The axis that is cut.
     current : int
-        Slice that is shown now; it may lie outside.
+        The current slice; it may lie outside the volume.
     step : {1, -1}
     """
     others = tuple(other for other in range(labels.ndim) if other != axis)
@@ -275,14 +275,14 @@ def next_slice(labels: Array, axis: int, current: int, step: int) -> int | None:
 
 
 def centre_of_largest_part(labels: Array, spacing: Sequence[float]) -> tuple[int, int, int] | None:
-    """The voxel of the largest connected part that lies nearest to the part's centre; None without labels.
+    """Return the voxel of the largest connected part that is nearest to the part's centre; None without labels.
 
     Parameters
     ----------
     labels : (Z, Y, X) integer array
-        Parts are 26-connected over all labels.
+        Parts are 26-connected, regardless of label.
     spacing : three floats
-        Along the array's axes.
+        Voxel size along the array's axes.
     """
     box = bounding_box(labels != 0)
     if box is None:
@@ -298,7 +298,7 @@ def centre_of_largest_part(labels: Array, spacing: Sequence[float]) -> tuple[int
 
 
 def place_text(point: Sequence[float], *, anatomical: bool, unit: str) -> str:
-    """A point (z, y, x) as it is read out: `R 12.0  A 3.5  S 40.0 mm`."""
+    """Format a point (z, y, x) for display: `R 12.0  A 3.5  S 40.0 mm`."""
     if not anatomical:
         return "  ".join(f"{coordinate:.1f}" for coordinate in point) + (f" {unit}" if unit else "")
     z, y, x = point

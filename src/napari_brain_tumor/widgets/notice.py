@@ -1,4 +1,4 @@
-"""An offer above the tabs that blocks nothing."""
+"""An offer shown above the tabs, which does not block anything."""
 
 from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout
 
@@ -11,11 +11,11 @@ class Notice(QFrame):
     Parameters
     ----------
     name : str
-        For screen readers.
+        Accessible name.
     accept_button : QPushButton
-        Without a letter for Alt, like the other one: the tabs below have theirs.
+        Like the other button, without an Alt+letter shortcut, as the tabs below use those.
     later_tip : str
-        What happens if it is declined.
+        Tooltip that says what happens if the offer is declined.
     """
 
     def __init__(self, name: str, accept_button: QPushButton, later_tip: str) -> None:

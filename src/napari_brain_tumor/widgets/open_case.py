@@ -1,4 +1,4 @@
-"""The Open case panel: for files that do not tell everything, and for formats that napari would give to others."""
+"""The Open case panel: for files that lack information, and formats that napari would open with other plugins."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hd
 
 
 class OpenCaseWidget(DropTarget, Panel):
-    """Opens an examination or a segmentation, and asks for what its files do not state."""
+    """Opens an examination or a segmentation, and asks for what its files do not specify."""
 
     SIZE = (320, 460)
 
@@ -82,7 +82,7 @@ class OpenCaseWidget(DropTarget, Panel):
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
         hint = "File or case folder; or drop it on this panel"
         self.path_edit = text_field(hint, "The file or case folder to open.", "Path")
-        self.path_edit.setAcceptDrops(False)  # it would take the address of what is dropped for text
+        self.path_edit.setAcceptDrops(False)  # otherwise it would insert the path of a dropped file as text
         add_to(column, flow(self.folder_button, self.file_button), self.path_edit)
 
     def _build_series(self, column: QVBoxLayout) -> None:
@@ -137,7 +137,7 @@ class OpenCaseWidget(DropTarget, Panel):
 
     @property
     def request(self) -> ViewRequest:
-        """What the panel is set to open; raises `SpacingUnknownError` where the voxel size cannot be understood."""
+        """Return the settings of the panel; raises `SpacingUnknownError` if the voxel size cannot be parsed."""
         spacing = spacing_of(self.spacing_edit.text())
         picks = self.series_table.picks if not self.series_panel.isHidden() else {}
         roles = {role: box.currentData() for role, box in self.role_boxes.items() if box.currentData() is not None}
@@ -150,7 +150,7 @@ class OpenCaseWidget(DropTarget, Panel):
         )
 
     def open(self) -> None:
-        """Open what is set; `runner` tells how it goes."""
+        """Open the chosen path; `runner` reports progress and outcome."""
         if not self.path_edit.text().strip():
             self.status_label.setText("Choose a file or a folder first.")
             return
@@ -170,7 +170,7 @@ class OpenCaseWidget(DropTarget, Panel):
         self.open_path(path)
 
     def open_path(self, path: str) -> None:
-        """Open a file or folder; asks for what it does not tell."""
+        """Open a file or folder, asking for missing details."""
         if path:
             self.path_edit.setText(path)
             self.open()

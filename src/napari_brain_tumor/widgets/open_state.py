@@ -1,4 +1,4 @@
-"""What the Open case panel does, without Qt."""
+"""Logic of the Open case panel, without Qt."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ from napari_brain_tumor.requests.opening import ViewRequest
 
 
 def open_case(request: ViewRequest) -> list[LayerData]:
-    """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""
+    """Return the layers for a request; raises what `io.open_study` and `io.open_segmentation` raise."""
     if _is_labels(request):
         return _open_labels(request)
     if request.series:
@@ -28,7 +28,7 @@ def open_case(request: ViewRequest) -> list[LayerData]:
 
 
 def open_lines(request: ViewRequest) -> CommandLines:
-    """What Open does, as code; raises `RecordError` where nothing is chosen."""
+    """Return code for Open; raises `RecordError` if nothing is chosen."""
     if not request.path.exists() or request.path == Path():
         msg = "Choose a file or a folder first."
         raise RecordError(msg)
@@ -36,7 +36,7 @@ def open_lines(request: ViewRequest) -> CommandLines:
 
 
 def _roles_named(request: ViewRequest) -> dict[str, dict[str, Any]]:
-    """Roles and series under the names that the program has for them."""
+    """Return the roles and series under their names on the command line."""
     choices = {"roles": request.roles, "series": request.series}
     return {
         key: {io.role_named(role): place for role, place in choice.items()}
@@ -46,7 +46,7 @@ def _roles_named(request: ViewRequest) -> dict[str, dict[str, Any]]:
 
 
 def _is_labels(request: ViewRequest) -> bool:
-    """Whether labels alone are opened; a schema may also be that of the truth of a case."""
+    """Return whether only labels are opened; a schema may also belong to the reference labels of a case."""
     if request.schema_name is not None:
         return not (request.path.is_dir() and io.recognise(request.path) == "study")
     return not request.roles and not request.series and io.recognise(request.path) == "segmentation"
@@ -60,13 +60,13 @@ def _open_labels(request: ViewRequest) -> list[LayerData]:
 
 
 def series_at(path: Path) -> list[io.Series]:
-    """The DICOM series of a folder or file, to choose from; empty where it holds none, or scans of another format."""
+    """Return the DICOM series of a folder or file to choose from; empty if there are none, or it has another format."""
     holds_images = path.is_file() and io.recognise(path) != "study"
     return [] if holds_images or not (path.is_dir() or is_dicom(path)) else io.list_series(path)
 
 
 def role_options(path: Path) -> list[tuple[str, str | int]]:
-    """What may be chosen for a role: the images of a folder by name, or the volumes or channels of a file by number."""
+    """Return the choices for a role: the images of a folder by name, or the volumes or channels of a file by number."""
     if path.is_dir():
         names = sorted(file.name for file in path.iterdir() if is_image(file))
         return [(name, name) for name in names if not name.startswith(".")]
@@ -74,12 +74,12 @@ def role_options(path: Path) -> list[tuple[str, str | int]]:
 
 
 def spacing_of(text: str) -> tuple[float, float, float] | None:
-    """The voxel size that a user typed as three numbers; None for nothing.
+    """Parse the voxel size that a user typed as three numbers; None for an empty text.
 
     Raises
     ------
     SpacingUnknownError
-        If it is anything but three positive numbers.
+        If it is not three positive numbers.
     """
     words = text.replace(",", " ").replace(";", " ").split()
     if not words:

@@ -1,4 +1,4 @@
-"""The case under review: its layers in the viewer, and what of its label is not saved yet."""
+"""The case under review: its layers in the viewer, and unsaved changes of its label."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from napari_brain_tumor.widgets.prediction_view import PredictionView
 
 
 class OpenedCase(QObject):
-    """One case at a time as layers of the viewer; its unsaved work is copied to the data set's folder.
+    """One case at a time as layers of the viewer; unsaved work is copied to the folder of the data set.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class OpenedCase(QObject):
 
     @property
     def id(self) -> str | None:
-        """Of the case; None where none is open."""
+        """ID of the case; None if none is open."""
         return self.loaded.record.id if self.loaded is not None else None
 
     @property
@@ -56,31 +56,31 @@ class OpenedCase(QObject):
 
     @property
     def edited(self) -> bool:
-        """Whether there is unsaved work, looked at anew."""
+        """Whether there is unsaved work; checked on each access."""
         self.edits.look()
         return self.edits.edited
 
     @property
     def maker(self) -> MadeBy:
-        """Who made the label as it is now."""
+        """Who made the label in its current state."""
         assert self._base is not None
         return state.maker_after(self._base, edited=self._painted)
 
     @property
     def _painted(self) -> bool:
-        """Whether the labels differ from what was there before somebody painted."""
+        """Whether the labels differ from those before anything was painted."""
         truth = self.edits.layer
         return truth is not None and not np.array_equal(truth.data, self._base_data)
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
     def show(self, folder: Path, loaded: state.LoadedCase, *, side_by_side: bool) -> None:
-        """Show a case of the data set in that folder in place of the one before."""
+        """Show a case of the data set in that folder instead of the previous one."""
         roles = self._visible_roles()
         previous = self._release()
         self._folder, self.loaded, self._base = folder, loaded, loaded.record.label.made_by
         added = viewers.add_layers(self._viewer, [*state.show_roles(loaded.scans, roles), loaded.label])
-        # After it, not before: an empty viewer goes to two dimensions and back, and OpenGL may crash on the way.
+        # After, not before: an empty viewer switches to two dimensions and back, and OpenGL may crash on the way.
         self._remove(previous)
         if len(self._viewer.layers) == len(added):
             viewers.orient_viewer(self._viewer)
@@ -93,21 +93,21 @@ class OpenedCase(QObject):
         viewers.show_tumour(self._viewer, truth)
 
     def show_prediction(self, loaded: state.LoadedCase, *, side_by_side: bool) -> None:
-        """Show the prediction of the case as it was read now."""
+        """Show the prediction of a case that was just read."""
         self.loaded = loaded
         self.prediction.show(loaded.prediction)
         self.arrange(side_by_side=side_by_side)
 
     def arrange(self, *, side_by_side: bool) -> None:
-        """Put the prediction over the label or beside it."""
+        """Show the prediction over the label or beside it."""
         self.prediction.arrange(self._own_layers, side_by_side=side_by_side)
 
     def close(self) -> None:
-        """Take the case out of the viewer; unsaved work is not asked about."""
+        """Remove the case from the viewer, without asking about unsaved work."""
         self._remove(self._release())
 
     def _release(self) -> list[Layer]:
-        """Forget the case; returns its layers, which are still in the viewer."""
+        """Forget the case; return its layers, which are still in the viewer."""
         self.edits.watch(None)
         previous = [*self._own_layers, *self.prediction.release()]
         self.loaded = self._base = self._base_data = None
@@ -126,7 +126,7 @@ class OpenedCase(QObject):
     # Unsaved work ---------------------------------------------------------------------------------------------------
 
     def keep_draft(self) -> None:
-        """Copy unsaved work to the data set's folder."""
+        """Copy unsaved work to the folder of the data set."""
         truth, record = self.edits.layer, self._draft_record()
         if truth is None or record is None:
             return
@@ -145,14 +145,14 @@ class OpenedCase(QObject):
         )
 
     def resume(self, draft: Draft) -> None:
-        """Put unsaved work of an earlier time in place of the label."""
+        """Replace the label with unsaved work of an earlier session."""
         truth = self.edits.layer
         assert truth is not None
         self._base = draft.record.base
         replace_labels(truth, draft.labels)
         self._base_data = self._base_data if draft.record.edited else np.array(truth.data)
         self.edits.mark_kept(np.array(truth.data))
-        start_journal(self._viewer).mark_kept(truth)  # the draft stays on the disk
+        start_journal(self._viewer).mark_kept(truth)  # the draft stays on disk
         self.edits.look()
 
     def forget_draft(self) -> None:
@@ -170,7 +170,7 @@ class OpenedCase(QObject):
         self.forget_draft()
 
     def use_prediction(self) -> bool:
-        """Put the model's labels in place of the label; False where there is no prediction."""
+        """Replace the label with the model's labels; return False if there is no prediction."""
         truth, prediction = self.edits.layer, self.prediction.layer
         if self.loaded is None or self.loaded.score is None or prediction is None or truth is None:
             return False
@@ -182,7 +182,7 @@ class OpenedCase(QObject):
         return True
 
     def mark_saved(self, record: CaseRecord, truth: Truth, data: npt.NDArray[Any], maker: MadeBy) -> None:
-        """These labels are the label of the case now; what was painted since stays unsaved."""
+        """Record that these labels have been saved as the label of the case; later painting still counts as unsaved."""
         assert self.loaded is not None
         self.loaded = replace(self.loaded, record=record, truth=truth)
         self._base, self._base_data = maker, data

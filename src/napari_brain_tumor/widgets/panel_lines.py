@@ -1,4 +1,4 @@
-"""What the panels do, as Python lines and shell commands: layers and choices in, `CommandLines` out; no Qt."""
+"""The panels' actions as Python and shell commands: layers and choices in, `CommandLines` out; no Qt."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 _MASK_IN_MEMORY: Final = "mask"
-"""What a record says of a brain mask that no file holds."""
+"""What a record says about a brain mask that was never saved to a file."""
 _SAME: Final = 5e-4
 _SAVE_FIRST: Final = "Save the layer first (Save…)"
 
@@ -39,23 +39,23 @@ _SAVE_FIRST: Final = "Save the layer first (Save…)"
 def segment_lines_of(
     choices: Choices, file_format: Format, schema: str, saved: str = "", result: Layer | None = None
 ) -> CommandLines:
-    """What Run and Save of the Segment panel do.
+    """Return code for what Run and Save of the Segment panel do.
 
     Parameters
     ----------
     file_format : Format
-        That is chosen.
+        The chosen file format.
     schema : str
-        Label numbers that are chosen.
+        The chosen numbering of the labels.
     saved : str
-        Where the result was saved, if it was.
+        Path of the saved result, if it was saved.
     result : Layer, optional
-        The labels that are selected.
+        The selected labels.
 
     Raises
     ------
     BrainTumorError
-        If it cannot be run as it is chosen, or its scans are not from files.
+        If the choices cannot be run, or the scans do not come from files.
     """
     if choices.obstacle:
         raise RecordError(choices.obstacle)
@@ -64,7 +64,7 @@ def segment_lines_of(
     request = choices.request.with_options(model=_model_word(choices.model), **brain)
     name = OpenStudy.of(choices.sequences).name
     usual = f"{name}_segmentation{file_format.suffix}" if file_format.name != BIDS.name else "data_set"
-    # The file that was saved tells its own format where another one was chosen since.
+    # The saved file determines its format, even if another one has been chosen since.
     chosen_format = "" if saved and not saved.endswith(file_format.suffix) else file_format.name
     lines = segment_lines(scans, request, saved or usual, schema, chosen_format)
     again = rerun_lines(saved).shell(usual_shell()) if saved and file_format.labels else ""
@@ -77,7 +77,7 @@ def segment_lines_of(
 
 
 def opening_of_layers(sequences: Mapping[Role, Layer]) -> OpenRequest:
-    """How a script opens what those layers show; raises `RecordError` where they are not from files."""
+    """Return how a script opens the scans of these layers; raises `RecordError` if they do not come from files."""
     tags = {role: layers.view(layer).tag for role, layer in sequences.items()}
     own = {role: tag for role, tag in tags.items() if isinstance(tag, SequenceTag) and tag.source is not None}
     foreign = [sequences[role].name for role in sequences if role not in own]
@@ -93,7 +93,7 @@ def opening_of_layers(sequences: Mapping[Role, Layer]) -> OpenRequest:
 
 
 def label_file_of(layer: Layer) -> LabelFile:
-    """The file of a labels layer; raises `RecordError` where what it shows is in no file."""
+    """Return the file of a labels layer; raises `RecordError` if its current labels are not in a file."""
     saved = saved_file(layer)
     if saved is not None:
         return saved
@@ -105,15 +105,15 @@ def label_file_of(layer: Layer) -> LabelFile:
 
 
 def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
-    """What a script begins a correction with: the model that made the labels, their file, or nothing.
+    """Return what a script starts a correction from: the model that made the labels, their file, or None.
 
-    The model comes first where the panel has its probabilities, with which prompts spread better: from a file they
-    would be missing, and the same prompts would give other labels.
+    The model is preferred if the panel has its probabilities, because prompts spread better with them. A file does not
+    contain them, so the same prompts would give different labels.
 
     Raises
     ------
     RecordError
-        If the labels are in no file, and no model gives them again.
+        If the labels are not in a file and cannot be reproduced with a model.
     """
     if layer is None:
         return None
@@ -134,7 +134,7 @@ def _provenance_of(layer: Layer) -> Mapping[str, Any]:
 
 
 def _run_of(layer: Layer) -> ModelRun | None:
-    """How a model made the labels of a layer, with every setting of that run; None where none did."""
+    """Return how a model made the labels of a layer, with every setting of that run, or None."""
     provenance = _provenance_of(layer)
     made_by = provenance.get("model") or {}
     if provenance.get("task") != "segment" or "name" not in made_by:
@@ -152,7 +152,7 @@ def _run_of(layer: Layer) -> ModelRun | None:
 
 
 def _of_the_model(request: SegmentRequest, method: Method) -> dict[str, Any]:
-    """Options that the model has anyway; 0 for the smallest lesion is one of its own."""
+    """Return options with the model's own defaults set to None; a smallest lesion of 0 can be such a default."""
     options: dict[str, Any] = {}
     if isinstance(method, ModelInfo) and request.thresholds is not None:
         changed = {r: p for r, p in request.thresholds.items() if abs(p - method.card.threshold(r)) >= _SAME}
@@ -165,14 +165,14 @@ def _of_the_model(request: SegmentRequest, method: Method) -> dict[str, Any]:
 def refine_lines_of(
     sequences: Mapping[Role, Layer], origin: LabelFile | ModelRun | None, prompts: str = ""
 ) -> CommandLines:
-    """What the Correct panel does; raises `RecordError` where the scans are not from files.
+    """Return code for what the Correct panel does; raises `RecordError` if the scans do not come from files.
 
     Parameters
     ----------
     origin : LabelFile, ModelRun or None
-        As `origin_of` gives it for the labels before they were corrected.
+        The result of `origin_of` for the labels before they were corrected.
     prompts : str
-        Where the prompts were saved, if they were.
+        Path of the saved prompts, if they were saved.
     """
     case = OpenStudy.of(sequences).name
     lines = refine_lines(
@@ -189,14 +189,14 @@ def add_lines_of(
     request: AddCaseRequest,
     slices: Sequence[int] | None,
 ) -> CommandLines:
-    """What Add case of the Curate panel does; raises `RecordError` where layers are not from files.
+    """Return code for Add case of the Curate panel; raises `RecordError` if layers do not come from files.
 
     Parameters
     ----------
     request : AddCaseRequest
-        Without the slices that are known.
+        The request without the annotated slices.
     slices : sequence of int, optional
-        Those, as the layer counts them.
+        The annotated slices, counted as in the layer.
     """
     known = None if slices is None else _slices_in_file(slices, label)
     kind, model = _maker_of(label)
@@ -206,7 +206,7 @@ def add_lines_of(
 
 
 def relabel_lines_of(folder: Path, case_id: str, label: Layer | None, state: str, note: str) -> CommandLines:
-    """What saving a corrected label does; raises `RecordError` where it is in no file of its own, or gone."""
+    """Return code for saving a corrected label; raises `RecordError` if it has no file of its own, or was removed."""
     if label is None:
         msg = f"The labels of {case_id} were removed from the viewer after they were saved in the data set."
         raise RecordError(msg)
@@ -214,12 +214,12 @@ def relabel_lines_of(folder: Path, case_id: str, label: Layer | None, state: str
 
 
 def score_lines_of(folder: Path, case_ids: Sequence[str], model: ModelInfo) -> CommandLines:
-    """What Score all of the Curate panel does."""
+    """Return code for Score all of the Curate panel."""
     return score_dataset_lines(folder, case_ids, _model_word(model) or model.folder)
 
 
 def _model_word(model: Method | None) -> str | Path | None:
-    """The name of a model if that finds it, else its folder."""
+    """Return the name of a model if it is enough to find it, else its folder."""
     if not isinstance(model, ModelInfo):
         return None if model is None else model.name
     with suppress(BrainTumorError):
@@ -230,7 +230,7 @@ def _model_word(model: Method | None) -> str | Path | None:
 
 
 def _maker_of(label: Layer) -> tuple[str | None, str | None]:
-    """Kind and model; no kind where it was simply read from a file."""
+    """Return the kind of origin and the model of labels; the kind is None if they were read from a file."""
     provenance = _provenance_of(label)
     if provenance.get("task") == "segment":
         return "model", (provenance.get("model") or {}).get("name")
@@ -238,12 +238,12 @@ def _maker_of(label: Layer) -> tuple[str | None, str | None]:
 
 
 def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
-    """Slices as the layer counts them, along its first axis, as the scan's file counts its third.
+    """Convert slice numbers along the layer's first axis to those along the third axis of the scan's file.
 
     Raises
     ------
     RecordError
-        If the file's third axis is another one.
+        If that is not the file's third axis.
     """
     tag = layers.segmentation_tag(label)
     if tag is None:

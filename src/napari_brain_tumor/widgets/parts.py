@@ -1,4 +1,4 @@
-"""Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
+"""Building blocks of the panels, each with a tooltip and an accessible name for screen readers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
@@ -37,14 +37,14 @@ class Panel(QScrollArea):
     SIZE: ClassVar = (340, 560)
 
     def sizeHint(self) -> QSize:
-        """Width and height in pixels, where nothing asks for others."""
+        """Return the default size in pixels."""
         return QSize(*self.SIZE)
 
 
 def column_in(panel: QScrollArea) -> QVBoxLayout:
-    """The column that a panel's parts go into; it scrolls where the screen is low, and never sideways.
+    """Return the column layout that holds a panel's widgets; it scrolls vertically, never sideways.
 
-    The wheel scrolls, also over boxes; only a box that has the focus takes it.
+    The wheel scrolls the panel even over input boxes, unless the box has the focus.
     """
     panel.setWidgetResizable(True)
     panel.setFrameShape(QFrame.Shape.NoFrame)
@@ -59,7 +59,7 @@ def column_in(panel: QScrollArea) -> QVBoxLayout:
 
 
 class _RoomForContent(QObject):
-    """Keeps a scrolling area as wide as its content must be, whatever the font; it scrolls only up and down."""
+    """Keeps a scroll area at least as wide as its content, whatever the font, so that it only scrolls vertically."""
 
     def __init__(self, area: QScrollArea, content: QWidget) -> None:
         super().__init__(content)
@@ -68,7 +68,7 @@ class _RoomForContent(QObject):
         self._fit()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Follow the content, whose needs change with its parts and with the font."""
+        """Adapt to the content, whose size changes with its widgets and the font."""
         if event is not None and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
             self._fit()
         return False
@@ -82,7 +82,7 @@ class _RoomForContent(QObject):
 
 
 def column_of(parent: QWidget | None, *parts: QWidget | QLayout, spacing: int = -1) -> QVBoxLayout:
-    """Parts below each other without a margin around them; the spacing is that of the style where none is given."""
+    """Stack widgets vertically without margins; the default spacing is that of the style."""
     column = QVBoxLayout(parent) if parent is not None else QVBoxLayout()
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(spacing)
@@ -91,7 +91,7 @@ def column_of(parent: QWidget | None, *parts: QWidget | QLayout, spacing: int = 
 
 
 def row_of(first: QWidget, *others: QWidget) -> QHBoxLayout:
-    """Parts beside each other, of which the first takes the room that the others leave."""
+    """Place widgets side by side; the first takes the space that the others leave."""
     row = QHBoxLayout()
     row.addWidget(first, 1)
     add_to(row, *others)
@@ -108,7 +108,7 @@ def add_to(layout: QBoxLayout, *parts: QWidget | QLayout) -> None:
 
 
 def flow(*widgets: QWidget) -> QFlowLayout:
-    """Parts beside each other, in as many lines as the width of the panel asks for."""
+    """Place widgets side by side, wrapped to as many lines as the panel's width requires."""
     layout = QFlowLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setHorizontalSpacing(4)
@@ -129,7 +129,7 @@ def form(parent: QWidget | None = None) -> QFormLayout:
 
 
 def described(widget: Widget, tip: str, name: str = "") -> Widget:
-    """The widget with a tooltip, and with a name for screen readers where its own text is not enough."""
+    """Set a widget's tooltip, and an accessible name if its own text is not enough; return the widget."""
     widget.setToolTip(tip)
     if name:
         widget.setAccessibleName(name)
@@ -137,20 +137,20 @@ def described(widget: Widget, tip: str, name: str = "") -> Widget:
 
 
 def combo(tip: str, name: str) -> QComboBox:
-    """A box to choose from that stays narrow however long its items are."""
+    """Return a combo box that stays narrow however long its items are."""
     box = described(QComboBox(), tip, name)
     narrow(box, 8)
     return box
 
 
 def offer(box: QComboBox, items: Iterable[tuple[Any, ...]], selected: Any = None, *, otherwise: int = 0) -> None:
-    """Fill a box with items, silently; that of the selected data is chosen.
+    """Fill a combo box without emitting signals, and select the item with the given data.
 
     Parameters
     ----------
     items : iterable of (text, data) or (text, data, tip)
     otherwise : int
-        Which item is chosen where none has that data.
+        Index of the item to select if none has that data.
     """
     listed = list(items)
     with QSignalBlocker(box):
@@ -164,19 +164,19 @@ def offer(box: QComboBox, items: Iterable[tuple[Any, ...]], selected: Any = None
 
 
 def offer_layers(box: QComboBox, none: str, offered: Sequence[Layer], selected: Layer | None) -> None:
-    """Offer layers by name below the text for none of them; the selected one stays so while it is there. Silently."""
+    """Offer layers by name below an entry for none; keep the selected layer while it exists. Emits no signals."""
     offer(box, [(none, None), *((layer.name, layer) for layer in offered)], selected)
 
 
 def text_field(placeholder: str, tip: str, name: str) -> QLineEdit:
-    """A line to type in."""
+    """Return a single-line text field."""
     edit = described(QLineEdit(), tip, name)
     edit.setPlaceholderText(placeholder)
     return edit
 
 
 def narrow(box: QComboBox, letters: int) -> None:
-    """Let a box ask for the width of so many letters, however long its items are."""
+    """Make a combo box ask for the width of this many letters, however long its items are."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(letters)
 
@@ -187,12 +187,12 @@ def button(text: str, tip: str) -> QPushButton:
 
 
 def check(text: str, tip: str) -> QCheckBox:
-    """A box to tick."""
+    """Return a tick box."""
     return described(QCheckBox(text), tip)
 
 
 class FoldToggle(QToolButton):
-    """The line that opens and closes what lies below it; its arrow says which it is."""
+    """The line that opens and closes what is below it; its arrow shows which state it is in."""
 
     def __init__(self, text: str, tip: str, name: str) -> None:
         super().__init__()
@@ -208,14 +208,14 @@ class FoldToggle(QToolButton):
 
 
 class Fold(QWidget):
-    """A line that opens and closes the column below it.
+    """A line that opens and closes the column of widgets below it.
 
     Parameters
     ----------
     text, tip : str
-        Of the line.
+        Text and tooltip of the line.
     name : str, optional
-        For screen readers, where the text is not enough.
+        Accessible name, if the text is not enough.
     """
 
     def __init__(self, text: str, tip: str, name: str = "") -> None:
@@ -230,48 +230,48 @@ class Fold(QWidget):
 
 
 def progress_bar(tip: str, name: str = "Progress") -> QProgressBar:
-    """A bar of a thousand steps."""
+    """Return a progress bar with a range of 1000."""
     bar = described(QProgressBar(), tip, name)
     bar.setRange(0, 1000)
     return bar
 
 
 def enable(on: bool, *controls: QWidget) -> None:
-    """Let controls be used, or not."""
+    """Enable or disable controls."""
     for control in controls:
         control.setEnabled(on)
 
 
 def show_text(label: QLabel, text: str) -> None:
-    """Show a text; hide its label where there is none."""
+    """Show a text in a label, or hide the label if the text is empty."""
     label.setText(text)
     label.setVisible(bool(text))
 
 
 def copy_text(text: str) -> None:
-    """Put a text into the clipboard."""
+    """Copy a text to the clipboard."""
     clipboard = QApplication.clipboard()
     if clipboard is not None:
         clipboard.setText(text)
 
 
 def wrapped(text: str, name: str = "") -> QLabel:
-    """Text that breaks into lines; the name is for screen readers."""
+    """Return a label whose text wraps; the name is for screen readers."""
     label = described(QLabel(text), "", name)
     label.setWordWrap(True)
-    label.setMinimumWidth(60)  # else a long path would decide how wide the panel is
+    label.setMinimumWidth(60)  # otherwise a long path would determine the width of the panel
     return label
 
 
 def selectable(name: str) -> QLabel:
-    """An empty label whose text can be copied."""
+    """Return an empty label whose text can be selected and copied."""
     label = wrapped("", name)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
 
 
 def line() -> QFrame:
-    """A line between two sections."""
+    """Return a line that separates two sections."""
     frame = QFrame()
     frame.setFrameShape(QFrame.Shape.HLine)
     frame.setFrameShadow(QFrame.Shadow.Sunken)

@@ -1,4 +1,4 @@
-"""One plane of a volume in a canvas, with the crosshair and the letters of the sides."""
+"""One plane of a volume in a canvas, with the crosshair and orientation letters."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -26,14 +26,14 @@ from napari_brain_tumor.widgets.navigation import (
 from napari_brain_tumor.widgets.parts import column_of, described
 
 _STILL_PIXELS: Final = 3
-"""A press that moves no farther is a click."""
+"""Maximum movement of a press that counts as a click."""
 _BUTTON_MARGIN: Final = 4
 _STEPS: Final = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
 _TUMOUR_STEPS: Final = {Qt.Key.Key_Comma: -1, Qt.Key.Key_Period: 1}
 
 
 class Pane(QWidget):
-    """A view of napari's with marks over its canvas, and a button that gives it all the room.
+    """A napari view with marks over its canvas, and a button that enlarges it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Pane(QWidget):
     enlarge_requested = Signal()
 
     def __init__(self, name: str, canvas_view: QtViewer) -> None:
-        super().__init__(canvas_view.parentWidget())  # a canvas that leaves its window loses what it has drawn
+        super().__init__(canvas_view.parentWidget())  # a canvas that changes windows loses its content
         self.name = name
         self.model: Any = canvas_view.viewer
         self._canvas_view: QtViewer | None = canvas_view
@@ -54,7 +54,7 @@ class Pane(QWidget):
         self._fit_timer = single_shot(self, self.fit)
         self.column = column_of(self, spacing=0)
         self.column.addWidget(canvas_view)
-        # Whatever its parts ask for: all panes are of one size.
+        # Ignore the size hints of its contents: all panes have the same size.
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.setMinimumSize(100, 100)
         self.setAccessibleName(f"{name} view")
@@ -89,11 +89,11 @@ class Pane(QWidget):
         return (self._canvas.height(), self._canvas.width()) if self._canvas is not None else (1, 1)
 
     def marks(self) -> Marks | None:
-        """What is drawn over the canvas now."""
+        """Return what is drawn over the canvas now."""
         raise NotImplementedError
 
     def turn(self, convention: Convention) -> None:
-        """Show the patient's right on that side of the canvas."""
+        """Show the patient's right on the side given by the convention."""
         raise NotImplementedError
 
     def follow(self, point: tuple[float, ...]) -> None:
@@ -101,12 +101,12 @@ class Pane(QWidget):
         raise NotImplementedError
 
     def repaint_marks(self, event: Any = None) -> None:
-        """Draw the marks anew."""
+        """Repaint the marks."""
         if self._canvas is not None:
             self._marks.update()
 
     def fit_to(self, box: WorldBox | None) -> None:
-        """Fit a block of the world into the canvas, now and whenever its size changes until the user zooms."""
+        """Fit a world box into the canvas, now and whenever its size changes, until the user zooms."""
         self._box = box
         self.fit()
 
@@ -141,10 +141,10 @@ class Pane(QWidget):
         self._button.move(self._canvas.width() - self._button.width() - _BUTTON_MARGIN, _BUTTON_MARGIN)
         self._button.raise_()
         if camera_of(self.model).zoom == self._fitted_zoom:
-            self._fit_timer.start()  # not before napari knows the new size
+            self._fit_timer.start()  # not before napari has registered the new size
 
     def let_go(self) -> QtViewer | None:
-        """Take everything of ours off the view and its model; returns the view, or None if that was done before."""
+        """Detach everything from the view and its model; return the view, or None if that was done before."""
         view, canvas = self._canvas_view, self._canvas
         if view is None or canvas is None:
             return None
@@ -162,17 +162,17 @@ class Pane(QWidget):
         return view
 
     def dispose(self) -> QtViewer | None:
-        """Empty a view of our own and return it; the pane shows nothing afterwards and should be deleted."""
+        """Empty our own view and return it; the pane shows nothing afterwards and should be deleted."""
         if self._canvas_view is not None and self.model.layers:
             self.model.layers.clear()
         return self.let_go()
 
 
 class PlanePane(Pane):
-    """Shows one plane in a view that is given to it: napari's own, or that of a `SlicePane`."""
+    """Shows one plane in a given view: napari's own, or that of a `SlicePane`."""
 
     place_chosen = Signal(object)
-    """A world point (as the viewer's `dims.point`) that was clicked, or moved to with Shift held."""
+    """World point (as in the viewer's `dims.point`) that was clicked, or moved to while holding Shift."""
 
     def __init__(self, plane: Plane, canvas_view: QtViewer) -> None:
         super().__init__(plane.name, canvas_view)
@@ -180,17 +180,17 @@ class PlanePane(Pane):
         self._anatomical = False
         self._point: tuple[float, ...] = ()
         self.ring: Ring | None = None
-        """What is pointed out in this plane, where nobody else draws it."""
+        """The place marked in this plane, unless something else draws it."""
         self.model.mouse_drag_callbacks.append(self._on_press)
         self.model.mouse_move_callbacks.append(self._on_move)
 
     def turn(self, convention: Convention) -> None:
-        """Show the patient's right on that side of the canvas."""
+        """Show the patient's right on the side given by the convention."""
         camera_of(self.model).orientation2d = self.plane.orientation(convention)
 
     @property
     def anatomical(self) -> bool:
-        """Whether the axes are known to be a patient's, so that the sides have letters."""
+        """Whether the axes are known to be anatomical, so that the sides have letters."""
         return self._anatomical
 
     @anatomical.setter
@@ -199,14 +199,14 @@ class PlanePane(Pane):
         self.repaint_marks()
 
     def follow(self, point: tuple[float, ...]) -> None:
-        """Show the slice through a world point, the crosshair on it; pan if it would be out of sight."""
+        """Show the slice through a world point with the crosshair on it; pan if it would be out of view."""
         dims = self.model.dims
         if len(point) != dims.ndim or not self.model.layers or dims.ndisplay != 2:
             return
         if tuple(dims.order) != self.plane.order(dims.ndim):
             dims.order = self.plane.order(dims.ndim)
         self._point = point
-        # Only what chooses the slice: napari loads a slice anew also where the point moves within it.
+        # Only the axes that choose the slice: napari reloads a slice even if the point moves within it.
         cut = dims.order[:-2]
         if any(dims.point[axis] != point[axis] for axis in cut):
             dims.set_point(cut, [point[axis] for axis in cut])
@@ -216,19 +216,19 @@ class PlanePane(Pane):
         self.repaint_marks()
 
     def camera(self) -> Camera:
-        """How the canvas shows the plane now."""
+        """Return how the canvas currently shows the plane."""
         camera = camera_of(self.model)
         vertical, horizontal = (str(direction.value) for direction in camera.orientation2d)
         centre = float(camera.center[-2]), float(camera.center[-1])
         return Camera(centre, float(camera.zoom), (vertical, horizontal), self.canvas_size)
 
     def marks(self) -> Marks | None:
-        """The crosshair, the letters, the name of the plane; nothing without layers."""
+        """Return the crosshair, letters and name of the plane; nothing without layers."""
         dims = self.model.dims
         if not self.model.layers or self.canvas is None or dims.ndim < 3 or len(self._point) != dims.ndim:
             return None
         if dims.ndisplay != 2 or tuple(dims.order) != self.plane.order(dims.ndim):
-            return Marks("")  # the user has turned napari's own canvas otherwise
+            return Marks("")  # the user has rotated napari's own canvas
         camera = self.camera()
         letters = self.plane.letters(camera.orientation) if self._anatomical else None
         lines = lines_in_plane(camera, *self._crosshair())
@@ -255,7 +255,7 @@ class PlanePane(Pane):
         camera.center = box.centre[row], box.centre[column]
         camera.zoom = box.zoom((row, column), self.canvas_size)
 
-    # What the user does ---------------------------------------------------------------------------------------------
+    # User actions ---------------------------------------------------------------------------------------------------
 
     def _on_press(self, model: Any, event: Any) -> Iterator[None]:
         if model.dims.ndisplay == 2:
@@ -266,7 +266,7 @@ class PlanePane(Pane):
             self.place_chosen.emit(tuple(event.position))
 
     def let_go(self) -> QtViewer | None:
-        """Take everything of ours off the view and its model."""
+        """Detach everything from the view and its model."""
         for callbacks, callback in (
             (self.model.mouse_drag_callbacks, self._on_press),
             (self.model.mouse_move_callbacks, self._on_move),
@@ -277,18 +277,18 @@ class PlanePane(Pane):
 
 
 class SlicePane(PlanePane):
-    """A plane in a canvas of ours. It has no layers of its own: `LinkedLayers` puts them into `model`.
+    """A plane in one of our own canvases. It has no layers itself: `LinkedLayers` adds them to `model`.
 
     Parameters
     ----------
     canvas_view : QtViewer
-        Without layers.
+        A view without layers.
     """
 
     slice_chosen = Signal()
-    """The slider, or a key, chose another slice."""
+    """Another slice was chosen with the slider or a key."""
     tumour_step = Signal(int)
-    """A key asked for the next slice with tumour, forwards (1) or back (-1), in this plane."""
+    """A key requested the next (1) or previous (-1) slice with tumour in this plane."""
 
     def __init__(self, plane: Plane, canvas_view: QtViewer) -> None:
         super().__init__(plane, canvas_view)
@@ -296,7 +296,7 @@ class SlicePane(PlanePane):
         self.model.dims.events.point.connect(self._on_point)
 
     def follow(self, point: tuple[float, ...]) -> None:
-        """Show the slice through a world point, the crosshair on it; pan if it would be out of sight."""
+        """Show the slice through a world point with the crosshair on it; pan if it would be out of view."""
         self._following = True
         super().follow(point)
         self._following = False
@@ -307,14 +307,14 @@ class SlicePane(PlanePane):
         self.repaint_marks()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Keep the marks as large as the canvas, and hand keys on to napari's window."""
+        """Keep the marks as large as the canvas, and pass keys on to napari's window."""
         if event is not None and event.type() in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
             return self._on_key(event)  # type: ignore[arg-type,unused-ignore]
         return super().eventFilter(watched, event)
 
     def _on_key(self, event: QKeyEvent) -> bool:
-        # Ignored, it goes up to the window and from there to napari's canvas: all keys mean there what they mean
-        # everywhere, and undo, modes and labels are those of the layer itself.
+        # When ignored, the event goes up to the window and from there to napari's canvas: there, all keys have their
+        # usual meaning, and undo, modes and labels are those of the layer itself.
         event.ignore()
         if event.modifiers() != Qt.KeyboardModifier.NoModifier or not self.model.layers:
             return True
@@ -331,14 +331,14 @@ class SlicePane(PlanePane):
         self.model.dims.set_current_step(axis, self.model.dims.current_step[axis] + step)
 
     def let_go(self) -> QtViewer | None:
-        """Take everything of ours off the view and its model."""
+        """Detach everything from the view and its model."""
         if self.canvas is not None:
             self.model.dims.events.point.disconnect(self._on_point)
         return super().let_go()
 
 
 def click(model: Any, event: Any, choose: Callable[[Any], None]) -> Iterator[None]:
-    """Tell where the left button was clicked without moving, while the mouse has nothing else to do than to pan."""
+    """Report a left click without movement, while the mouse is in the mode for panning."""
     active = model.layers.selection.active
     panning = active is None or str(active.mode) == "pan_zoom"
     if event.button != 1 or event.modifiers or not panning:

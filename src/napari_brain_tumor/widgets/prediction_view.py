@@ -1,4 +1,4 @@
-"""A model's labels over the label of a case, or beside it."""
+"""Show a model's labels over the label of a case, or beside it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from napari_brain_tumor.plugin import layers
 
 
 def grid_of(viewer: Any) -> Any:
-    """The grid of a viewer's canvas; `viewer.grid` is deprecated from napari 0.9 on, where the canvas has it."""
+    """Return the grid of a viewer's canvas; from napari 0.9 on, `viewer.grid` is deprecated in favour of the canvas."""
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
 class PredictionView:
-    """The layers that show what a model predicts for the case under review.
+    """The layers that show a model's prediction for the case under review.
 
     Parameters
     ----------
@@ -28,23 +28,23 @@ class PredictionView:
 
     @property
     def all_layers(self) -> list[Layer]:
-        """The prediction, and the copy of a scan below it, as far as there are any."""
+        """The prediction and the copy of a scan below it, if they exist."""
         return [layer for layer in (self.layer, self._copy) if layer is not None]
 
     @property
     def visible(self) -> bool:
-        """Whether the prediction is in sight."""
+        """Whether the prediction is visible."""
         return self.layer is not None and bool(self.layer.visible)
 
     def release(self) -> list[Layer]:
-        """Forget the layers; returns them, for they are still in the viewer."""
+        """Forget the layers; return them, as they are still in the viewer."""
         grid_of(self._viewer).enabled = False
         previous = self.all_layers
         self.layer = self._copy = None
         return previous
 
     def show(self, data: layers.LayerData | None) -> None:
-        """Show a prediction in place of the one before, as visible as that was; None shows nothing."""
+        """Show a prediction instead of the previous one, with the same visibility; None shows nothing."""
         visible = True
         if self.layer is not None and self.layer in self._viewer.layers:
             visible = self.layer.visible
@@ -60,17 +60,17 @@ class PredictionView:
             self._viewer.layers.selection = {active}
 
     def toggle(self) -> bool:
-        """Show the prediction or hide it; False where there is none."""
+        """Show or hide the prediction; return False if there is none."""
         if self.layer is None or self.layer not in self._viewer.layers:
             return False
         self.layer.visible = not self.layer.visible
         return True
 
     def arrange(self, case_layers: Sequence[Layer], *, side_by_side: bool) -> None:
-        """One picture, or two: the scans with the label, and a copy of the scan that is shown with the prediction."""
+        """Arrange one view, or two: the scans with the label, and a copy of the current scan with the prediction."""
         grid = grid_of(self._viewer)
         was_on = grid.enabled
-        grid.enabled = False  # first: the pictures are torn down while all their layers are there
+        grid.enabled = False  # first, because the views are taken down while all their layers exist
         self._remove_copy()
         if self.layer is None or self.layer not in self._viewer.layers:
             return
@@ -103,6 +103,6 @@ class PredictionView:
 
 
 def _visible_scan(case_layers: Sequence[Layer]) -> Layer | None:
-    """The uppermost scan that is visible."""
+    """Return the topmost visible scan."""
     scans = [layer for layer in case_layers if isinstance(layer, Image) and layer.visible]
     return scans[-1] if scans else None

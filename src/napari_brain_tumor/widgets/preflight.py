@@ -1,4 +1,4 @@
-"""The pre-flight table of a panel: what to know before a run, and a button where something helps."""
+"""The pre-flight table of a panel: what to know before a run, with a button where something can be fixed."""
 
 from collections.abc import Callable, Sequence
 from html import escape
@@ -32,12 +32,12 @@ _TIPS = {
 
 class _Rows(QWidget):
     def minimumSizeHint(self) -> QSize:
-        """None: that of lines that may break anywhere would be their height in the narrowest column."""
+        """Return no minimum; that of text that may wrap anywhere would be its height in the narrowest column."""
         return QSize(0, 0)
 
 
 class _Body(QScrollArea):
-    """The rows, as high as they are up to a limit: what is above the tabs may not make the window higher."""
+    """The rows, as high as needed up to a limit, as the area above the tabs may not increase the window's height."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Body(QScrollArea):
         self.setWidget(content)
 
     def sizeHint(self) -> QSize:
-        """Of all rows at this width, or as many lines as the head has room for."""
+        """Return the size of all rows at this width, or of as many lines as there is room for."""
         width = self.maximumViewportSize().width()
         height = (
             self.rows.totalHeightForWidth(width) if self.rows.hasHeightForWidth() else self.rows.sizeHint().height()
@@ -62,11 +62,11 @@ class _Body(QScrollArea):
         return QSize(super().sizeHint().width(), min(height, self._line() * _MOST_LINES))
 
     def minimumSizeHint(self) -> QSize:
-        """A few lines, however many rows there are."""
+        """Return the height of a few lines, however many rows there are."""
         return QSize(0, min(self.sizeHint().height(), self._line() * _LEAST_LINES))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Another width makes other lines."""
+        """Update the size when the width changes, as the text wraps differently."""
         super().resizeEvent(event)
         if event is not None and event.size().width() != event.oldSize().width():
             self.updateGeometry()
@@ -76,14 +76,14 @@ class _Body(QScrollArea):
 
 
 class PreflightTable(QWidget):
-    """One line that opens into a table; it is computed in a thread, and never holds anybody up.
+    """One line that opens into a table; it is computed in a thread and never blocks the user.
 
     Parameters
     ----------
     ask : callable
-        Gathers what the table depends on; is called in napari's thread, and handed the devices as far as known.
+        Gathers what the table depends on; called in napari's thread with the devices known so far.
     worker : WorkerProcess
-        Is asked for the free memory of GPUs.
+        Is asked for the free GPU memory.
     """
 
     answered = Signal(object)
@@ -117,18 +117,18 @@ class PreflightTable(QWidget):
         self.body.hide()
 
     def texts(self) -> dict[str, tuple[str, str]]:
-        """Verdict and words of each row that is shown, by question."""
+        """Verdict and text of each displayed row, by question."""
         rows = self.answer.rows if self.answer is not None else ()
         return {row.question: (row.verdict, row.words) for row in rows}
 
     def known_traits(self) -> Traits | None:
-        """What the scans that are chosen now are like, if they were looked at already."""
+        """Return the traits of the currently chosen scans, if they have been examined already."""
         if self.answer is None or not self.answer.question.same_scans(self._ask(self._devices)):
             return None
         return self.answer.traits
 
     def current_answer(self) -> Answer | None:
-        """The answer to what is chosen now; None while it is being looked for."""
+        """Return the answer for the current choices; None while it is being computed."""
         if self.answer is None or not self.answer.answers(self._ask(self._devices)):
             return None
         return self.answer
@@ -136,11 +136,11 @@ class PreflightTable(QWidget):
     # Asking ---------------------------------------------------------------------------------------------------------
 
     def refresh(self, *_: object) -> None:
-        """Look again, soon; several calls at once cost one."""
+        """Update the table soon; several calls in quick succession cause one update."""
         self._timer.start(_REFRESH_MS)
 
     def show_devices(self, devices: Sequence[tuple[str, str, str]]) -> None:
-        """Take note of the devices (name, label, reason), the one that `"auto"` takes first."""
+        """Set the devices (name, label, reason), with the one that `"auto"` uses first."""
         self._devices = tuple(DeviceMemory(name, label) for name, label, _ in devices)
         if any(memory.name != "cpu" for memory in self._devices):
             self.memory_runner.send(self._worker, _MEMORY_TARGET)
@@ -168,7 +168,7 @@ class PreflightTable(QWidget):
         self._show_rows(received.rows)
         self.answered.emit(received)
 
-    # Showing --------------------------------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------------------------
 
     def _show_rows(self, rows: Sequence[Row]) -> None:
         self.toggle.setText(header_text(rows).replace("check", "chec&k", 1))
@@ -206,4 +206,4 @@ class PreflightTable(QWidget):
         return fix_button
 
     def _on_opened_by_hand(self) -> None:
-        self._by_hand = True  # from now on it stays as the user wants it
+        self._by_hand = True  # from now on it stays as the user set it

@@ -1,4 +1,4 @@
-"""What the buttons of the Segment panel's pre-flight table do, and what that table is asked."""
+"""Actions of the buttons in the Segment panel's pre-flight table, and the question that the table answers."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
 _OUTLINE_PIXELS: Final = 2
-"""Width of a brain's outline on the screen."""
+"""Width of the brain outline on the screen."""
 
 
 def question_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Question:
-    """What the table of the panel depends on now; no scans where a chosen layer is no volume."""
+    """Return what the panel's table currently depends on; without scans if a chosen layer is not a volume."""
     choices = panel.choices
     try:
         views = {role: layers.view(layer) for role, layer in choices.sequences.items()}
@@ -46,7 +46,7 @@ def _views_left_out(panel: "SegmentWidget") -> dict[Role, LayerView]:
 
 
 def _selected_labels(panel: "SegmentWidget", scans: Sequence[LayerView]) -> LayerView | None:
-    """The selected labels if they lie on these scans; those of another case are none of its concern."""
+    """Return the selected labels if they lie on these scans; labels of another case do not matter."""
     active = panel.viewer.layers.selection.active
     if not state.is_result(active) or not scans:
         return None
@@ -55,7 +55,7 @@ def _selected_labels(panel: "SegmentWidget", scans: Sequence[LayerView]) -> Laye
 
 
 class PreflightFixes:
-    """Does what a button of the table says, in the panel's own controls, so that the user sees what was changed."""
+    """Carries out the fixes of the table through the panel's own controls, so that the user sees what was changed."""
 
     def __init__(self, panel: "SegmentWidget") -> None:
         self._panel = panel
@@ -70,7 +70,7 @@ class PreflightFixes:
         self.brain_runner = JobRunner(panel, finished=self._on_brain_found, failed=self._on_brain_missing)
 
     def apply(self, fix: Fix) -> None:
-        """Do it."""
+        """Apply a fix."""
         self._acts[fix.kind](fix.value)
 
     def _choose_roles(self, value: str) -> None:
@@ -84,7 +84,7 @@ class PreflightFixes:
         box = self._panel.model_box
         models = [box.itemData(k) for k in range(box.count())]
         names = [getattr(model, "name", None) for model in models]
-        # Of several models of one name the list has the bundled ones first, the shell takes the last.
+        # If several models share a name, the list has the bundled ones first, whereas the command line uses the last.
         positions = [k for k, name in enumerate(names) if name == value and isinstance(models[k], ModelInfo)]
         box.setCurrentIndex(positions[-1] if positions else names.index(value))
 
@@ -99,7 +99,7 @@ class PreflightFixes:
             self.brain_runner.start(lambda stop: state.brain_steps(stop, views, device, worker))
 
     def _views(self) -> dict[Role, LayerView] | None:
-        """The chosen scans; None, after saying why, where one is no volume."""
+        """Return the chosen scans; if one is not a volume, show a message and return None."""
         try:
             return {role: layers.view(layer) for role, layer in self._panel.choices.sequences.items()}
         except BrainTumorError as error:

@@ -1,4 +1,4 @@
-"""What the pre-flight table asks and says, without Qt."""
+"""Logic of the pre-flight table, without Qt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,20 +26,20 @@ ICONS: Final[dict[Verdict, str]] = {"pass": "✓", "warn": "⚠", "fail": "✗"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """Everything that the table depends on, taken at once in napari's thread.
+    """Everything that the table depends on, gathered at once in napari's thread.
 
     Parameters
     ----------
     views : mapping of role to LayerView
         The chosen scans.
     elsewhere : mapping of role to LayerView
-        Scans that are open too and might belong to them, on other grids.
+        Other open scans that might belong to them, on other grids.
     request : SegmentRequest
-        How it is run.
+        Settings of the run.
     devices : sequence of DeviceMemory
-        Empty while they are not known.
+        Empty while they are unknown.
     models : sequence of Method
-        What can be suggested.
+        Methods that can be suggested.
     labels : LayerView or None
         A selected segmentation of these scans.
     """
@@ -53,7 +53,7 @@ class Question:
     labels: LayerView | None = None
 
     def same_scans(self, other: "Question") -> bool:
-        """Whether both ask about the same pictures, so that they need not be looked at again."""
+        """Return whether both are about the same images, so that they need not be examined again."""
         return all(
             list(own) == list(others) and all(_same(own[role], others[role]) for role in own)
             for own, others in ((self.views, other.views), (self.elsewhere, other.elsewhere))
@@ -66,7 +66,7 @@ def _same(first: LayerView, second: LayerView) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The rows, what was found in the pictures that they are about, and what a run is expected to take."""
+    """The rows, the findings in the images that they are based on, and the expected cost of a run."""
 
     question: Question
     facts: Facts
@@ -75,23 +75,23 @@ class Answer:
 
     @property
     def failure(self) -> str:
-        """The first thing that would make a run fail, in words; empty where nothing would, as of labels."""
+        """The first problem that would make a run fail; empty if there is none. Problems of labels do not count."""
         failing = (row for row in self.rows if row.verdict == "fail" and row.question != LABELS)
         return next((f"{row.question}: {row.words}" for row in failing), "")
 
     def answers(self, question: Question) -> bool:
-        """Whether this is the answer to that question, also where it was asked again."""
+        """Return whether this answers that question, even if the question was asked again."""
         own, others = ((either.method, either.request) for either in (self.question, question))
         return own == others and self.question.same_scans(question)
 
     @property
     def traits(self) -> Traits | None:
-        """What the scans are like; None where there is none."""
+        """Traits of the scans; None if there are no scans."""
         return self.facts.traits if self.facts.reference is not None else None
 
 
 def answer(question: Question, before: Answer | None = None) -> Answer:
-    """Answer every question; the pictures are looked at only if they are not those of the answer before."""
+    """Answer every question; the images are examined only if they differ from those of the previous answer."""
     known = before is not None and before.question.same_scans(question)
     facts = before.facts if before is not None and known else facts_of(_scans(question))
     rows = check_facts(
@@ -129,7 +129,7 @@ def _labels(question: Question) -> Segmentation | BrainTumorError | None:
 
 
 def left_out(candidates: Sequence[Candidate], selected: Mapping[Role, Layer]) -> dict[Role, Layer]:
-    """Scans that may belong to the chosen ones but lie on other grids: all of them were opened one by one."""
+    """Return scans that may belong to the chosen ones but are on other grids, if all of them were opened one by one."""
     telling = [candidate for candidate in candidates if candidate.role is not None]
     anchors = [candidate for candidate in telling if candidate.layer in selected.values()]
     if not anchors or not all(is_single(candidate, telling) for candidate in anchors):
@@ -143,7 +143,7 @@ def left_out(candidates: Sequence[Candidate], selected: Mapping[Role, Layer]) ->
 
 
 def header_text(rows: Sequence[Row]) -> str:
-    """All rows in one line: how many pass, or which do not."""
+    """Summarise all rows in one line: how many pass, or which do not."""
     count = f"{len(rows)} check{'s'[: len(rows) != 1]}"
     if all(row.verdict == "pass" for row in rows):
         return f"{ICONS['pass']} {count} pass{'es'[: 2 * (len(rows) == 1)]}"
@@ -159,5 +159,5 @@ def _sentence_part(questions: Sequence[str], verb: str) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """The rows as lines, for a tooltip and for screen readers."""
+    """Return the rows as lines of text, for a tooltip and for screen readers."""
     return "\n".join(f"{ICONS[row.verdict]} {row.question}: {row.words}" for row in rows)

@@ -1,4 +1,4 @@
-"""The Prepare panel: raw series of an examination, what each is used as, and what registration did."""
+"""The Prepare panel: the raw series of an examination, the role of each, and the outcome of registration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,12 +30,12 @@ _NONE = "–"
 
 
 class PrepareWidget(Panel):
-    """Makes a study on one grid of the raw series of an examination, and opens it."""
+    """Prepares a study on one grid from the raw series of an examination, and opens it."""
 
     SIZE = (340, 520)
 
     prepared = Signal(object)
-    """The layers of the prepared study, which are in the viewer."""
+    """The layers of the prepared study, which have been added to the viewer."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class PrepareWidget(Panel):
 
     @property
     def request(self) -> PrepareRequest:
-        """What the panel is set to."""
+        """Return the settings of the panel."""
         return PrepareRequest(
             path=Path(self.path_edit.text()),
             series=self._series or None,
@@ -119,7 +119,7 @@ class PrepareWidget(Panel):
         self.show_examination(path)
 
     def read_headers(self) -> None:
-        """List the series of the folder that is named."""
+        """List the series of the chosen folder."""
         path = Path(self.path_edit.text())
         if not self.path_edit.text().strip() or not path.exists():
             self.status_label.setText("Choose the folder of an examination first.")
@@ -128,13 +128,13 @@ class PrepareWidget(Panel):
         self.headers_runner.call(candidates_of, path)
 
     def prepare(self) -> None:
-        """Prepare what is set; `runner` tells how it goes."""
+        """Prepare the study; `runner` reports progress and outcome."""
         if not self._candidates or self._view.problem:
             self.status_label.setText(self._view.problem or "Choose the folder of an examination first.")
             return
         request, output = self.request, self.output
         self.run_controls.show_running(True)
-        # Each series is read, registered and compared with the others: the time grows with their number.
+        # Each series is read, registered and compared with the others, so the time grows with their number.
         kind, size = "prepare", float(max(1, sum(bool(row["role"]) for row in self._view.rows)))
         self.runner.start(
             lambda stop: timed(state.prepare_job(shared_worker(), stop, request, output), kind, size),
@@ -142,7 +142,7 @@ class PrepareWidget(Panel):
         )
 
     def choose(self, number: str, role: str) -> None:
-        """Use a series as a role, or with an empty one as none."""
+        """Assign a role to a series; an empty role excludes the series."""
         self._series = state.after_choosing(self._view, number, role)
         self._show_view()
 

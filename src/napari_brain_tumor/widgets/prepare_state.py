@@ -1,4 +1,4 @@
-"""What the Prepare panel shows and does, without Qt."""
+"""Logic of the Prepare panel, without Qt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ COLUMNS: Final[dict[str, str]] = {
     "scanned": "Scanned",
     "why": "Why",
 }
-"""Of the table, by the key of a row."""
+"""Columns of the table, by the key of a row."""
 _TARGET: Final = "napari_brain_tumor.preparation.pipeline:prepare_folder_job"
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """The table of series as it is shown: rows of words, and why nothing can be prepared (empty where it can)."""
+    """The series table as displayed: rows of text, and why nothing can be prepared (empty if it can)."""
 
     rows: tuple[Mapping[str, str], ...] = ()
     problem: str = ""
 
 
 def view_of(candidates: Sequence[Candidate], series: Mapping[str, str]) -> SeriesView:
-    """The rows of the table after those choices."""
+    """Return the rows of the table for these choices."""
     try:
         rows = select(candidates, series).rows()
     except BrainTumorError as error:
@@ -49,16 +49,16 @@ def view_of(candidates: Sequence[Candidate], series: Mapping[str, str]) -> Serie
 
 
 def after_choosing(view: SeriesView, number: str, role: str) -> dict[str, str]:
-    """All choices once a series is used as a role, or as none; every role is settled by them.
+    """Return the complete choices after a role was assigned to a series, or removed from it.
 
     Parameters
     ----------
     view : SeriesView
-        Before.
+        The table before the change.
     number : str
-        Of the series.
+        Number of the series.
     role : str
-        Empty for none.
+        Empty for no role.
     """
     uses = {row["role"]: row["number"] for row in view.rows if row["role"] and row["number"] != number}
     if role:
@@ -67,14 +67,14 @@ def after_choosing(view: SeriesView, number: str, role: str) -> dict[str, str]:
 
 
 def free_folder(path: Path) -> Path:
-    """Where the prepared study goes if nobody says otherwise: beside the examination, under a name that is free."""
+    """Return the default folder of the prepared study: beside the examination, under an unused name."""
     plain = path.with_name(f"{path.name}_study")
     numbered = (plain.with_name(f"{plain.name}_{number}") for number in range(2, 1000))
     return plain if not plain.exists() else next(one for one in numbered if not one.exists())
 
 
 def prepare_job(worker: WorkerProcess, stop: Stop, request: PrepareRequest, output: Path) -> Job[PreparationReport]:
-    """Prepare it in the worker process."""
+    """Prepare the study in the worker process."""
     options = request.changed()
     report: PreparationReport = yield from stop.guard(
         worker.run(_TARGET, str(options.pop("path")), str(output), options)
@@ -83,7 +83,7 @@ def prepare_job(worker: WorkerProcess, stop: Stop, request: PrepareRequest, outp
 
 
 def report_text(report: PreparationReport) -> str:
-    """What was done, a line each."""
+    """Describe what was done, one line for each step."""
     lines = [
         f"{role}: turned by {degrees:.1f}°, moved by {distance:.1f} mm; heads overlap by {overlap:.0%}, edges agree by "
         f"{detail:.2f}"
@@ -93,7 +93,7 @@ def report_text(report: PreparationReport) -> str:
 
 
 def lines_of(request: PrepareRequest, output: Path) -> CommandLines:
-    """What Prepare does, as code; raises `RecordError` where no examination is chosen."""
+    """Return code for Prepare; raises `RecordError` if no examination is chosen."""
     if not request.path.exists() or request.path == Path():
         msg = "Choose an examination first."
         raise RecordError(msg)

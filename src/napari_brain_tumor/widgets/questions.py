@@ -1,4 +1,4 @@
-"""Questions that wait for an answer."""
+"""Modal questions to the user."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 Ask = Callable[[QWidget, str, Mapping[str, str]], str]
-"""Asks a question with those answers, key to text, and returns the key of the one that was given."""
+"""Asks a question with these answers (key to text), and returns the key of the chosen one."""
 
 
 def ask(parent: QWidget, question: str, answers: Mapping[str, str]) -> str:
-    """Ask with a button for each answer; the first is the default, the last is what Escape and closing mean."""
+    """Ask with a button for each answer; the first is the default, the last is used for Escape and closing."""
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Brain Tumor")
@@ -25,19 +25,19 @@ def ask(parent: QWidget, question: str, answers: Mapping[str, str]) -> str:
 
 
 def ask_target(parent: QWidget, title: str, name: str, kinds: str, suffixes: tuple[str, ...] = ("",)) -> Path | None:
-    """Ask where to save; a name with none of the suffixes gets the first. None where the user cancels.
+    """Ask where to save; a name without any of the suffixes gets the first. None if the user cancels.
 
     Parameters
     ----------
     name : str
-        That is proposed, in the user's folder.
+        Proposed name, in the user's home folder.
     kinds : str
-        Of files, as Qt's dialogs take them.
+        File filter, as in Qt's dialogs.
     """
     path, _ = QFileDialog.getSaveFileName(parent, title, str(Path.home() / name), kinds)
     return target_of(path, suffixes) if path else None
 
 
 def target_of(path: str, suffixes: tuple[str, ...]) -> Path:
-    """The file that is written, with the usual suffix where none of the possible ones was typed."""
+    """Return the path to write, with the default suffix added if it has none of the possible ones."""
     return Path(path if path.lower().endswith(suffixes) else f"{path}{suffixes[0]}")

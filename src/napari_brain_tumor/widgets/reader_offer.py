@@ -1,4 +1,4 @@
-"""Offers once, after the first case, to open such files always with this plugin."""
+"""Offer once, after the first case, to always open such files with this plugin."""
 
 from typing import Any, Final
 
@@ -17,21 +17,21 @@ from napari_brain_tumor.widgets.worker import notify
 
 _DOCK: Final = "Opening files"
 _WAIT_MS: Final = 300
-"""So that the case is drawn first, and a choice in napari's own dialog counts."""
+"""Delay, so that the case is drawn first and a choice in napari's own dialog is taken into account."""
 
 
 class ReaderOffer(QFrame):
-    """Asks below the canvas whether this plugin should always open `.nii.gz` and the like; it blocks nothing."""
+    """Asks below the canvas whether this plugin should always open `.nii.gz` and similar files; it blocks nothing."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
-        # Short, to stand in one line at 16 pt: a second one would make the window higher than a small screen.
+        # Short enough for one line at 16 pt: a second line would make the window higher than a small screen.
         self.text_label = wrapped("Always open .nii.gz, .nii, .nrrd and .mha with Brain Tumor, without asking?")
         row.addWidget(self.text_label, 1)
-        # No letters for Alt: it stands beside the panels, and these have theirs.
+        # No Alt+letter shortcuts, as the panels beside it use those.
         self.folders_box = check(
             "Folders too",
             "Case folders, DICOM series and slices.\nFor a folder that is not a case, napari asks which other "
@@ -47,20 +47,20 @@ class ReaderOffer(QFrame):
         self.later_button.clicked.connect(self.leave)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Make room for all lines of the text and no more: the dock asks for no height that goes with its width."""
+        """Make exactly enough room for the wrapped text, as the dock ignores heights that depend on the width."""
         super().resizeEvent(event)
         self.text_label.setMinimumHeight(self.text_label.heightForWidth(self.text_label.width()))
         self.setMaximumHeight(self.minimumSizeHint().height())
 
     def accept(self) -> None:
-        """Open such files always, and ask no more."""
+        """Always open such files with this plugin, and stop asking."""
         make_default_reader(folders=self.folders_box.isChecked())
         notify("Such files open with Brain Tumor from now on. Undo it in Preferences > Plugins.")
         self.leave()
 
     def leave(self) -> None:
-        """Ask no more."""
-        # Later: what is clicked must not be deleted while its click is handled.
+        """Stop asking."""
+        # Delayed, because a widget must not be deleted while its click is handled.
         QTimer.singleShot(0, self._remove)
 
     def _remove(self) -> None:
@@ -69,12 +69,12 @@ class ReaderOffer(QFrame):
 
 
 def offer_after_opening(viewer: Any) -> None:
-    """Offer it in this viewer when its first case is opened; the second call for a viewer does nothing.
+    """Show the offer in this viewer when its first case is opened; further calls for a viewer do nothing.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        One without a window is left alone.
+        A viewer without a window is ignored.
     """
     watch_cases(viewer, "offer to open files", _is_case, _offer, _WAIT_MS)
 
@@ -87,6 +87,6 @@ def _offer(watch: CaseWatch) -> None:
 
 
 def _is_case(layer: Layer) -> bool:
-    """Whether a layer is a scan that the user opened, not the sample's."""
+    """Return whether a layer is a scan that the user opened, rather than the sample data."""
     tag = sequence_tag(layer)
     return tag is not None and (tag.source is None or sample_case_folder() not in tag.source.path.parents)

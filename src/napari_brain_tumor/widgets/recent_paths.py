@@ -1,4 +1,4 @@
-"""Lists of what was opened last, kept in a file: a convenience, without which it is chosen again."""
+"""Lists of recently opened paths, kept in a file for convenience."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _COUNT: Final = 8
 
 
 def recent_paths(file: Path, exists: Callable[[Path], bool] = Path.exists) -> list[Path]:
-    """The paths in a list that are still there, the newest first."""
+    """Return the paths in a list that still exist, newest first."""
     try:
         return [Path(entry) for entry in read_json(file) if exists(Path(entry))]
     except (OSError, ValueError, TypeError):
@@ -22,7 +22,7 @@ def recent_paths(file: Path, exists: Callable[[Path], bool] = Path.exists) -> li
 
 
 def remember_path(file: Path, path: Path) -> None:
-    """Put a path at the head of a list."""
+    """Put a path at the top of a list."""
     newest = path.resolve()
     paths = [newest, *(other for other in recent_paths(file) if other != newest)][:_COUNT]
     with suppress(SaveError):

@@ -1,4 +1,4 @@
-"""A request's fields as controls, made by magicgui from their types, bounds and words."""
+"""Controls for the fields of a request, made by magicgui from their types, bounds and descriptions."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -18,20 +18,20 @@ _CHOICE_WORDS = {"auto": "automatic"}
 
 
 def has_control(field: FieldInfo) -> bool:
-    """Whether magicgui can make a control of the field: a switch, a number, or a choice."""
+    """Return whether magicgui can make a control for the field: a switch, a number or a choice."""
     arms = arms_of(field.annotation)
     return len(arms) == 1 and (arms[0] in (bool, int, float) or get_origin(arms[0]) is Literal or _is_set(arms[0]))
 
 
 class RequestControls(QObject):
-    """Controls of some fields of a request, each with its label, tooltip and name for screen readers.
+    """Controls for some fields of a request, each with label, tooltip and accessible name.
 
     Parameters
     ----------
     names : sequence of str
-        Of the fields, in the order of the rows.
+        Names of the fields, in row order.
     rows : QFormLayout
-        To which they are added.
+        Form that they are added to.
     """
 
     changed = Signal()
@@ -53,12 +53,12 @@ class RequestControls(QObject):
         self._usual = self.values
 
     def control(self, name: str) -> Any:
-        """The Qt widget of a field."""
+        """Return the Qt widget of a field."""
         return self.widgets[name].native
 
     @property
     def values(self) -> dict[str, Any]:
-        """What is chosen, as the request takes it."""
+        """The current values, in the form that the request takes."""
         values = {name: widget.value for name, widget in self.widgets.items()}
         return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
@@ -68,18 +68,18 @@ class RequestControls(QObject):
             self.widgets[name].value = value
 
     def set_usual(self, **values: Any) -> None:
-        """Set fields to what is usual: only what the user changes from there is told."""
+        """Set fields to their defaults; only what the user changes from there is reported."""
         self.choose(**values)
         self._usual |= {name: self.values[name] for name in values}
 
     @property
     def changed_words(self) -> list[str]:
-        """What differs from the usual values, in words."""
+        """Description of the values that differ from the defaults."""
         changed = {name: value for name, value in self.values.items() if value != self._usual[name]}
         return [self._words(name, value) for name, value in changed.items() if self.control(name).isEnabled()]
 
     def enable(self, names: Sequence[str], on: bool) -> None:
-        """Whether these fields can be chosen."""
+        """Enable or disable the controls of these fields."""
         for name in names:
             if name in self.widgets:
                 self.control(name).setEnabled(on)
@@ -100,7 +100,7 @@ class RequestControls(QObject):
 
 
 def _is_set(arm: Any) -> bool:
-    """A tuple of any length whose members are from a list of words."""
+    """Return whether a type is a tuple of any length whose members are from a list of words."""
     inner = get_args(arm)
     many = get_origin(arm) is tuple and len(inner) == 2 and inner[1] is ...
     return many and get_origin(arms_of(inner[0])[0]) is Literal

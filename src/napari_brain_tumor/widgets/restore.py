@@ -1,6 +1,6 @@
-"""Bring unsaved labels back: a notice after a crash, and a list of all that is left.
+"""Restore unsaved labels: a notice after a crash, and a list of everything that can be restored.
 
-Journals of labels are kept for `KEEP_DAYS` days, or less where they take more room than `KEEP_BYTES`.
+Journals of labels are kept for `KEEP_DAYS` days, or less if they take up more than `KEEP_BYTES`.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ from napari_brain_tumor.widgets.tick_list import TickList
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 _SEARCH_MS: Final = 600
-"""After a layer was removed, whose journal is ended meanwhile."""
+"""Delay after a layer was removed, in which its journal is ended."""
 
 
 class RestoreNotice(Notice):
-    """Journals the labels of a viewer, and asks once a session whether to bring back what a crash left unsaved.
+    """Journals the labels of a viewer, and asks once per session whether to restore what a crash left unsaved.
 
-    Hidden unless there is something to ask; the first one that is made in a session asks.
+    Hidden unless there is something to ask; only the first instance in a session asks.
 
     Parameters
     ----------
     session : Session, optional
-        The one of this process if not given.
+        By default, the session of this process.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
@@ -61,12 +61,12 @@ class RestoreNotice(Notice):
         self.setVisible(bool(self.offers))
 
     def restore(self) -> None:
-        """Bring back what is offered; `runner` tells how it goes."""
+        """Restore the offered labels; `runner` reports progress and outcome."""
         selected = list(self.offers)
         self.runner.start(lambda _: load_job(selected, _opened(self._viewer)))
 
     def decline(self) -> None:
-        """Leave it, and ask no more."""
+        """Decline the offer, and stop asking about it."""
         state.decline(self.offers)
         self._end()
 
@@ -80,12 +80,12 @@ class RestoreNotice(Notice):
 
 
 class RestoreWidget(Panel):
-    """Lists unsaved labels, of layers that were removed and of earlier sessions, to bring them back or delete them.
+    """Lists unsaved labels of removed layers and earlier sessions, to restore or delete them.
 
     Parameters
     ----------
     session : Session, optional
-        The one of this process if not given.
+        By default, the session of this process.
     """
 
     SIZE = (340, 420)
@@ -97,7 +97,7 @@ class RestoreWidget(Panel):
         self.runner = JobRunner(self, finished=self._on_loaded, failed=self._on_failed)
         self._build()
         self._session = start_journal(napari_viewer, session).session
-        self._session.asked = True  # here is the answer
+        self._session.asked = True  # this panel makes the question unnecessary
         self._timer = single_shot(self, self.search)
         self._ties = Links()
         self._ties.connect(napari_viewer.layers.events.removed, lambda _: self._timer.start(_SEARCH_MS))
@@ -132,13 +132,13 @@ class RestoreWidget(Panel):
         return self.list.ticked
 
     def search(self) -> None:
-        """List what there is; `search_runner` tells when it is done."""
+        """List what can be restored; `search_runner` reports when that is done."""
         self.status_label.setText("Looking…")
         session = self._session
         self.search_runner.call(state.offers, tuple(state.FATES), session.home, session)
 
     def restore(self) -> None:
-        """Bring back what is ticked; `runner` tells how it goes."""
+        """Restore the ticked labels; `runner` reports progress and outcome."""
         selected = self.ticked
         if selected:
             self._enable(False)
@@ -146,7 +146,7 @@ class RestoreWidget(Panel):
             self.runner.start(lambda _: load_job(selected, _opened(self._viewer)))
 
     def delete(self) -> None:
-        """Delete what is ticked for good."""
+        """Delete the ticked labels permanently."""
         for offer in self.ticked:
             forget(offer.folder)
         self.search()
@@ -176,7 +176,7 @@ class RestoreWidget(Panel):
 
 
 def load_job(selected: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:
-    """Read unsaved labels one after another; of two on one study only the first brings its scans."""
+    """Read unsaved labels one after another; of several on one study, only the first brings its scans."""
     restored: list[state.Restored] = []
     grids = list(opened)
     for number, offer in enumerate(selected):
@@ -188,7 +188,7 @@ def load_job(selected: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list
 
 
 def add_all(viewer: Any, restored: Sequence[state.Restored]) -> None:
-    """Add what was brought back to a viewer, and tell of it."""
+    """Add restored labels to a viewer, and notify the user."""
     for entry in restored:
         layer = state.add_restored(viewer, entry)
         notify(" ".join([f"Restored {layer.name}. Remember to save it.", *entry.notes]))

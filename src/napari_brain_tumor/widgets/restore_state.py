@@ -1,4 +1,4 @@
-"""What is done to bring unsaved labels back, without Qt: what is left of earlier sessions, and layers of it."""
+"""Restore unsaved labels, without Qt: find what earlier sessions left, and make layers from it."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ FATES: Final[dict[Fate, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Unsaved labels of an earlier session: name of the layer, of its case, and when they were changed last."""
+    """Unsaved labels of an earlier session: names of layer and case, and the time of the last change."""
 
     folder: Path
     fate: Fate
@@ -46,7 +46,7 @@ class Offer:
 
     @property
     def text(self) -> str:
-        """The layer and when it was changed, in a line."""
+        """The layer and the time of its last change, in one line."""
         case = f" of {self.case}" if self.case and self.case not in self.name else ""
         return f"{self.name}{case}, changed {self.changed_at.astimezone():%Y-%m-%d %H:%M}"
 
@@ -58,11 +58,11 @@ class Restored:
     Parameters
     ----------
     automatic : (Z, Y, X) array
-        As in `journal.layer_journal.RecoveredLabels`, like `clean`.
+        As in `autosave.layer_journal.RecoveredLabels`, like `clean`.
     scans : list of LayerData
-        Of the study under it, where its files are still there.
+        Scans of the study below the labels, if their files still exist.
     notes : tuple of str
-        What the user should know.
+        Messages for the user.
     """
 
     offer: Offer
@@ -76,14 +76,14 @@ class Restored:
 def offers(
     fates: Collection[Fate] = tuple(FATES), home: Path | None = None, session: Session | None = None
 ) -> list[Offer]:
-    """Unsaved labels that ended in one of these ways, the newest first.
+    """Return unsaved labels whose journals ended in one of these ways, newest first.
 
     Parameters
     ----------
     home : Path, optional
-        Where the journals are.
+        Folder of the journals.
     session : Session, optional
-        That of now, whose closed layers are among them; without it those of earlier sessions alone.
+        The current session, whose closed layers are included; without it, only those of earlier sessions.
     """
     offered: list[Offer] = []
     if session is not None:
@@ -101,31 +101,31 @@ def offers(
 
 
 def notice_text(offered: Sequence[Offer]) -> str:
-    """What the user is asked."""
+    """Return the question for the user."""
     listed = "\n".join(f"• {offer.text}" for offer in offered[:5])
     more = f"\n… and {len(offered) - 5} more" if len(offered) > 5 else ""
     return f"napari ended before these labels were saved:\n{listed}{more}\nRestore them?"
 
 
 def decline(offered: Sequence[Offer]) -> None:
-    """Do not ask about them again; they stay for a while."""
+    """Do not ask about these labels again; they are kept for a while."""
     for offer in offered:
         if offer.fate == "lost":
             mark(offer.folder, "declined")
 
 
 def load(offer: Offer, opened: Sequence[Grid] = ()) -> Restored:
-    """Read unsaved labels, and the scans under them unless scans on their grid are open.
+    """Read unsaved labels, and the scans below them unless scans on the same grid are open.
 
     Parameters
     ----------
     opened : sequence of Grid
-        Of the scans of ours in the viewer, as they are shown.
+        Displayed grids of our scans in the viewer.
 
     Raises
     ------
     UnreadableFileError
-        If the journal cannot be read any more.
+        If the journal cannot be read.
     """
     recovered = recover(offer.folder)
     document = LayerDocument.read(recovered.document)

@@ -1,4 +1,4 @@
-"""The files that a labels layer is saved as, without Qt: formats, meanings of labels, what a format has to be told."""
+"""Saving a labels layer to files, without Qt: formats, label schemas, and what else a format needs to know."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from napari_brain_tumor.study import FileLayout, TifSlices
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format for saving: what the dialog asks for."""
+    """A file format for saving, with what the dialog needs."""
 
     label: str
     suffix: str
-    """Empty for a folder."""
+    """File suffix; empty for a folder."""
     name: str
-    """Of the entry in `io.formats`."""
+    """Name of the entry in `io.formats`."""
     labels: bool
     """Whether the file can be opened again as labels."""
 
@@ -40,26 +40,26 @@ FORMATS: Final = tuple(
 
 
 def default_format(layout: FileLayout) -> Format:
-    """The one that the user prefers; else as the source was: TIFF for slices, NIfTI otherwise."""
+    """Return the format that the user prefers; otherwise the source's kind: TIFF for slices, NIfTI for all others."""
     preferred = read_preferences().saving.file_format
     suffix = preferred if preferred != AS_THE_SCANS else ".tif" if isinstance(layout, TifSlices) else ".nii.gz"
     return next(choice for choice in FORMATS if choice.suffix == suffix)
 
 
 def schema_meanings(name: str) -> str:
-    """What the integers of a schema mean."""
+    """Return the meanings of a schema's integers."""
     return ", ".join(f"{value} {meaning}" for value, meaning in SCHEMAS[name].meanings.items())
 
 
 def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:
-    """Volumes of a labels layer, counted on its scan's own grid."""
+    """Return the volumes of a labels layer, counted on its scan's own grid."""
     return measure_volumes(from_layers.segmentation_from_layer(layer, references))
 
 
 def still_needed(
     layer: LayerView, references: Sequence[LayerView], file_format: Format
 ) -> Literal["", "source", "subject"]:
-    """What a format has to be told that nothing here tells: the folder of a DICOM series, or a subject for BIDS."""
+    """Return what a format needs that is not known yet: the folder of a DICOM series, or a subject for BIDS."""
     if file_format.name not in (DICOM_SEG.name, RTSTRUCT.name, BIDS.name):
         return ""
     segmentation = from_layers.segmentation_from_layer(layer, references)
@@ -78,9 +78,9 @@ def save_layer(
     file_format: str | None = None,
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """Save a labels layer on its scan's own grid; returns what to tell the user.
+    """Save a labels layer on its scan's own grid; return a message for the user.
 
-    `more` are further arguments of `io.save_segmentation`, such as those that `still_needed` names.
+    `more` are further arguments of `io.save_segmentation`, such as those that `still_needed` returns.
 
     Raises what `from_layers.segmentation_from_layer` and `io.save_segmentation` raise.
     """
@@ -101,6 +101,6 @@ def save_layer(
 
 
 def layout_of(layer: Layer) -> FileLayout:
-    """The file layout that a layer's scan came in."""
+    """Return the file layout of a layer's scan."""
     tag = layers.segmentation_tag(layer)
     return tag.layout if tag is not None else None

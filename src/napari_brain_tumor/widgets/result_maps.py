@@ -1,4 +1,4 @@
-"""What the probabilities behind a result are good for: other thresholds, maps, and the doubtful places."""
+"""Use the probabilities behind a result: other thresholds, maps and the doubtful places."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 
 class ResultMaps(QWidget):
-    """The doubtful places of the result that is shown, and what `MoreSettings` asks of its probabilities.
+    """The doubtful places of the current result, and the settings in `MoreSettings` that use its probabilities.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class ResultMaps(QWidget):
     """
 
     message = Signal(str)
-    """For the status line."""
+    """A message for the status line."""
 
     def __init__(self, viewer: Any, more: MoreSettings) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class ResultMaps(QWidget):
             show_ring(self._viewer, None)
 
     def show_doubt(self, text: str) -> None:
-        """Say what is doubtful at the place that was gone to."""
+        """Show why the current place is doubtful."""
         self.doubt_label.setText(text)
         self.doubt_label.show()
 
@@ -105,7 +105,7 @@ class ResultMaps(QWidget):
         self.show_result(self._layer)
 
     def show_maps(self) -> None:
-        """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
+        """Show the ticked maps of the current result, and remove the others."""
         layer, stored = self._layer, stored_maps_of(self._layer)
         kinds = self._more.maps
         for other in list(self._viewer.layers):
@@ -121,8 +121,8 @@ class ResultMaps(QWidget):
         for data in map_data:
             name = data[1]["name"]
             if name in self._viewer.layers:
-                self._viewer.layers.remove(name)  # of an earlier state of the same result
-            # Below the labels, whose colours would be lost under it.
+                self._viewer.layers.remove(name)  # from an earlier state of the same result
+            # Below the labels, whose colours would be hidden under it.
             self._viewer.layers.insert(self._below(active), layers.layer_of(data))
         if active in self._viewer.layers:
             self._viewer.layers.selection = {active}

@@ -1,4 +1,4 @@
-"""Saving the labels that the Segment panel shows: format, label numbers, place."""
+"""Saving the labels that the Segment panel shows: format, label numbers, path."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 
 class ResultSaving(QWidget):
-    """Saves the result that is shown; the boxes of format and label numbers stand among the settings.
+    """Saves the current result; the boxes for format and label numbers are placed among the settings.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class ResultSaving(QWidget):
     """
 
     saved = Signal()
-    """`path` is where labels were saved last."""
+    """Labels were saved; `path` is where."""
 
     def __init__(self, viewer: Any, result: ResultView) -> None:
         super().__init__()
@@ -83,10 +83,10 @@ class ResultSaving(QWidget):
         return "" if path is None else str(path)
 
     def _ask_more(self, file_format: result_files.Format) -> dict[str, str] | None:
-        """What the format needs besides the path; None where the user does not say it."""
+        """Return what the format needs besides the path; None if the user does not provide it."""
         try:
             needed = result_files.still_needed(*self._result.views(), file_format)
-        except BrainTumorError:  # saving says it
+        except BrainTumorError:  # saving will report it
             return {}
         if not needed:
             return {}
@@ -97,14 +97,14 @@ class ResultSaving(QWidget):
         return {needed: entered} if entered else None
 
     def save(self, path: str, more: Mapping[str, str] | None = None) -> None:
-        """Save the shown labels in the chosen schema; `more` are arguments that a format needs."""
+        """Save the current labels with the chosen schema; `more` are arguments that the format needs."""
         layer = self._result.layer
         if layer is None:
             return
         labels_view, references = self._result.views()
         schema, point = self.schema_box.currentData(), start_journal(self._viewer).save_point(layer)
         file_format: result_files.Format = self.format_box.currentData()
-        # A path of another suffix tells its format itself.
+        # A path with another suffix determines its format itself.
         name = file_format.name if path.lower().endswith(file_format.suffix) else None
         remembers = file_format.labels or name is None
         self._when_saved = lambda: self._remember(layer, path, schema, point) if remembers else None

@@ -1,4 +1,4 @@
-"""A result's table in the window: a model over its rows, and a view that is as high as they are."""
+"""A result table in the window: a model for its rows, and a view that is as high as they are."""
 
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ _WIDEST_NAME: Final = 130
 
 
 class _Rows(QAbstractTableModel):
-    """The cells of a `Table` as people read them, which they also repeat on hover; numbers are aligned to the right."""
+    """The cells of a `Table` as displayed text, repeated in tooltips; numbers are right-aligned."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -33,7 +33,7 @@ class _Rows(QAbstractTableModel):
         return 0 if parent is not None and parent.isValid() else len(self.table.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Titles of the columns, with their units."""
+        """Column titles with units."""
         is_title = orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
         return self.table.titles[section] if is_title else None
 
@@ -48,16 +48,16 @@ class _Rows(QAbstractTableModel):
 
 
 class ResultTable(QTableView):
-    """Shows a `Table`: as high as its rows up to a few, and scrolls beyond; hidden while it is empty.
+    """Shows a `Table`: as high as its rows up to a limit, beyond which it scrolls; hidden while it is empty.
 
     Parameters
     ----------
     name, tip : str
-        For screen readers, and on hover.
+        Accessible name and tooltip.
     """
 
     row_chosen = Signal(int)
-    """A row that was clicked, or chosen by keyboard."""
+    """A row that was clicked, or selected with the keyboard."""
 
     def __init__(self, name: str, tip: str) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class ResultTable(QTableView):
         self.hide()
 
     def show_table(self, table: Table) -> None:
-        """Show this table; the row that was chosen stays chosen where there still is one of its name."""
+        """Show this table; keep the selection if there is still a row with the same name."""
         selected = self.selected_name
         self._rows.replace(table)
         names = self.names
@@ -95,29 +95,29 @@ class ResultTable(QTableView):
         self.setVisible(bool(table.rows))
 
     def texts(self) -> list[list[str]]:
-        """What is shown, row by row."""
+        """The displayed text, row by row."""
         table = self._rows.table
         return [[table.printed(row, column) for column in table.columns] for row in table.rows]
 
     @property
     def names(self) -> list[str]:
-        """What stands in the first column."""
+        """Texts in the first column."""
         return [row[0] for row in self.texts()]
 
     @property
     def selected_row(self) -> int:
-        """The row that is chosen; -1 where none is."""
+        """The selected row; -1 if none is selected."""
         selection = self.selectionModel()
         rows = selection.selectedRows() if selection is not None else []
         return int(rows[0].row()) if rows else -1
 
     @property
     def selected_name(self) -> str:
-        """What stands in the first column of the row that is chosen; empty where none is."""
+        """Text in the first column of the selected row; empty if none is selected."""
         return self.names[self.selected_row] if self.selected_row >= 0 else ""
 
     def select(self, row: int) -> None:
-        """Mark a row without reporting it."""
+        """Select a row without emitting a signal."""
         self.blockSignals(True)
         self.selectRow(row)
         self.blockSignals(False)

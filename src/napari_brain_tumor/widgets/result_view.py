@@ -1,4 +1,4 @@
-"""The labels that the Segment panel shows: the selected result, and its volumes after every edit."""
+"""The labels that the Segment panel shows: the selected result, with its volumes updated after every edit."""
 
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ _NONE_YET: Final = "Volumes: select a labels layer, or run a segmentation."
 
 
 class ResultView(QWidget):
-    """Follows which result is selected, and shows its volumes.
+    """Follows the selection of results, and shows the volumes.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class ResultView(QWidget):
         self._timer = single_shot(self, self._measure)
 
     def follow_selection(self) -> None:
-        """Show the result that is selected; the one before where something else is."""
+        """Show the selected result; keep the previous one if something else is selected."""
         active = self._viewer.layers.selection.active
         if state.is_result(active) and active is not self.layer:
             self.show_layer(active)
@@ -53,12 +53,12 @@ class ResultView(QWidget):
             self.forget_if_removed()
 
     def forget_if_removed(self) -> None:
-        """Show nothing where the layer is no longer in the viewer."""
+        """Show nothing if the layer is no longer in the viewer."""
         if self.layer is not None and self.layer not in self._viewer.layers:
             self.show_layer(None)
 
     def show_layer(self, layer: Layer | None) -> None:
-        """Show this result from now on, or none."""
+        """Show this result, or None."""
         for event in edit_events(self.layer):
             event.disconnect(self._on_edited)
         self.layer = layer
@@ -71,7 +71,7 @@ class ResultView(QWidget):
             self._timer.start(0)
 
     def views(self) -> tuple[LayerView, list[LayerView]]:
-        """The labels, and the layers by whose place they find their scan."""
+        """Return the labels, and the layers from whose position their scan is found."""
         assert self.layer is not None
         return layers.view(self.layer), layers.readable_views(self._viewer.layers)
 

@@ -1,4 +1,4 @@
-"""Where a new result goes: a layer of its own, or the layer of the one before; what a hand painted stays."""
+"""Placement of a new result: in its own layer or in that of the previous one, where manual edits are kept."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,20 +19,20 @@ from napari_brain_tumor.widgets.stored_maps import keep
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedResult:
-    """The layer that shows a result now, and what was done, in a sentence."""
+    """The layer that now shows a result, and a sentence about what was done."""
 
     layer: Labels
     text: str
 
 
 def add_result(viewer: Any, result: LayerData) -> PlacedResult:
-    """Add a layer of its own for a result."""
+    """Add a new layer for a result."""
     layer = viewer.add_layer(layers.layer_of(result))
     return PlacedResult(layer, outcome_text(layer))
 
 
 def replace_result(viewer: Any, layer: Layer, result: LayerData) -> PlacedResult:
-    """Put a result into the layer of the one before; as a layer of its own where it cannot stand there."""
+    """Put a result into the layer of the previous one; if that is not possible, into a new layer."""
     try:
         applied = put_into(viewer, layer, result)
     except BrainTumorError as error:
@@ -42,14 +42,14 @@ def replace_result(viewer: Any, layer: Layer, result: LayerData) -> PlacedResult
 
 
 def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
-    """Replace the automatic labels of a layer, as one step that Ctrl+Z takes back; what a hand painted stays.
+    """Replace the automatic labels of a layer as one step that Ctrl+Z undoes; manual edits are kept.
 
-    A result within a box replaces what lies in the box alone.
+    A result within a box replaces only what is in the box.
 
     Raises
     ------
     GridMismatchError, LabelSchemaError
-        If the result does not lie where the layer lies, or the layer's labels mean something else.
+        If the result is on another grid than the layer, or the layer's labels have other meanings.
     """
     journal = start_journal(viewer)
     data, attributes, kind = result
@@ -66,7 +66,7 @@ def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
 
 
 def applied_text(layer: Layer, applied: Applied) -> str:
-    """What putting a result into a layer did, in words."""
+    """Describe the outcome of putting a result into a layer."""
     preserved = f" {applied.preserved} voxels that were painted by hand were kept." if applied.preserved else ""
     if not applied.changed:
         return f"Nothing changed in {layer.name}.{preserved}"

@@ -1,4 +1,4 @@
-"""Which layer is which sequence: boxes to choose in, filled by what the layers tell until somebody chooses."""
+"""Assignment of layers to sequences: combo boxes, filled from what is known of the layers until the user chooses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,17 +13,17 @@ from napari_brain_tumor.widgets.scan_layers import Candidate, candidates, match_
 
 
 class RoleBoxes(QObject):
-    """Offers the image layers of a viewer in a box for each sequence.
+    """Offers the image layers of a viewer in a combo box for each sequence.
 
     Parameters
     ----------
     boxes : mapping of role to QComboBox
     keeps_case : bool
-        Whether a case stays chosen while no other scan is opened; otherwise the newest one is chosen.
+        Whether a complete case stays selected until another scan is opened; otherwise the newest case is selected.
     """
 
     changed = Signal()
-    """`sequences` are other layers, or the same ones among others."""
+    """`sequences` has changed, or the offered layers have."""
 
     def __init__(
         self, viewer: Any, boxes: Mapping[Role, QComboBox], parent: QObject, *, keeps_case: bool = False
@@ -37,23 +37,23 @@ class RoleBoxes(QObject):
 
     @property
     def sequences(self) -> dict[Role, Layer]:
-        """The layers that are chosen; roles without one are absent."""
+        """The selected layers; roles without one are absent."""
         layers = {role: box.currentData() for role, box in self._boxes.items()}
         return {role: layer for role, layer in layers.items() if layer is not None}
 
     def offer(self, scans: Sequence[Candidate]) -> None:
-        """Offer these scans; what was chosen by hand stays chosen while any of it is there."""
+        """Offer these scans; the user's own selection is kept while any of its layers exists."""
         before, self._layers = self._layers, [scan.layer for scan in scans]
         chosen = self.sequences
         still_open = {role: layer for role, layer in chosen.items() if layer in self._layers}
         self._by_hand = self._by_hand and bool(still_open)
-        # A result or a removed neighbour is no reason to turn to another case than the one that was chosen.
+        # A result or a removed unrelated layer is no reason to switch to another case.
         is_whole = self._keeps_case and bool(still_open) and len(still_open) == len(chosen)
         stays = self._by_hand or (is_whole and all(layer in before for layer in self._layers))
         self._show(still_open if stays else match_roles(scans))
 
     def match(self) -> None:
-        """Choose the scans of the selected layer's case, or of the newest one, by their names."""
+        """Select the scans of the selected layer's case, or of the newest case, by their roles."""
         self._by_hand = False
         self._show(match_roles(candidates(self._viewer.layers), self._viewer.layers.selection.active))
 

@@ -1,4 +1,4 @@
-"""What begins a panel's work, cancels it, and says how far it is: the same in every panel."""
+"""Start, cancel and progress controls, the same in every panel."""
 
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
@@ -7,14 +7,14 @@ from napari_brain_tumor.widgets.parts import column_of, progress_bar, wrapped
 
 
 class RunControls(QWidget):
-    """A button that begins, one that cancels, a bar, and words on what goes on.
+    """A start button, a cancel button, a progress bar and a status text.
 
     Parameters
     ----------
     tip : str
-        Of the bar: what it tells.
+        Tooltip of the bar.
     between : QWidget, optional
-        What stands between the buttons and the bar.
+        Widget between the buttons and the bar.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class RunControls(QWidget):
         self.show_running(False)
 
     def show_running(self, running: bool, text: str | None = None) -> None:
-        """Offer to cancel, with a bar that waits for the first progress; and say something, where it is given."""
+        """Show or hide Cancel and the bar, which waits for the first progress; optionally set the status text."""
         if running and self.bar.isHidden():
             self.bar.setRange(0, 0)
         self.bar.setVisible(running)
@@ -45,7 +45,7 @@ class RunControls(QWidget):
             self.label.setText(text)
 
     def show_progress(self, progress: Progress, text: str = "") -> None:
-        """Show how far it is; an empty text leaves what was said."""
+        """Show the current progress; an empty text keeps the status."""
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * progress.fraction))
         if text:

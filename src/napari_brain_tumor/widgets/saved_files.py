@@ -1,4 +1,4 @@
-"""Which labels layers were saved, and where: what makes a layer a file that code can open."""
+"""Keep track of which labels layers were saved, and where, so that generated code can open the files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,11 @@ _saved: "WeakKeyDictionary[Layer, _Saved]" = WeakKeyDictionary()
 
 
 def remember_saved(layer: Layer, path: str | Path, schema: str) -> None:
-    """Note that a labels layer, as it is now, was saved there."""
+    """Record that a labels layer, in its current state, was saved to a file."""
     _saved[layer] = _Saved(LabelFile(Path(path), schema), labels_sha256(layer.data))
 
 
 def saved_file(layer: Layer) -> LabelFile | None:
-    """The file that holds what a labels layer shows; None where it was painted on since, or never saved."""
+    """Return the file that holds the current labels of a layer; None if they were edited since, or never saved."""
     saved = _saved.get(layer)
     return saved.file if saved is not None and saved.sha256 == labels_sha256(layer.data) else None

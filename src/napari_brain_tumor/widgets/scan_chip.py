@@ -1,4 +1,4 @@
-"""A sequence of the case as a small button: whether there is a scan for it, and a list to choose another layer from."""
+"""A sequence as a small button: shows whether there is a scan for it, and has a list to choose another layer."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.parts import narrow
 
 _MARGIN = 24
-"""Beside the longest name in the list, for its scroll bar."""
+"""Pixels beside the longest name in the list, for its scroll bar."""
 _BESIDE = 34
 """Pixels beside the text: padding and the arrow."""
 _STYLE = "QComboBox { padding: 3px 0px 3px 6px; } QComboBox::drop-down { width: 18px; }"
 
 
 class ScanChip(QComboBox):
-    """A box to choose the layer of a sequence, which shows the sequence and whether it has a layer.
+    """A combo box for the layer of a sequence, which shows the sequence and whether it has a layer.
 
-    Its first item means that there is none.
+    Its first item means that there is no layer.
 
     Parameters
     ----------
     tip : str
-        What the sequence is.
+        Describes the sequence.
     """
 
     def __init__(self, role: Role, tip: str) -> None:
@@ -32,14 +32,14 @@ class ScanChip(QComboBox):
         self._role, self._tip = role, tip
         self.setAccessibleName(f"Layer of {role}")
         narrow(self, len(role) + 2)
-        self.setStyleSheet(_STYLE)  # narrower than napari's, so that four stand in a line
-        self.setIconSize(QSize(0, 0))  # else Qt leaves room for one
+        self.setStyleSheet(_STYLE)  # narrower than napari's style, so that four fit in a line
+        self.setIconSize(QSize(0, 0))  # otherwise Qt leaves room for an icon
         self.currentIndexChanged.connect(self._show_choice)
         self._show_choice()
 
     @property
     def text(self) -> str:
-        """What the chip shows."""
+        """The text of the chip."""
         return f"{self._role} {'✓' if self.currentIndex() > 0 else '–'}"
 
     def _show_choice(self, *_: Any) -> None:
@@ -47,18 +47,18 @@ class ScanChip(QComboBox):
         self.setToolTip(f"{self._tip}\nNow: {layer}. Click to choose another layer, or none.")
 
     def event(self, event: QEvent | None) -> bool:
-        """Bring the tooltip up to date before it is shown: layers are filled in without signals."""
+        """Update the tooltip before it is shown, because layers are filled in without signals."""
         if event is not None and event.type() == QEvent.Type.ToolTip:
             self._show_choice()
         return super().event(event)
 
     def sizeHint(self) -> QSize:
-        """As wide as the text, whichever of both marks stands behind it."""
+        """Return a size wide enough for the text with either of the two marks."""
         text = max((f"{self._role} {mark}" for mark in "✓–"), key=self.fontMetrics().horizontalAdvance)
         return QSize(self.fontMetrics().horizontalAdvance(text) + _BESIDE, super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
-        """The same: nothing of the text may be cut off."""
+        """Return the same size, so that the text is never cut off."""
         return self.sizeHint()
 
     def showPopup(self) -> None:
@@ -69,7 +69,7 @@ class ScanChip(QComboBox):
         super().showPopup()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the sequence in place of the chosen item."""
+        """Draw the sequence instead of the selected item."""
         painter, option = QStylePainter(self), QStyleOptionComboBox()
         self.initStyleOption(option)
         option.currentText = self.text

@@ -1,4 +1,4 @@
-"""Which of a viewer's layers is which sequence of which study, without Qt."""
+"""Assign a viewer's layers to sequences and studies, without Qt."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """An image layer that may be a sequence: the role that it claims, its case and its place."""
+    """An image layer that may be a sequence: its role from tag or name, its case and its grid."""
 
     layer: Layer
     role: Role | None
@@ -24,7 +24,7 @@ class Candidate:
 
 
 def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
-    """The image layers among a viewer's layers that hold one volume."""
+    """Return the image layers that hold one volume or slice."""
     images = [layer for layer in all_layers if isinstance(layer, Image) and not layer.rgb and layer.ndim in (2, 3)]
     return [_candidate(layer) for layer in images if layers.MAP_KEY not in layer.metadata]
 
@@ -37,14 +37,14 @@ def _candidate(layer: Layer) -> Candidate:
 
 
 def match_roles(scans: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
-    """Which layer is which sequence: those of one case; scans that were opened one by one, if they lie on one grid.
+    """Assign layers to sequences: those of one case or, for scans opened one by one, those on one grid.
 
     Parameters
     ----------
     scans : sequence of Candidate
-        In the viewer's order.
+        In layer order.
     near : Layer, optional
-        A layer of the case that is meant, such as the selected one; the newest case where it tells no role.
+        A layer of the wanted case, such as the selected one; the newest case is used if it has no role.
     """
     telling = [scan for scan in scans if scan.role is not None]
     if not telling:
@@ -58,19 +58,19 @@ def match_roles(scans: Sequence[Candidate], near: Layer | None = None) -> dict[R
 
 
 def _belongs(scan: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
-    """Whether a layer is of the anchor's case. A case of several scans is complete; scans opened one by one are not."""
+    """Return whether a scan is of the anchor's case. Scans opened one by one may be combined; whole cases may not."""
     if not scan.grid.same_place(anchor.grid):
         return False
     return scan.case == anchor.case or (is_single(scan, telling) and is_single(anchor, telling))
 
 
 def is_single(scan: Candidate, telling: Sequence[Candidate]) -> bool:
-    """Whether a scan was opened by itself, so that it may belong together with others that were."""
+    """Return whether a scan was opened by itself, so that it may belong together with others that were."""
     return scan.case is None or sum(other.case == scan.case for other in telling) == 1
 
 
 def open_studies(scans: Sequence[Candidate]) -> list[OpenStudy]:
-    """The studies among the layers, each with its scans; a second scan of a role is left out."""
+    """Return the studies among the layers, each with its scans; a second scan with the same role is left out."""
     studies: list[OpenStudy] = []
     used: set[int] = set()
     for scan in scans:
@@ -82,7 +82,7 @@ def open_studies(scans: Sequence[Candidate]) -> list[OpenStudy]:
 
 
 def short_name(layer: Layer) -> str:
-    """What tells a layer from others in few letters: its role before its case."""
+    """Return a short name that distinguishes a layer: its role before its case."""
     tag = layers.sequence_tag(layer)
     if tag is not None and tag.role is not None and layer.name.startswith(f"{tag.case} {tag.role}"):
         return f"{tag.role} · {tag.case}"

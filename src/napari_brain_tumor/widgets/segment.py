@@ -1,4 +1,4 @@
-"""The Segment panel: choose scans, model and device, run, look at volumes, save."""
+"""The Segment panel: choose scans, model and device, run, view volumes, save."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,20 +72,19 @@ _ROLE_TIPS: dict[Role, str] = {
 
 
 class SegmentWidget(Panel):
-    """Segments the tumour in the opened scans with a trained network, in a process of its own.
+    """Segments the tumour in the opened scans with a trained network, in a separate process.
 
-    The user's scans are never altered. A run adds a labels layer, or, where that is chosen, puts its labels into the
-    layer of the run before: as one step that Ctrl+Z takes back, and without what a hand painted there.
+    The user's scans are never changed. A run adds a labels layer or, if that is chosen, writes its labels into the
+    layer of the previous run, as one step that Ctrl+Z undoes; voxels painted there by hand are kept.
 
     Parameters
     ----------
     worker : WorkerProcess, optional
-        The one of this session where none is given.
+        By default, the one of this session.
     target : str, optional
-        The job that runs in the worker process, called like `workflow.requested_segmentation_job`, which it is where
-        none is given.
+        The job that runs in the worker process, called like `workflow.requested_segmentation_job`, the default.
     models : sequence of Method, optional
-        The installed models and the methods without weights where none are given.
+        By default, the installed models and the methods without weights.
     """
 
     SIZE = (320, 560)
@@ -121,7 +120,7 @@ class SegmentWidget(Panel):
         self._on_selection_changed()
         self.maps.show_result(self.result.layer)
         if self.runs.running:
-            self._on_runs_changed()  # begun in a panel that was closed
+            self._on_runs_changed()  # the run may have been started in a panel that was closed since
 
     # Building -------------------------------------------------------------------------------------------------------
 
@@ -140,7 +139,7 @@ class SegmentWidget(Panel):
         )
         self.settings.column.addLayout(self._build_choices())
         column.addWidget(self.settings)
-        column.addWidget(self.more.summary_label)  # what differs from the defaults is told while it is folded
+        column.addWidget(self.more.summary_label)  # shows what differs from the defaults while the settings are folded
         column.addWidget(line())
         self.maps = ResultMaps(self.viewer, self.more)
         add_to(column, self.result, self.maps, self.saving)
@@ -216,7 +215,8 @@ class SegmentWidget(Panel):
     def _follow_viewer(self) -> None:
         self._list_watch = LayerListWatch(self.viewer, self, self._on_layers_changed)
         self._list_watch.links.connect(self.viewer.layers.selection.events.active, self._on_selection_changed)
-        # Qt cuts these itself when the panel is gone; a closed one is kept for a while, and shall do nothing any more.
+        # Qt cuts these connections when the panel is destroyed; a closed panel still exists for a while, but must not
+        # react.
         runs = self.runs
         of_qt: list[tuple[Any, Callable[..., None]]] = [
             (model_list.changed, self.reload_models),
@@ -234,7 +234,7 @@ class SegmentWidget(Panel):
 
     def _on_layers_changed(self) -> None:
         scans = scan_layers.candidates(self.viewer.layers)
-        self.result.forget_if_removed()  # a selection that changed before the layer went has not told
+        self.result.forget_if_removed()  # the selection changed before the layer was removed, without an event
         self.scans.offer(scans)
         self.helpers.refresh()
         self.study_list.show_studies(scan_layers.open_studies(scans))
@@ -253,7 +253,7 @@ class SegmentWidget(Panel):
     # Model and device -----------------------------------------------------------------------------------------------
 
     def reload_models(self) -> None:
-        """Read the model list again, and keep the choices; a model that was just trained is there at once."""
+        """Reload the list of models, keeping the choices; a newly trained model appears at once."""
         selected, values, thresholds = self.choices.model, self.more.controls.values, self.more.thresholds
         if self.models.reload() and self.choices.model == selected:
             self.more.controls.choose(**values)
@@ -264,7 +264,7 @@ class SegmentWidget(Panel):
         self._show_run_button()
 
     def _choose_default_model(self, traits: Traits | None = None) -> None:
-        """Until the user picks one, the model is the default that suits the chosen scans, as far as known so far."""
+        """Select the default model for what is known of the chosen scans, unless the user has picked a model."""
         if not self.models.picked_by_hand:
             known = traits or self.preflight.known_traits() or state.traits_of(self.choices)
             self.models.choose_default(known)
@@ -284,7 +284,7 @@ class SegmentWidget(Panel):
         self._refresh_readiness()
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Ask the worker process which devices are present, when the panel is first seen; read the models anew."""
+        """Ask the worker process for the available devices when the panel is first shown; reload the models."""
         super().showEvent(event)
         self.reload_models()
         self.devices.begin()
@@ -295,13 +295,13 @@ class SegmentWidget(Panel):
         self._show_run_button()
         self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else _RUN_TEXT)
         self.preflight.refresh()
-        if obstacle and obstacle != self.choices.obstacle:  # the table tells those of the choices
+        if obstacle and obstacle != self.choices.obstacle:  # obstacles from the choices are shown in the table
             self.status_label.setText(obstacle)
 
     def _show_run_button(self) -> None:
-        """Run is offered where nothing is known that would make it fail; else its tooltip says what."""
+        """Enable Run unless something is known that would make it fail, which the tooltip then names."""
         ticked, current = len(self.study_list.ticked), self.preflight.current_answer()
-        # Of several studies each has its own say when its turn comes.
+        # With several studies, each is checked when its turn comes.
         failed = current.failure if current is not None and ticked < 2 else ""
         why_not = state.obstacle_of(self.choices, ticked) or failed
         self.run_button.setEnabled(not why_not and not self.runs.running)
@@ -313,7 +313,7 @@ class SegmentWidget(Panel):
     # Running --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Segment the chosen scans, or the ticked studies one after the other; `runner` tells how it goes."""
+        """Segment the chosen scans, or the ticked studies one after the other; `runner` reports the outcome."""
         ticked = self.study_list.ticked
         try:
             obstacle = state.obstacle_of(self.choices, len(ticked))
@@ -322,7 +322,7 @@ class SegmentWidget(Panel):
             studies = ticked or [OpenStudy.of(self.choices.sequences)]
             request = self.choices.request
             if len(studies) > 1:
-                request = request.with_options(seeds=())  # points lie in one study
+                request = request.with_options(seeds=())  # seed points belong to a single study
             runs = [Run(study.name, study.views, request, self._expectation_of(study, request)) for study in studies]
         except BrainTumorError as error:
             self._show_failure(error)
@@ -331,9 +331,9 @@ class SegmentWidget(Panel):
         self.runs.start(runs, self.worker, target, replaces=self.result_box.currentData() == "replace")
 
     def _expectation_of(self, study: OpenStudy, request: SegmentRequest) -> Expectation | None:
-        """What the run is known to take, or, where the checks have not looked at the scans yet, what a usual one takes.
+        """Return what the run is expected to take, or a typical value if the checks have not read the scans yet.
 
-        Of a box nothing is known.
+        Nothing is known for runs within a box.
         """
         model = self.choices.model
         if model is None or self.choices.box is not None:
@@ -370,7 +370,7 @@ class SegmentWidget(Panel):
     def _on_placed(self, placed: PlacedResult) -> None:
         self.status_label.setText(placed.text)
         if self.result.layer is None:
-            self.result.show_layer(placed.layer)  # the selection stayed with what the user is doing
+            self.result.show_layer(placed.layer)  # the layer selection stays where the user is working
         self.maps.show_result(self.result.layer)
         self.maps.show_maps()
 

@@ -1,4 +1,4 @@
-"""Segmentations under way: they belong to the viewer, so that closing the panel neither loses nor hides them."""
+"""Running segmentations: they belong to the viewer, so that closing the panel neither loses nor hides them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,12 +20,12 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 def segment_runs_of(viewer: Any) -> "SegmentRuns":
-    """The segmentations of a viewer; every panel in its window shows and cancels the same ones.
+    """Return the segmentations of a viewer; every panel in its window shows and cancels the same ones.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        One without a window gets new ones each time.
+        A viewer without a window gets a new object on each call.
     """
     window = viewers.window_of(viewer)
     there = window.findChild(SegmentRuns) if window is not None else None
@@ -33,21 +33,21 @@ def segment_runs_of(viewer: Any) -> "SegmentRuns":
 
 
 class SegmentRuns(QObject):
-    """Runs studies one after the other, and puts each result into the viewer.
+    """Segments studies one after the other, and adds each result to the viewer.
 
     Parameters
     ----------
     viewer : napari.Viewer
     parent : QObject, optional
-        The viewer's window, with which a run ends.
+        The viewer's window; runs end when it is destroyed.
     """
 
     placed = Signal(object)
-    """`PlacedResult`: a result is in the viewer."""
+    """`PlacedResult`: a result has been added to the viewer."""
     failed = Signal(object)
     """The error of a study that was run alone."""
     changed = Signal()
-    """Something has begun or ended; see `running`."""
+    """A run has started or ended; see `running`."""
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -59,21 +59,21 @@ class SegmentRuns(QObject):
         self.running = False
         self.cancelling = False
         self.closing_words = ""
-        """What to tell when the last study has ended; empty where its own words are enough."""
-        self._results: WeakValueDictionary[str, Labels] = WeakValueDictionary()  # those of a closed case are let go
+        """Message for when the last study has ended; empty if the run's own message is enough."""
+        self._results: WeakValueDictionary[str, Labels] = WeakValueDictionary()  # layers of a closed case can be freed
         self._attention = Attention(viewer, None)
         self._replaces = False
         self.destroyed.connect(partial(_stop, self.runner))
 
     def start(self, runs: Sequence[Run], worker: WorkerProcess, target: str, *, replaces: bool = False) -> None:
-        """Run studies one after the other.
+        """Segment studies one after the other.
 
         Parameters
         ----------
         target : str
-            The job that runs there.
+            The job that runs in the worker process.
         replaces : bool
-            Whether a result goes into the layer of the result before of the same study.
+            Whether a result replaces the labels in the layer of the previous result for the same study.
         """
         self.queue = RunQueue(runs)
         self._worker, self._target, self._replaces = worker, target, replaces
@@ -83,7 +83,7 @@ class SegmentRuns(QObject):
         self._next()
 
     def cancel(self) -> None:
-        """Stop within a second, and begin no other study."""
+        """Cancel within a second, and start no further study."""
         self.cancelling = True
         self.queue.stop()
         self.runner.cancel()
@@ -98,7 +98,7 @@ class SegmentRuns(QObject):
         self.runner.start(lambda stop: state.segment_steps(stop, now.views, now.request, worker, target), expectation)
 
     def _end(self, words: str) -> None:
-        # What was segmented may be closed now: its scans must not stay for our sake.
+        # A segmented case may be closed now, so do not keep its scans in memory.
         self.queue.let_go_of_scans()
         self.running, self.closing_words = False, words
         self.changed.emit()
@@ -113,7 +113,7 @@ class SegmentRuns(QObject):
         self._next()
 
     def _place(self, name: str, data: LayerData) -> PlacedResult:
-        """Put a result into the viewer; what the user does meanwhile keeps its layer, and its slice while drawing."""
+        """Add a result to the viewer; a user at work in another layer stays there, and on the slice while drawing."""
         viewer, attention = self._viewer, self._attention
         last, selected = self._results.get(name), set(viewer.layers.selection)
         is_first = last is None or last not in viewer.layers
@@ -122,7 +122,7 @@ class SegmentRuns(QObject):
             placed = replace_result(viewer, last, data)
         else:
             placed = add_result(viewer, data)
-            if last is not None and not is_first:  # one result covers the other
+            if last is not None and not is_first:  # otherwise one result would cover the other
                 (placed.layer if drawing else last).visible = False
         viewer.layers.selection = {layer for layer in selected if layer in viewer.layers} if stays else {placed.layer}
         if not stays:

@@ -1,4 +1,4 @@
-"""What the Segment panel decides, without Qt: what can be run, what is run, and what is said of it."""
+"""Logic of the Segment panel, without Qt: what can be run, what is run, and what is reported about it."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -28,16 +28,16 @@ from napari_brain_tumor.widgets.stored_maps import result_layer
 from napari_brain_tumor.widgets.worker import Stop
 
 SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:requested_segmentation_job"
-"""What runs in the worker process; with the probabilities of a trained model thresholds change without a new run."""
+"""Job in the worker process; with the probabilities of a trained model, thresholds change without a new run."""
 CHOSEN_APART: Final = ("model", "device", "seeds", "thresholds", "box", "brain")
-"""Options that layers tell, or that have controls of their own; the others get theirs from the request."""
+"""Options given by layers or with controls of their own; controls of the others are derived from the request."""
 BRAIN_TARGET: Final = "napari_brain_tumor.brain.extraction:brain_mask_job"
-"""What runs there to find the brain in a whole head."""
+"""Job in the worker process that extracts the brain from a whole head."""
 
 
 @dataclass
 class Choices:
-    """What the user chose; `events` tells of each change.
+    """What the user chose; `events` reports each change.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ class Choices:
     model : Method or None
         A model, or a method without weights.
     seeds : Points layer or None
-        For a method that takes seeds; it finds its own where there is none.
+        For a method that takes seeds; it finds its own if there are none.
     options : SegmentRequest
-        All that no layer tells.
+        All options that are not given by a layer.
     box : Shapes layer or None
-        Around whose shapes alone labels are wanted.
+        Labels are wanted only around its shapes.
     brain : {"auto", "keep"} or Labels layer
-        What is done with a whole head: its brain extracted, nothing, or the brain is where that layer has labels.
+        How a whole head is handled: extract the brain, keep the head, or use the labels of that layer as brain mask.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -65,12 +65,12 @@ class Choices:
     brain: str | Labels = "auto"
 
     def choose(self, **options: Any) -> None:
-        """Change options, by the names that `SegmentRequest` has for them."""
+        """Change options, by their names in `SegmentRequest`."""
         self.options = self.options.with_options(**options)
 
     @property
     def request(self) -> SegmentRequest:
-        """What is run, with what layers tell; what means nothing to a method without weights is left out."""
+        """Request for the run, including options from layers, without those that a method without weights ignores."""
         model = self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None)
         unused = SegmentRequest.of_networks() if self.model is not None and self.model.is_baseline else ()
         usual = {name: SegmentRequest.model_fields[name].default for name in unused}
@@ -83,18 +83,18 @@ class Choices:
         return self.options.with_options(**usual, **own_settings)
 
     def _brain_setting(self) -> str | npt.NDArray[np.bool_]:
-        """As `segment` takes it, a mask on the scans' own grid."""
+        """Return the brain setting in the form that `segment` takes; a mask is on the scans' own grid."""
         if not isinstance(self.brain, Layer):
             return self.brain
         return from_layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
 
     def box_ends(self) -> tuple[float, ...] | None:
-        """The box in the world, as `segment` takes it; None for the whole volume.
+        """Return the box in world coordinates, in the form that `segment` takes; None for the whole volume.
 
         Raises
         ------
         BoxError
-            If nothing is drawn yet.
+            If nothing has been drawn yet.
         """
         if self.box is None or not self.sequences:
             return None
@@ -112,7 +112,7 @@ class Choices:
 
     @property
     def obstacle(self) -> str:
-        """Why it cannot be run yet; empty if it can."""
+        """Why the choices cannot be run yet; empty if they can."""
         if not self.sequences:
             return "Open a case and choose at least one scan."
         if self.model is None:
@@ -123,14 +123,14 @@ class Choices:
 
 
 def same_method(first: Method, second: Method) -> bool:
-    """Whether two entries of lists are of the same method, or of models in the same folder."""
+    """Return whether two list entries are the same method, or models in the same folder."""
     return getattr(first, "folder", first.name) == getattr(second, "folder", second.name)
 
 
 def traits_of(choices: Choices) -> Traits | None:
-    """What the chosen scans are like as far as their grid tells; None where none is chosen, or a layer is no volume.
+    """Return what is known of the chosen scans from their grid; None if none is chosen, or a layer is not a volume.
 
-    Whether the skull was left is told by the pre-flight table, which looks at the voxels in a thread of its own.
+    Whether the skull is still present is determined by the pre-flight table, which examines the voxels in a thread.
     """
     try:
         views = [layers.view(layer) for layer in choices.sequences.values()]
@@ -143,7 +143,7 @@ def traits_of(choices: Choices) -> Traits | None:
 
 
 def model_tooltip(model: Method) -> str:
-    """What a user should know of a model or method, as lines."""
+    """Return what a user should know about a model or method, in lines."""
     return _baseline_tooltip(model) if isinstance(model, Baseline) else _card_tooltip(model)
 
 
@@ -172,7 +172,7 @@ def _metrics_line(metrics: Metrics) -> str:
 
 
 def obstacle_of(choices: Choices, studies: int) -> str:
-    """Why it cannot be run yet; where several studies are ticked, each is asked when its turn comes."""
+    """Return why the choices cannot be run yet; if several studies are ticked, each is checked when its turn comes."""
     if studies < 2 or choices.model is None:
         return choices.obstacle
     if choices.box is not None:
@@ -183,12 +183,12 @@ def obstacle_of(choices: Choices, studies: int) -> str:
 
 
 def plan_text(choices: Choices, seconds: float | None) -> str:
-    """What is run, how well it does on such scans, and about how long it takes; empty where nothing can be run.
+    """Describe what will be run, its accuracy on such scans, and its approximate duration; empty if nothing can be run.
 
     Parameters
     ----------
     seconds : float or None
-        Where it is known.
+        Duration, if known.
     """
     if choices.obstacle or choices.model is None:
         return ""
@@ -203,7 +203,7 @@ def plan_text(choices: Choices, seconds: float | None) -> str:
 
 
 def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
-    """The layers whose points can be seeds: those with three dimensions."""
+    """Return the layers whose points can be used as seeds: those with three dimensions."""
     return [layer for layer in all_layers if isinstance(layer, Points) and _is_free_volume(layer)]
 
 
@@ -212,7 +212,7 @@ def _is_free_volume(layer: Layer) -> bool:
 
 
 def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels]:
-    """The layers whose labels can tell the brain of a scan: those on its grid."""
+    """Return the layers whose labels can be used as the brain mask of a scan: those on its grid."""
     if scan is None:
         return []
     grid = layers.view(scan).grid
@@ -221,7 +221,7 @@ def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels
 
 
 def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker: WorkerProcess) -> Job[LayerData]:
-    """Read the layers, find the brain in the worker process, and make the layer that shows its outline."""
+    """Read the layers, extract the brain in the worker process, and make a layer with its outline."""
     yield Progress(0, 1, "reading the layers")
     study = from_layers.study_from_layers(views)
     mask = yield from stop.guard(worker.run(BRAIN_TARGET, study, device))
@@ -238,12 +238,12 @@ def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker
 
 
 def box_layers(all_layers: Iterable[Layer]) -> list[Shapes]:
-    """The layers whose shapes can tell a box: those with three dimensions."""
+    """Return the layers whose shapes can define a box: those with three dimensions."""
     return [layer for layer in all_layers if isinstance(layer, Shapes) and _is_free_volume(layer)]
 
 
 def box_text(choices: Choices) -> str:
-    """How large the box is, in words; empty where there is none, or nothing is drawn yet."""
+    """Describe the size of the box; empty if there is no box, or nothing has been drawn yet."""
     try:
         ends = choices.box_ends()
     except BrainTumorError:
@@ -256,25 +256,25 @@ def box_text(choices: Choices) -> str:
 
 
 def sentence(message: str, time_left: str) -> str:
-    """Progress in words: what is done now, and how long it will take."""
+    """Describe progress: the current step and the time left."""
     words = ", ".join(filter(None, (message, time_left)))
     return words[:1].upper() + words[1:]
 
 
 def running_words(progress: Progress) -> str:
-    """What a run does now; that its last step is done does not mean that its result is here."""
+    """Describe what a run is doing; after its last step, the result still has to be added."""
     return progress.message if progress.fraction < 1 else "adding the result"
 
 
 def outcome_text(layer: Layer) -> str:
-    """What a run found, in a sentence."""
+    """Describe the outcome of a run in a sentence."""
     if not layer.data.any():
         return "No tumour was found in these scans."
     return f"Added the layer {layer.name}."
 
 
 def is_result(layer: Layer | None) -> bool:
-    """Whether a layer is a segmentation that can be measured and saved."""
+    """Return whether a layer is a segmentation that can be measured and saved."""
     return isinstance(layer, Labels) and layer.ndim in (2, 3) and not layers.is_prompt_layer(layer)
 
 
@@ -285,9 +285,9 @@ def segment_steps(
     worker: WorkerProcess,
     target: str = SEGMENT_TARGET,
 ) -> Job[tuple[LayerData, tuple[str, ...]]]:
-    """Read the layers, segment in the worker process, and make the layer of the result; with what should be known.
+    """Read the layers, segment in the worker process, and make the result layer; also return notes for the user.
 
-    What the target's probabilities tell, where it returns any, is kept with the layer.
+    If the job returns probabilities, they are kept with the layer.
     """
     began, warm = time.monotonic(), worker.pid is not None
     yield Progress(0, 1, "reading the layers")
@@ -301,7 +301,7 @@ def segment_steps(
 
 
 def _remember_start(provenance: Mapping[str, Any], seconds: float, *, warm: bool) -> None:
-    """Keep what the run took beside what is kept as its cost."""
+    """Record the start-up time of a run, in addition to its recorded cost."""
     work = sum(spent for name, spent in (provenance.get("seconds") or {}).items() if name != "load")
     if work:
         remember_start(max(0.0, seconds - work), warm=warm)

@@ -1,4 +1,4 @@
-"""The DICOM series of an examination as a table, with a role to choose for each."""
+"""The DICOM series of an examination as a table, with a choice of role for each."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,10 +28,10 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Series], str]], ...]] = (
 
 
 class SeriesTable(CellTable):
-    """Shows every series with what it is; the first column chooses what it is used as."""
+    """Shows every series with a description; the first column sets its role."""
 
     changed = Signal()
-    """A role was chosen, or taken back."""
+    """A role was assigned or removed."""
 
     def __init__(self) -> None:
         tip = "DICOM series of the examination. Choose what each is used as."
@@ -46,11 +46,11 @@ class SeriesTable(CellTable):
         self.setWordWrap(False)
 
     def sizeHint(self) -> QSize:
-        """As narrow as the panel; it scrolls sideways."""
+        """Return a size as narrow as the panel; the table scrolls sideways."""
         return QSize(280, 220)
 
     def show_series(self, series: Sequence[Series]) -> None:
-        """Show these; a role that one series alone would be taken for is chosen already."""
+        """Show these series; a role for which only one series is suitable is preselected."""
         self._series, self._boxes = list(series), []
         self.setRowCount(len(self._series))
         sure = _sure_roles(self._series)
@@ -62,12 +62,12 @@ class SeriesTable(CellTable):
 
     @property
     def picks(self) -> dict[str, str]:
-        """Number of the series that is chosen for each role."""
+        """Number of the series that is assigned to each role."""
         numbers = {box.currentText(): series.number for box, series in zip(self._boxes, self._series, strict=True)}
         return {role: numbers[role] for role in ROLES if role in numbers}
 
     def choose(self, number: str, role: Role | None) -> None:
-        """Use a series as a role, or as none."""
+        """Assign a role to a series, or None."""
         for box, series in zip(self._boxes, self._series, strict=True):
             if series.number == number:
                 box.setCurrentText(role or _NONE)
@@ -85,7 +85,7 @@ class SeriesTable(CellTable):
         return box
 
     def _on_chosen(self, box: QComboBox, text: str) -> None:
-        """A role goes to one series: the one that had it is let go."""
+        """Assign a role to only one series, removing it from the one that had it."""
         if text != _NONE:
             for other in self._boxes:
                 if other is not box and other.currentText() == text:
@@ -94,7 +94,7 @@ class SeriesTable(CellTable):
 
 
 def _sure_roles(series: Sequence[Series]) -> dict[str, Role]:
-    """By key, the roles that one series alone would be taken for; none where there are several examinations."""
+    """Return, by key, the roles for which only one series is suitable; empty if there are several examinations."""
     with_role = [entry for entry in series if entry.role is not None]
     if len({entry.study_uid for entry in with_role}) > 1:
         return {}

@@ -22,16 +22,16 @@ from napari_brain_tumor.widgets.open_state import open_case
 def show(
     case: Path | ViewRequest, segmentation: Path | None = None, viewer: napari.Viewer | None = None
 ) -> napari.Viewer:
-    """A viewer with the scans of a case, the segmentation above them, and the dock at their side.
+    """Return a viewer with the scans of a case, the segmentation above them, and the dock beside them.
 
     Parameters
     ----------
     case : Path or ViewRequest
-        Anything that can be dropped on the window; one of several sequences is shown, J steps through them.
+        Anything that can be dropped on the window; one of several sequences is visible, and J steps through them.
     segmentation : Path, optional
-        Labels on the study's grid. A truth that lies in the case's folder waits hidden then.
+        Labels on the study's grid. Reference labels in the case's folder are then hidden.
     viewer : napari.Viewer, optional
-        To add to; a new one otherwise.
+        Viewer to add to; by default, a new one.
     """
     request = ViewRequest(path=case) if isinstance(case, Path) else case
     layers = open_case(request)
@@ -51,7 +51,7 @@ def _hidden_if_labels(layer: LayerData) -> LayerData:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Open the window and stay until it is closed."""
+    """Open the window and wait until it is closed."""
     parser = argparse.ArgumentParser(prog="python -m napari_brain_tumor.widgets.show", description=__doc__)
     parser.add_argument("case", type=Path, help="folder or file of an examination")
     parser.add_argument("segmentation", type=Path, nargs="?", help="file with its labels")

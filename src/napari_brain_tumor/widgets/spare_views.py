@@ -1,13 +1,14 @@
-"""Views of napari's that wait, out of sight, until a layout needs them again.
+"""Unused napari views that are kept, hidden, until a layout needs them again.
 
-All canvases of a process share their graphics memory, and what one of them put there stays when it is deleted: three or
-four megabytes each time the layout was opened and closed. A canvas that goes to another window is set up anew, so these
-wait in the one that they are shown in.
+All canvases of a process share their graphics memory, and what a canvas allocates there is not freed when it is
+deleted: three or four megabytes each time the layout was opened and closed. A canvas that moves to another window is
+initialised again, so the views are kept in the window in which they are shown.
 
-Two things of vispy are mended here, for napari's own canvas too. What it has queued for a canvas, as when a layer is
-removed, it may carry out while OpenGL draws on another one. Numbers of buffers are those of the other canvas then: the
-wrong ones are deleted, and the process crashes when they are drawn. And it takes the canvas that was drawn last for the
-current one even after Qt has deleted it, and fails: napari's canvas hears of no removed layer any more, and keeps them.
+This module also works around two problems in vispy, for napari's own canvas too. First, commands that vispy has queued
+for a canvas, such as when a layer is removed, may be executed while OpenGL draws on another canvas. Buffer numbers then
+refer to the other canvas: the wrong buffers are deleted, and the process crashes when they are drawn. Second, vispy
+treats the canvas that was drawn last as the current one even after Qt has deleted it, and fails: napari's canvas then
+misses the removal of layers, and keeps them.
 """
 
 import weakref
@@ -22,19 +23,19 @@ from vispy.gloo import context
 
 
 def spare_views(canvas_view: QtViewer) -> "SpareViews":
-    """Those beside napari's own view, in its window."""
+    """Return the spare views in the window of napari's own view."""
     window: Any = canvas_view.window()
     spares: SpareViews | None = window.findChild(SpareViews)
     return spares or SpareViews(window, canvas_view)
 
 
 class SpareViews(QWidget):
-    """Holds views by name, with empty models; they are closed when napari closes its own view.
+    """Keeps views by name, with empty models; they are closed when napari closes its own view.
 
     Parameters
     ----------
     canvas_view : QtViewer
-        Napari's own.
+        napari's own view.
     """
 
     def __init__(self, window: QWidget, canvas_view: QtViewer) -> None:
@@ -46,32 +47,32 @@ class SpareViews(QWidget):
         canvas_view.installEventFilter(self)
 
     def take(self, name: str, ndisplay: int = 2) -> QtViewer:
-        """The view of that name, without layers; a new one where none is there."""
+        """Return the view of that name, without layers; create it if necessary."""
         view = self._views.pop(name, None)
         if view is not None:
             return view
         view = QtViewer(ViewerModel(title=name, ndisplay=ndisplay))
         _draw_on_own_canvas(view)
-        view.setAcceptDrops(False)  # a file dropped here goes to whoever is around it
+        view.setAcceptDrops(False)  # a file dropped here is handled by the surrounding widget
         return view
 
     def give_back(self, name: str, view: QtViewer) -> None:
-        """Keep a view for the next `take` of that name."""
+        """Keep a view for the next `take` with that name."""
         view.dims.stop()  # type: ignore[call-arg,unused-ignore]
-        view.setParent(self)  # which hides it
+        view.setParent(self)  # this also hides it
         self._views[name] = view
         self._return_to_own()
 
     def close_all(self) -> None:
-        """Close all that are here."""
+        """Close all views that are kept here."""
         views, self._views = self._views, {}
         for view in views.values():
             context.forget_canvas(_scene_canvas(view))
-            view.close()  # frees what the canvas holds, and deletes itself
+            view.close()  # frees the canvas's resources, and the view deletes itself
         self._return_to_own()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Close them with napari's own view, which is closed before its window."""
+        """Close the views together with napari's own view, which is closed before its window."""
         if event is not None and event.type() == QEvent.Type.Close and isinstance(watched, QtViewer):
             self.close_all()
             context.forget_canvas(_scene_canvas(watched))
@@ -84,7 +85,7 @@ class SpareViews(QWidget):
 
 
 def _draw_on_own_canvas(view: QtViewer) -> None:
-    """Let what is queued for a canvas be carried out while OpenGL draws on that one."""
+    """Have commands queued for a canvas executed only while OpenGL draws on that canvas."""
     reference = weakref.ref(_scene_canvas(view))
 
     def flush_here(event: Any = None) -> None:

@@ -1,7 +1,7 @@
 """The probabilities behind a result, kept in memory with its layer, without Qt.
 
-They stay under the hash of the labels that were made of them: when undo brings older labels back, and with them their
-tag, the older probabilities are found again. They are neither saved nor journalled.
+They are stored under the hash of the labels that were derived from them: when undo restores older labels together with
+their tag, the older probabilities are found again. They are neither saved nor journalled.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.study import Segmentation
 
 MAPS: Final = ("probabilities", "uncertainty")
-"""What can be shown beside the labels."""
+"""Maps that can be shown in addition to the labels."""
 
 _KEPT: Final = "napari-brain-tumor probabilities"
 _MOST: Final = 3
-"""Results of one layer whose probabilities are kept, for undo."""
+"""Number of results of one layer whose probabilities are kept for undo."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredMaps:
-    """What is kept of a result.
+    """Data kept for a result.
 
     Parameters
     ----------
     places : tuple of DoubtfulPlace
-        The largest first.
+        Doubtful places, the largest first.
     """
 
     maps: RegionProbabilities
@@ -41,24 +41,24 @@ class StoredMaps:
 
     @classmethod
     def of(cls, maps: RegionProbabilities) -> "StoredMaps":
-        """The probabilities with the places where they leave a doubt."""
+        """Return the probabilities together with their doubtful places."""
         by_region = {region: values.T for region, values in zip(maps.regions, maps.values, strict=True)}
         return cls(maps, tuple(doubtful_places(by_region, maps.thresholds, maps.grid)))
 
 
 def result_layer(segmentation: Segmentation, maps: RegionProbabilities | None) -> LayerData:
-    """The layer of a result, with what its probabilities tell, where there are any."""
+    """Return the layer of a result, including its probabilities if there are any."""
     data, attributes, kind = to_layers.segmentation_to_layer(segmentation)
     model = segmentation.provenance.get("model")
     if isinstance(model, Mapping) and model.get("name"):
-        attributes["name"] = f"{segmentation.name} {model['name']}"  # several results of a case are told apart
+        attributes["name"] = f"{segmentation.name} {model['name']}"  # distinguishes several results of a case
     if maps is not None:
         attributes["metadata"] |= {_KEPT: {_name_of(attributes["metadata"]): StoredMaps.of(maps)}}
     return data, attributes, kind
 
 
 def stored_maps_of(layer: Layer | None) -> StoredMaps | None:
-    """What is kept of the result that a layer shows now; None where there is nothing."""
+    """Return the data kept for the current labels of a layer; None if there are none."""
     if not isinstance(layer, Labels):
         return None
     stored: StoredMaps | None = layer.metadata.get(_KEPT, {}).get(_name_of(layer.metadata))
@@ -66,7 +66,7 @@ def stored_maps_of(layer: Layer | None) -> StoredMaps | None:
 
 
 def keep(layer: Layer, attributes: Mapping[str, Any]) -> None:
-    """Keep, with a layer that took a result in, what came with the result."""
+    """Store the data of a result in the layer that took the result in."""
     new = attributes["metadata"].get(_KEPT, {})
     old = {name: stored for name, stored in layer.metadata.get(_KEPT, {}).items() if name not in new}
     newest = dict([*old.items(), *new.items()][-_MOST:])
@@ -74,12 +74,12 @@ def keep(layer: Layer, attributes: Mapping[str, Any]) -> None:
 
 
 def relabel(tag: SegmentationTag, stored: StoredMaps, thresholds: Mapping[Region, float]) -> LayerData:
-    """The layer of the labels that other thresholds give, without running the network again.
+    """Return the layer of labels for other thresholds, without running the network again.
 
     Raises
     ------
     ProbabilityError
-        If a threshold is none of the model's, or not between 0 and 1.
+        If a threshold is not between 0 and 1, or its region is not one of the model's.
     """
     maps = stored.maps.with_thresholds(thresholds)
     data = maps.labels()
@@ -97,12 +97,12 @@ def relabel(tag: SegmentationTag, stored: StoredMaps, thresholds: Mapping[Region
 
 
 def map_layers(name: str, stored: StoredMaps, what: str) -> list[LayerData]:
-    """Image layers of a result's probabilities, one a region, or of its uncertainty.
+    """Return image layers of a result's probabilities, one per region, or of its uncertainty.
 
     Parameters
     ----------
     name : str
-        Of the result's layer.
+        Name of the result's layer.
     what : str
         One of `MAPS`.
     """

@@ -1,4 +1,4 @@
-"""The list of the studies that are open, of which several can be segmented in a row."""
+"""The list of open studies, several of which can be segmented in a row."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _MOST_ROWS = 5
 
 
 class StudyList(QWidget):
-    """Studies with a box to tick each; not to be seen while there are fewer than two."""
+    """Open studies with tick boxes; hidden while there are fewer than two."""
 
     changed = Signal()
 
@@ -31,11 +31,11 @@ class StudyList(QWidget):
 
     @property
     def ticked(self) -> list[OpenStudy]:
-        """The studies that are wanted, in order."""
+        """The ticked studies, in order."""
         return self.list.ticked
 
     def show_studies(self, studies: Sequence[OpenStudy]) -> None:
-        """Offer these studies; those that were ticked stay so."""
+        """Offer these studies; ticked ones stay ticked."""
         ticked = {id(layer) for study in self.ticked for layer in study.sequences.values()}
         had_ticks, several = bool(ticked), len(studies) > 1
         self.list.show_lines(

@@ -1,4 +1,4 @@
-"""Several studies in a row: which are open, what is run next, and what came of it."""
+"""A queue of studies to segment, with their outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,12 @@ class OpenStudy:
 
     @classmethod
     def of(cls, sequences: Mapping[Role, Layer]) -> "OpenStudy":
-        """The study of those layers, named after their case."""
+        """Return the study of these layers, named after their case."""
         return cls(case_of(next(iter(sequences.values()))), dict(sequences))
 
     @property
     def views(self) -> dict[Role, LayerView]:
-        """What its layers hold; raises what `layers.view` raises."""
+        """Data of its layers; raises what `layers.view` raises."""
         return {role: view(layer) for role, layer in self.sequences.items()}
 
 
@@ -36,9 +36,9 @@ class Run:
     Parameters
     ----------
     views : mapping of role to LayerView
-        What its layers hold.
+        Data of its layers.
     expectation : Expectation, optional
-        What is known of the time that it takes.
+        Expected duration, if known.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(slots=True)
 class RunQueue:
-    """Runs that wait, and what came of those before."""
+    """Waiting and finished runs, with their outcomes."""
 
     runs: Sequence[Run]
     done: list[str] = field(default_factory=list)
@@ -58,42 +58,42 @@ class RunQueue:
 
     @property
     def is_single(self) -> bool:
-        """Whether there is but one study."""
+        """Whether there is only one study."""
         return len(self.runs) == 1
 
     @property
     def current(self) -> Run | None:
-        """What is to be run now; None when all is done or the user stopped it."""
+        """The current run; None if all are done or the user has stopped."""
         at = len(self.done) + len(self.failed)
         return None if self.stopped or at >= len(self.runs) else self.runs[at]
 
     @property
     def place(self) -> str:
-        """Which one is run now, for messages: `"2 of 3, anna: "`; empty for a single study."""
+        """Position of the current run, for messages: `"2 of 3, anna: "`; empty for a single study."""
         at, current = len(self.done) + len(self.failed), self.current
         return "" if self.is_single or current is None else f"{at + 1} of {len(self.runs)}, {current.name}: "
 
     def finish(self) -> None:
-        """The current study has its result."""
+        """Mark the current study as done."""
         if self.current is not None:
             self.done.append(self.current.name)
 
     def fail(self, reason: str) -> None:
-        """The current study was refused; the others go on."""
+        """Mark the current study as failed; the others continue."""
         if self.current is not None:
             self.failed.append((self.current.name, reason))
 
     def stop(self) -> None:
-        """Run no more."""
+        """Start no further run."""
         self.stopped = True
 
     def let_go_of_scans(self) -> None:
-        """Keep the names of what was run, and not what its layers hold."""
+        """Keep only the names of the runs, and not the data of their layers."""
         self.runs = [replace(run, views={}) for run in self.runs]
 
     @property
     def summary(self) -> str:
-        """What came of all of them."""
+        """Summary of all outcomes."""
         lines = [f"Segmented {len(self.done)} of {len(self.runs)} studies."]
         lines += [f"{name} was refused: {reason}" for name, reason in self.failed]
         return "\n".join([*lines, *(["The others were not started or were cancelled."] if self.stopped else [])])

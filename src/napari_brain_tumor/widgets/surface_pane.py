@@ -1,4 +1,4 @@
-"""The classes of the labels as surfaces in 3D, within the brain: a pane with layers of its own, kept up with edits."""
+"""The classes of the labels as surfaces in 3D, within the brain: a pane with its own layers, updated after edits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,35 +27,35 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 _FOLLOW_MS: Final = 700
 _MOST_LABELS: Final = 12
 _MOST_FACES: Final = 60_000
-"""Of one surface: more cannot be told apart in a quarter of a window, and take longer to draw."""
+"""Maximum number of faces per surface; more makes no visible difference in a quarter of a window, and is slower."""
 _FROM_THE_FRONT: Final = ((-0.35, -1.0, -0.45), (1.0, 0.0, 0.0))
-"""Direction of view and what is up, in (z, y, x): from before the patient, a little from above and from the right."""
+"""View direction and up direction, in (z, y, x): from in front of the patient, slightly from above and the right."""
 _LIGHT: Final = (0.8, 0.5, -0.4)
-"""Whence it comes, in (z, y, x): from above, before and beside the patient."""
+"""Direction of the light, in (z, y, x): from above, in front of and beside the patient."""
 _SHADE: Final = 0.3
-"""Brightness of what is turned away from the light."""
+"""Brightness of surfaces facing away from the light."""
 _BRAIN: Final = "brain"
 _BRAIN_OPACITY, _BRAIN_ALONE = 0.25, 0.9
-"""Of the brain around the tumour, and where there is nothing within it."""
+"""Opacity of the brain around the tumour, and if there is nothing within it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Meshes:
-    """What a job made; `brain` is None where it was not asked for or there is none."""
+    """Result of a job; `brain` is None if it was not requested or there is none."""
 
     labels: Mapping[int, Mesh]
     brain: Mesh | None
 
 
 class SurfacePane(Pane):
-    """Shows one labels layer as surfaces in a canvas of ours; nothing is added to the viewer's layers.
+    """Shows one labels layer as surfaces in our own canvas; nothing is added to the viewer's layers.
 
     Parameters
     ----------
     canvas_view : QtViewer
-        In 3D, without layers.
+        A 3D view without layers.
     follow_ms : int
-        How long after an edit the surfaces follow.
+        Delay after an edit before the surfaces are updated.
     """
 
     def __init__(self, canvas_view: QtViewer, follow_ms: int = _FOLLOW_MS) -> None:
@@ -73,15 +73,15 @@ class SurfacePane(Pane):
         self.runner = JobRunner(self, finished=self._on_made, failed=notify_error)
 
     def turn(self, convention: Convention) -> None:
-        """Show the patient's right on that side, as of a person who faces us where it is the left."""
+        """Show the patient's right on the given side; on the left, the patient faces the user."""
         camera = camera_of(self.model)
         turn_camera(self.model, "right" if convention == "neurological" else "left")
         camera.set_view_direction(*_FROM_THE_FRONT)
 
-    # What is shown --------------------------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------------------------
 
     def show_surfaces_of(self, labels: Labels | None, scan: Layer | None) -> None:
-        """Show these labels within the brain of that scan from now on."""
+        """Show these labels within the brain of that scan."""
         if labels is self._labels and scan is self._scan:
             return
         for event in edit_events(self._labels if labels is not self._labels else None):
@@ -98,7 +98,7 @@ class SurfacePane(Pane):
         self.repaint_marks()
 
     def marks(self) -> Marks | None:
-        """The crosshair along the three axes, and why there is nothing else to see."""
+        """Return the crosshair along the three axes, or a message why nothing is shown."""
         if self.canvas is None or (self._scan is None and self._labels is None):
             return None
         box = self._box
@@ -106,10 +106,10 @@ class SurfacePane(Pane):
         return Marks(self.name, lines, note=self.note)
 
     def camera(self) -> Camera3D:
-        """How the canvas shows the world now."""
+        """Return how the canvas currently shows the world."""
         camera = camera_of(self.model)
         z, y, x = (float(at) for at in camera.center)
-        # The cross product needs the axes as x, y, z; napari's default, which it calls right-handed, is mirrored.
+        # The cross product needs the axes as x, y, z; napari's default, called right-handed there, is mirrored.
         right = np.cross(camera.view_direction[::-1], camera.up_direction[::-1])[::-1]
         if str(camera.handedness.value) == "right":
             right = -right
@@ -118,10 +118,10 @@ class SurfacePane(Pane):
     def _look_at(self, box: WorldBox) -> None:
         camera = camera_of(self.model)
         camera.center = box.centre
-        # Round, so that it is seen whole however it is turned.
+        # Based on the diagonal, so that the whole box stays visible in every rotation.
         camera.zoom = 1.35 * min(self.canvas_size) / float(np.linalg.norm(box.size))
 
-    # Making ---------------------------------------------------------------------------------------------------------
+    # Computing surfaces ---------------------------------------------------------------------------------------------
 
     def _on_edited(self, event: Any = None) -> None:
         self._timer.start()
@@ -132,7 +132,7 @@ class SurfacePane(Pane):
         shown = None if labels is None else volume_at(labels, self._point or (0.0,) * labels.ndim)
         if self.canvas is None or (known_brain and shown is not None and np.array_equal(shown, self._made_of)):
             return
-        data = np.zeros((1, 1, 1), np.uint8) if shown is None else np.array(shown)  # the user may paint meanwhile
+        data = np.zeros((1, 1, 1), np.uint8) if shown is None else np.array(shown)  # a copy: users may paint meanwhile
         values = sorted(label_values(data) - {0})
         self.note = ""
         if labels is not None and len(values) > _MOST_LABELS:
@@ -161,7 +161,7 @@ class SurfacePane(Pane):
             for value, mesh in meshes.labels.items():
                 self._put(str(value), _data_of(mesh, labels), lambda data, v=value: _surface(labels, v, data))
         self._arrange()
-        if was_empty and self.model.layers:  # napari has looked at its first layer from the side that it prefers
+        if was_empty and self.model.layers:  # napari has set its own view direction for its first layer
             camera_of(self.model).set_view_direction(*_FROM_THE_FRONT)
             self.fit()
         self.footer.setText(labels.name if labels is not None and meshes.labels else "")
@@ -176,7 +176,7 @@ class SurfacePane(Pane):
             self.model.layers.remove(name)
 
     def _arrange(self) -> None:
-        """The innermost class first: what is drawn later blends over it, what is drawn earlier would hide it."""
+        """Order the innermost class first: later surfaces blend over earlier ones, which would otherwise be hidden."""
         surfaces = sorted((layer for layer in self.model.layers if layer.name != _BRAIN), key=lambda s: -int(s.name))
         for at, layer in enumerate(surfaces):
             layer.opacity = 0.4 + 0.6 * (1 - at / max(1, len(surfaces) - 1))
@@ -190,7 +190,7 @@ class SurfacePane(Pane):
         self.model.layers.selection.active = None
 
     def dispose(self) -> QtViewer | None:
-        """Empty the view and return it, and stop what is computed for it."""
+        """Empty the view and return it, and stop its computations."""
         self._timer.stop()
         self.runner.cancel()
         for event in edit_events(self._labels):
@@ -219,10 +219,10 @@ def _brain_mesh(volume: Array, spacing: Sequence[float]) -> Mesh | None:
 
 
 def _data_of(mesh: Mesh, layer: Layer) -> tuple[Any, Any, Any]:
-    """Vertices, faces, and how bright each vertex is.
+    """Return the vertices, the faces, and the brightness of each vertex.
 
-    The light is fixed to the patient, since napari's own comes from behind where an axis of the camera is turned, as it
-    must be for RAS volumes.
+    The light is fixed relative to the patient, because napari's own light comes from behind if a camera axis is
+    flipped, as RAS volumes require.
     """
     light = np.asarray(_LIGHT) / np.linalg.norm(_LIGHT)
     towards = vertex_normals(mesh, tuple(layer.scale[-3:])) @ light
@@ -242,7 +242,7 @@ def _brain_surface(scan: Layer, data: Any) -> Surface:
 
 
 def _lying_over(layer: Layer, data: Any, name: str, colormap: Colormap) -> Surface:
-    """A layer in another's own voxels, so that it lies where that lies."""
+    """Return a layer in another layer's voxel coordinates, so that both coincide."""
     return Surface(
         data,
         name=name,

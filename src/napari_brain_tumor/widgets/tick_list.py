@@ -1,4 +1,4 @@
-"""A list whose lines can be ticked."""
+"""A list with a tick box on each line."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,12 +10,12 @@ from napari_brain_tumor.widgets.parts import described
 
 
 class TickList(QListWidget):
-    """Lines to tick, each with what it stands for.
+    """A list with a tick box on each line, and data attached to each.
 
     Parameters
     ----------
     tip, name : str
-        On hover, and for screen readers.
+        Tooltip and accessible name.
     """
 
     ticks_changed = Signal()
@@ -26,7 +26,7 @@ class TickList(QListWidget):
         self.itemChanged.connect(lambda _: self.ticks_changed.emit())
 
     def show_lines(self, lines: Iterable[tuple[str, Any, bool]]) -> None:
-        """Show these texts, each with what it stands for and whether it is ticked; silently."""
+        """Show lines of (text, data, ticked) without emitting signals."""
         with QSignalBlocker(self):
             self.clear()
             for text, data, is_ticked in lines:
@@ -37,14 +37,14 @@ class TickList(QListWidget):
                 self.addItem(item)
 
     def tick(self, wanted: Iterable[Any]) -> None:
-        """Tick the lines that stand for these, and no others."""
+        """Tick the lines that have these data, and untick all others."""
         ticked = list(wanted)
         for item in self._items:
             item.setCheckState(_state(item.data(Qt.ItemDataRole.UserRole) in ticked))
 
     @property
     def ticked(self) -> list[Any]:
-        """What the ticked lines stand for, in order."""
+        """Data of the ticked lines, in order."""
         checked = [item for item in self._items if item.checkState() == Qt.CheckState.Checked]
         return [item.data(Qt.ItemDataRole.UserRole) for item in checked]
 
@@ -54,7 +54,7 @@ class TickList(QListWidget):
 
 
 def fit_lines(listed: QListWidget, least: int, most: int) -> None:
-    """Make a list as high as its lines, within so many of them."""
+    """Fit the height of a list to its number of lines, between the two limits."""
     rows = min(max(least, listed.count()), most)
     listed.setFixedHeight(rows * max(18, listed.sizeHintForRow(0)) + 2 * listed.frameWidth() + 2)
 

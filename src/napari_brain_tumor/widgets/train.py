@@ -1,4 +1,4 @@
-"""The Train panel: start training in a process of its own, watch it, stop it, go on with it."""
+"""The Train panel: start training in a separate process, watch it, stop it, resume it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -18,14 +18,14 @@ from napari_brain_tumor_training.detached import start_run
 
 
 class TrainWidget(Panel):
-    """Trains a network on curated cases in a process that goes on when napari is closed.
+    """Trains a network on curated cases in a process that continues when napari is closed.
 
     Parameters
     ----------
     worker : WorkerProcess, optional
-        For what needs torch but is no training; the one of this session where none is given.
+        For tasks that need torch but are not training; by default, the one of this session.
     runs_folder : Path, optional
-        Where runs are looked for and new ones begin.
+        Folder of existing and new runs.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TrainWidget(Panel):
         return state.new_run_folder(self._runs_folder, self.form.choices, datetime.now())
 
     def start(self) -> None:
-        """Start training what is chosen, and watch it."""
+        """Start training with the current choices, and watch it."""
         folder = self._new_folder()
         if self.form.cost is not None:
             self.runs.expected_seconds[folder] = self.form.cost.seconds

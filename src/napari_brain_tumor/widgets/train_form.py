@@ -1,4 +1,4 @@
-"""The part of the Train panel that says what is trained on and how, and what it costs."""
+"""The part of the Train panel with the data and settings for a run, and its estimated cost."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -33,21 +33,21 @@ from napari_brain_tumor_training.detached import missing_packages
 from napari_brain_tumor_training.run_cost import RunCost
 
 _SETTLE_MS: Final = 1500
-"""After the last choice, before its cost is measured."""
+"""Delay after the last change of the choices before the cost is measured."""
 _DEFAULT: Final = "default"
 
 
 class TrainForm(QWidget):
-    """What is chosen for a run is in `choices`; its cost is measured while the panel is in sight.
+    """The choices for a run, in `choices`; its cost is measured while the panel is visible.
 
     Parameters
     ----------
     worker : WorkerProcess
-        For what needs torch but is no training.
+        For tasks that need torch but are not training.
     """
 
     start_requested = Signal()
-    """The run that is chosen shall begin."""
+    """The user wants to start the chosen run."""
 
     def __init__(self, worker: WorkerProcess) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class TrainForm(QWidget):
         self._asked = False
         self._counts: tuple[int, int] | None = None
         self.cost: RunCost | None = None
-        """Of what is chosen; None until it is measured."""
+        """Cost of the current choices; None until it is measured."""
         self._measured = ""
         self._choices_runner = JobRunner(self, finished=self._on_networks_known, failed=notify_error)
         self.devices = DeviceChoice(worker, self, where="Where to train.")
@@ -129,7 +129,7 @@ class TrainForm(QWidget):
         return rows
 
     def _fill_starts(self) -> None:
-        """The models to go on with, the default one chosen; what was chosen before stays."""
+        """Offer the models to start from, with the default one selected; keep the previous selection."""
         models = [(model.card.title or model.name, model.name) for model in state.starting_models(list_models())]
         offer(self.start_box, [*models, ("a new network", "")], self.start_box.currentData())
         self.choices.start_from = self.start_box.currentData()
@@ -162,7 +162,7 @@ class TrainForm(QWidget):
         self._estimate_timer = single_shot(self, self._estimate_if_seen, _SETTLE_MS)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Ask what can be chosen, once, and look at the data again: cases may have been accepted meanwhile."""
+        """Load the choices, once, and check the data again: cases may have been accepted in the meantime."""
         super().showEvent(event)
         self._on_choices_changed()
         if not self._asked and not missing_packages():
@@ -171,12 +171,12 @@ class TrainForm(QWidget):
             self.devices.ask()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Measure nothing that nobody looks at."""
+        """Measure nothing while the panel is hidden."""
         super().hideEvent(event)
         self._estimate_timer.stop()
 
     def choose_source(self, path: str) -> None:
-        """Train on that data set's folder or recipe."""
+        """Train on this data set folder or recipe."""
         if path:
             self.source_edit.setText(path)
             self._choose(source=path)
@@ -202,7 +202,7 @@ class TrainForm(QWidget):
         enable(not self.choices.fine_tunes, self.model_box, self.dims_box)
         self._source_rows.setRowVisible(self.start_box, not self.choices.is_recipe)
         self._counts = state.case_counts(self.choices)
-        self.cost = None  # it was that of other choices
+        self.cost = None  # it belonged to other choices
         self._show_cost()
         self._estimate_timer.start()
 
@@ -213,14 +213,14 @@ class TrainForm(QWidget):
             self.model_box.setItemData(self.model_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
 
     def estimate(self) -> None:
-        """Measure one step of what is chosen, in the worker process."""
+        """Measure one training step with the current choices, in the worker process."""
         run_request = self.choices.request.model_dump_json()
         self._measured = run_request
         self._show_estimate("Measuring one step…")
         self.estimate_runner.send(self._worker, state.ESTIMATE_TARGET, run_request)
 
     def _estimate_if_seen(self) -> None:
-        """Measure the cost without being asked, where the panel is in sight and everything is chosen."""
+        """Measure the cost automatically if the panel is visible and the choices are complete."""
         if self.isVisible() and not self.choices.obstacle and self.cost is None:
             self.estimate()
 

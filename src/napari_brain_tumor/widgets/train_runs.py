@@ -1,4 +1,4 @@
-"""The part of the Train panel that watches a run, stops it, goes on with it, and adds its model to the list."""
+"""The part of the Train panel that watches, stops and resumes a run, and adds its model to the list."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,14 +39,14 @@ _ADD_TIP: Final = "Add the best weights so far to the model list."
 
 
 class RunWatch(QWidget):
-    """Shows what the folder of a run tells, so any panel can watch any run.
+    """Shows the state of a run from its folder, so any panel can watch any run.
 
     Parameters
     ----------
     worker : WorkerProcess
-        Where a model is added to the list.
+        Process in which a model is added to the list.
     folder : Path
-        Where runs are looked for.
+        Folder of the runs.
     """
 
     def __init__(self, worker: WorkerProcess, folder: Path) -> None:
@@ -54,7 +54,7 @@ class RunWatch(QWidget):
         self._worker, self._folder = worker, folder
         self.run: Run | None = None
         self.expected_seconds: dict[Path, float] = {}
-        """Of runs that were started here, as measured before."""
+        """Measured durations of runs that were started here, by folder."""
         self._drawn: tuple[Path, int] | None = None
         self._pixmap = QPixmap()
         self.install_runner = JobRunner(self, finished=self._on_installed, failed=self._on_install_failed)
@@ -108,13 +108,13 @@ class RunWatch(QWidget):
         self._timer.timeout.connect(self.watch)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Look at the runs again, and for as long as the panel is seen."""
+        """Update the runs now, and regularly while the panel is visible."""
         super().showEvent(event)
         self.reload_runs()
         self._timer.start()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Look no more; the run goes on."""
+        """Stop updating; the run continues."""
         super().hideEvent(event)
         self._timer.stop()
 
@@ -124,7 +124,7 @@ class RunWatch(QWidget):
         self._fit_sample()
 
     def show_started(self, start: Callable[[], Run]) -> None:
-        """Start or find a run and watch it, or say why that was not possible."""
+        """Start or find a run and watch it; report an error if that is not possible."""
         self._tell_errors(lambda: self._show(start()))
         self.reload_runs()
 
@@ -133,7 +133,7 @@ class RunWatch(QWidget):
         self.show_started(lambda: attach(folder))
 
     def reload_runs(self) -> None:
-        """Look for runs; the newest is watched where none is."""
+        """Look for runs; watch the newest if none is being watched."""
         runs = list_runs(self._folder)
         if self.run is None and runs:
             self._show(runs[0])
@@ -146,7 +146,7 @@ class RunWatch(QWidget):
             self._show_none()
 
     def watch(self) -> None:
-        """Show what the run tells now."""
+        """Show the current state of the run."""
         if self.run is None:
             return
         before = self.run.status
@@ -173,7 +173,7 @@ class RunWatch(QWidget):
         ready = not status.is_alive and not status.installed and not self.install_runner.running
         why_not = state.why_not_ready(run)
         self.install_button.setEnabled(ready and not why_not)
-        # To resume is the rule; a stopped run's weights can still be added, below More.
+        # Resuming is the usual action; a stopped run's weights can still be added, below More.
         (self._more_actions if state.can_resume(run) else self._actions).addWidget(self.install_button)
         self.install_button.setVisible(not status.is_alive and not (why_not and state.can_resume(run)))
         self.install_button.setToolTip(f"Cannot be added yet. {why_not}" if why_not else _ADD_TIP)
@@ -182,7 +182,7 @@ class RunWatch(QWidget):
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the run that is watched; None where it does not run, or nothing is known."""
+        """Time left for the watched run; None if it is not running, or nothing is known."""
         run = self.run
         return None if run is None else state.seconds_left(run.status, self.expected_seconds.get(run.folder))
 
@@ -194,7 +194,7 @@ class RunWatch(QWidget):
         self.canvas.hide()
 
     def _show_pictures(self, folder: Path) -> None:
-        """Draw curves and sample anew where there is another epoch, or another run."""
+        """Redraw curves and sample when there is a new epoch, or another run."""
         rows = read_history(folder)
         if self._drawn == (folder, len(rows)):
             return

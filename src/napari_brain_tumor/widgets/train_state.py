@@ -1,4 +1,4 @@
-"""What the Train panel decides, without Qt: what is asked for, how a run is told, where its pictures are."""
+"""Logic of the Train panel, without Qt: the request, the description of a run, the location of its pictures."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from napari_brain_tumor_training.run_status import Run, RunStatus, mean_dice
 CONFIGURATIONS_TARGET: Final = "napari_brain_tumor_training.run_process:configurations_job"
 ESTIMATE_TARGET: Final = "napari_brain_tumor_training.run_process:estimate_job"
 INSTALL_TARGET: Final = "napari_brain_tumor_training.run_process:install_job"
-"""What runs in the worker process, which has torch."""
+"""The job that runs in the worker process, which has torch."""
 
 _NO_VALIDATION: Final = (
     "No accepted case is on the validation side: how good the model becomes is not measured. Accept some there, or add "
@@ -41,7 +41,7 @@ _STATES: Final = {
 
 @dataclass
 class TrainChoices:
-    """What the user chose; `events` tells of each change. 0 and "" stand for the usual value."""
+    """What the user chose; `events` reports each change. 0 and "" stand for the defaults."""
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
@@ -57,17 +57,17 @@ class TrainChoices:
 
     @property
     def is_recipe(self) -> bool:
-        """Whether a recipe and not a data set is chosen."""
+        """Whether a recipe rather than a data set is chosen."""
         return Path(self.source).suffix.lower() == ".toml"
 
     @property
     def fine_tunes(self) -> bool:
-        """Whether training goes on with a model; a recipe says itself what it begins with."""
+        """Whether training starts from an existing model; a recipe determines that itself."""
         return bool(self.start_from) and not self.is_recipe
 
     @property
     def obstacle(self) -> str:
-        """Why it cannot be started yet; empty if it can."""
+        """Why training cannot be started yet; empty if it can."""
         missing = missing_packages()
         if missing:
             install = install_command(missing)
@@ -78,7 +78,7 @@ class TrainChoices:
 
     @property
     def request(self) -> RunRequest:
-        """What the training process is given."""
+        """The request for the training process."""
         return RunRequest(
             source=Path(self.source),
             data=Path(self.data) if self.data and self.is_recipe else None,
@@ -93,19 +93,19 @@ class TrainChoices:
 
 
 def lines_of(choices: TrainChoices, folder: Path) -> CommandLines:
-    """What Start does, in a run's folder; raises `RecordError` where it cannot be started."""
+    """Return code for Start, in a run's folder; raises `RecordError` if training cannot be started."""
     if choices.obstacle:
         raise RecordError(choices.obstacle)
     return train_lines(choices.request, folder)
 
 
 def default_runs_folder() -> Path:
-    """Where runs go if nobody says otherwise: beside the user's own models."""
+    """Return the default folder of runs: beside the user's own models."""
     return models_folder().parent / "runs"
 
 
 def new_run_folder(parent: Path, choices: TrainChoices, now: datetime) -> Path:
-    """A folder that is not there yet, named after what is trained, on what, and when."""
+    """Return an unused folder, named after the kind of training, the data and the time."""
     source = Path(choices.source)
     network = Path(choices.start_from).name if choices.fine_tunes else choices.model
     words = [source.stem if choices.is_recipe else source.name, network, f"{now:%Y%m%d-%H%M%S}"]
@@ -115,12 +115,12 @@ def new_run_folder(parent: Path, choices: TrainChoices, now: datetime) -> Path:
 
 
 def starting_models(models: Iterable[ModelInfo]) -> list[ModelInfo]:
-    """The models that training can go on with: networks of their own that segment tumours."""
+    """Return the models that training can start from: tumour networks that are not ensembles."""
     return [model for model in models if not model.card.members and model.card.target == "tumor"]
 
 
 def case_counts(choices: TrainChoices) -> tuple[int, int] | None:
-    """Accepted cases that train and that validate; None where no curated data set is chosen."""
+    """Return the numbers of accepted training and validation cases; None if no curated data set is chosen."""
     if choices.is_recipe or choices.obstacle:
         return None
     dataset = CuratedDataset(choices.source)
@@ -128,14 +128,14 @@ def case_counts(choices: TrainChoices) -> tuple[int, int] | None:
 
 
 def start_text(choices: TrainChoices, counts: tuple[int, int] | None, cost: RunCost | None) -> str:
-    """Of the button that starts: what is trained on how many accepted cases, and about how long."""
+    """Return the text of the start button: kind of training, number of accepted cases and approximate duration."""
     verb = "Fine-tune" if choices.fine_tunes else "Train"
     cases = "" if counts is None else f" on {counts[0]} case{'' if counts[0] == 1 else 's'}"
     return f"{verb}{cases}" + ("" if cost is None else f", {duration_text(cost.seconds)}")
 
 
 def cost_text(counts: tuple[int, int] | None, cost: RunCost) -> str:
-    """Cases, steps and time, before the start."""
+    """Describe the number of cases and steps and the duration, before the start."""
     cases = "" if counts is None else f"{counts[0]} training cases, {counts[1]} validation cases; "
     total = f"{cases}{cost.steps} steps, {duration_text(cost.seconds)} on {cost.device}, plus reading the cases."
     alone = "" if counts is None or counts[1] else _NO_VALIDATION
@@ -143,14 +143,14 @@ def cost_text(counts: tuple[int, int] | None, cost: RunCost) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """About how long, as people say it."""
+    """Format an approximate duration."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def run_label(run: Run) -> str:
-    """A line for the list of runs."""
+    """Return a line for the list of runs."""
     s = run.status
     parts = [_STATES[s.state]]
     if s.state == "running" and s.epochs:
@@ -161,12 +161,12 @@ def run_label(run: Run) -> str:
 
 
 def seconds_left(status: RunStatus, expected_seconds: float | None) -> float | None:
-    """Of a run under way: as it says itself, or, before it has a pace, what its measured cost says.
+    """Return the time left: as reported by the run or, before it knows its pace, from its measured cost.
 
     Parameters
     ----------
     expected_seconds : float or None
-        Of the whole run; None where it was not measured.
+        Duration of the whole run; None if it was not measured.
     """
     if not status.is_alive or status.remaining_seconds is not None or expected_seconds is None:
         return status.remaining_seconds
@@ -174,7 +174,7 @@ def seconds_left(status: RunStatus, expected_seconds: float | None) -> float | N
 
 
 def status_text(status: RunStatus, left: float | None = None) -> str:
-    """What is shown under the progress bar; with the seconds left, where they are known."""
+    """Return the text below the progress bar, with the time left if it is known."""
     if status.is_alive:
         doing = status.message or _STATES[status.state]
         parts = [f"{doing[:1].upper()}{doing[1:]}", time_left_text(left)]
@@ -188,7 +188,7 @@ def status_text(status: RunStatus, left: float | None = None) -> str:
 
 
 def summary(rows: list[dict[str, float]]) -> str:
-    """The best validation so far, by region: what the curves' best point says in numbers."""
+    """Return the best validation scores so far, by region, as numbers for the best point of the curves."""
     scored = [(score, row) for row in rows if (score := mean_dice(row)) is not None]
     if not scored:
         return ""
@@ -199,15 +199,15 @@ def summary(rows: list[dict[str, float]]) -> str:
 
 
 def can_resume(run: Run) -> bool:
-    """Whether a new process can go on with it."""
+    """Return whether a new process can resume the run."""
     unfinished = run.status.state in ("stopped", "failed", "died")
     return unfinished and (run.folder / REQUEST_FILE).is_file()
 
 
 def why_not_ready(run: Run) -> str:
-    """Why the best weights so far cannot be added to the model list yet, in words; empty where they can.
+    """Return why the best weights so far cannot be added to the model list yet; empty if they can.
 
-    Raises nothing: a card that cannot be read is a reason too.
+    Never raises: an unreadable model card is a reason too.
     """
     checkpoint = readiness.best_checkpoint(run.folder)
     if checkpoint is None:
@@ -219,7 +219,7 @@ def why_not_ready(run: Run) -> str:
 
 
 def latest_sample(folder: Path) -> Path | None:
-    """The newest picture of predictions on validation slices."""
+    """Return the newest picture with predictions on validation slices."""
     return max((folder / "samples").glob("epoch_*.png"), default=None)
 
 

@@ -1,4 +1,4 @@
-"""Look around a case by keys: one scan at a time, slices with tumour, its middle, labels on and off."""
+"""Keys for looking around a case: one scan at a time, slices with tumour, centre of the tumour, labels on and off."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ _NO_LABELS = "There are no labels to go to. Run a segmentation, or open or paint
 
 
 def next_scan(viewer: napari.viewer.Viewer, step: int = 1) -> None:
-    """Show the study's next scan and hide its others; labels and everything else stay as they are."""
+    """Show the study's next scan and hide its others; labels and all other layers are not changed."""
     scans = scans_in_view(viewer)
     at = next_of([scan.visible for scan in scans], step)
     if at is None:
@@ -44,7 +44,7 @@ def previous_scan(viewer: napari.viewer.Viewer) -> None:
 
 
 def scans_in_view(viewer: Any) -> list[Layer]:
-    """The scans of the study that is looked at, or those opened one by one; all volumes where none was by us."""
+    """Return the scans of the current study, or those opened one by one; all volumes if none is from this plugin."""
     own = [layer for layer in viewer.layers if sequence_tag(layer) is not None]
     if not own:
         return [layer for layer in viewer.layers if isinstance(layer, Image) and not layer.rgb]
@@ -65,7 +65,7 @@ def _case(layer: Layer | None) -> str | None:
 
 
 def labels_in_view(viewer: napari.viewer.Viewer) -> Labels | None:
-    """The labels that are meant: the selected ones, or the uppermost that are shown, or the uppermost."""
+    """Return the current labels: the selected layer, else the topmost visible one, else the topmost one."""
     labels_layers = [
         layer for layer in viewer.layers if isinstance(layer, Labels) and layer.ndim >= 3 and not is_prompt_layer(layer)
     ]
@@ -84,7 +84,7 @@ def next_tumour_slice(viewer: napari.viewer.Viewer, step: int = 1, axis: int | N
     ----------
     step : {1, -1}
     axis : {0, 1, 2}, optional
-        Of Z, Y, X, the axis that is cut; that of the viewer's canvas where none is given.
+        Axis of Z, Y, X that is cut; by default, that of the viewer's canvas.
     """
     layer = labels_in_view(viewer)
     cut = axis if axis is not None else int(viewer.dims.order[-3]) - (viewer.dims.ndim - 3)
@@ -104,7 +104,7 @@ def previous_tumour_slice(viewer: napari.viewer.Viewer) -> None:
 
 
 def look_at_largest_part(viewer: napari.viewer.Viewer) -> None:
-    """Bring the middle of the largest connected part into sight, in all planes."""
+    """Show the centre of the largest connected part in all planes."""
     layer = labels_in_view(viewer)
     voxel = centre_of_largest_part(_volume(viewer, layer), layer.scale[-3:]) if layer is not None else None
     if layer is None or voxel is None:
@@ -128,7 +128,7 @@ def _volume(viewer: napari.viewer.Viewer, layer: Labels) -> Any:
 
 
 def _voxel(viewer: napari.viewer.Viewer, layer: Layer) -> tuple[int, ...]:
-    """Where in the layer's array the viewer is now; axes before the volume may be time."""
+    """Return the current position of the viewer in the layer's array; axes before the volume may be time."""
     at = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
     last = np.asarray(layer.data.shape) - 1
     return tuple(int(index) for index in np.clip(np.rint(at), 0, last))
@@ -139,16 +139,16 @@ def _voxel(viewer: napari.viewer.Viewer, layer: Layer) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ViewAction:
-    """An action of this module.
+    """An action that can be bound to a key.
 
     Parameters
     ----------
     key : str
-        As `viewer.bind_key` takes it.
+        In the form that `viewer.bind_key` takes.
     name, tip : str
-        What it is called, and what it does.
+        Name and description.
     act : callable
-        Does it to a viewer.
+        Applies the action to a viewer.
     """
 
     key: str
@@ -165,38 +165,38 @@ KEYS: Final[Sequence[ViewAction]] = (
     ViewAction("Shift+G", "Largest part", "Go to the middle of the largest part of the labels.", look_at_largest_part),
     ViewAction("Shift+H", "Labels on or off", "Hide the labels, or show them again.", toggle_labels),
 )
-"""None of the keys is napari's own, for any kind of layer, nor one of the Curate panel's."""
+"""None of the keys is used by napari, for any kind of layer, or by the Curate panel."""
 
 
 def key_text(key: str) -> str:
-    """A key as it is written on a button and in a tooltip."""
+    """Format a key for buttons and tooltips."""
     return {".": ". (dot)", ",": ", (comma)"}.get(key, key)
 
 
 def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS) -> None:
-    """Give the viewer these keys, once; a key that the user or another plugin has bound to it keeps its meaning.
+    """Bind these keys in the viewer, once; keys bound by the user or another plugin keep their meaning.
 
     Parameters
     ----------
     actions : sequence of ViewAction
-        What the keys do; those of this module where none are given.
+        Actions to bind; by default, those of this module.
     """
     for action in actions:
         try:
             viewer.bind_key(action.key, _without_result(action.act))
         except ValueError:
-            continue  # bound before, by us or by somebody else
+            continue  # already bound, by us or elsewhere
 
 
 def _without_result(act: Callable[[Any], object]) -> Callable[[Any], None]:
-    def on_key(viewer: Any) -> None:  # napari takes what a key returns for a generator
+    def on_key(viewer: Any) -> None:  # napari treats a key's return value as a generator
         act(viewer)
 
     return on_key
 
 
 def pressed(act: Callable[[], object]) -> Callable[[Any], None]:
-    """What napari calls when a key is pressed, with whatever it is bound to: the act, unless its owner is gone."""
+    """Return the callback for a key press, which napari calls with the bound object; it ignores destroyed owners."""
 
     def on_key(_: Any) -> None:
         with suppress(RuntimeError):
@@ -206,13 +206,13 @@ def pressed(act: Callable[[], object]) -> Callable[[Any], None]:
 
 
 class ViewerKeys:
-    """Keys that mean something in a viewer until they are released; what means something there already stays so.
+    """Keys that are bound in a viewer until released; existing bindings are not changed.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     actions : mapping
-        What each key does.
+        Action of each key.
     """
 
     def __init__(self, viewer: Any, actions: Mapping[str, Callable[[], None]]) -> None:
@@ -220,12 +220,12 @@ class ViewerKeys:
         self._bound: dict[str, Callable[[Any], None]] = {}
         for key, act in actions.items():
             handler = pressed(act)
-            with suppress(ValueError):  # somebody else's
+            with suppress(ValueError):  # bound elsewhere
                 viewer.bind_key(key, handler)
                 self._bound[key] = handler
 
     def release(self) -> None:
-        """Take the keys back, except those that have got another meaning since."""
+        """Unbind the keys, except those that have been rebound since."""
         for key, handler in self._bound.items():
             current = self._viewer.bind_key(key, None)
             if current is not None and current is not handler:

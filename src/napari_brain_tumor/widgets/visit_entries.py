@@ -1,4 +1,4 @@
-"""The visits of a patient as the panel lists them, and what of the viewer's layers belongs to each; without Qt."""
+"""A patient's visits as listed in the panel, and the viewer's layers that belong to each; without Qt."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,28 +25,28 @@ _UNUSED: Final = (
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A visit in the list: an examination with its labels, from layers or opened from a document.
+    """A visit in the list: an examination with its labels, from layers or from a document.
 
     Parameters
     ----------
     layer : Labels or None
-        The labels that are measured, of all results of this examination.
+        The labels that are measured, out of all results of this examination.
     visit : Visit or None
-        Where it was opened from a document.
+        The opened visit, if it is from a document.
     told : VisitEntry or None
-        What the document says of it.
+        Its entry in the document.
     used : bool
-        Whether it takes part.
+        Whether it is included.
     registration : Registration or None
-        How it lies on the baseline, once that was looked for.
+        Its registration to the baseline, if computed.
     accepted : bool
-        Whether the user took it, having seen the checkerboard.
+        Whether the user has accepted the registration after viewing the checkerboard.
     centre : (x, y, z)
-        Of the baseline's scan, in the world: how far it moved is told.
+        Centre of the baseline's scan in world coordinates, for reporting how far it moved.
     results : list of Labels
-        All layers that hold labels of this examination.
+        All layers with labels of this examination.
     identity : Identity
-        What tells the examination.
+        Facts that identify the examination.
     """
 
     name: str
@@ -63,17 +63,17 @@ class Entry:
     identity: Identity = frozenset()
 
     def tell_date(self, text: str) -> None:
-        """Take a date from the user; empty for none. Raises `VisitError` for what is no date."""
+        """Set the date that the user typed; empty for none. Raises `VisitError` if it is not a date."""
         self.date = FoundDate(parse_date(text), USER) if text.strip() else None
 
     @property
     def date_text(self) -> str:
-        """The date as it is shown and edited."""
+        """The date as it is displayed and edited."""
         return "" if self.date is None else self.date.day.isoformat()
 
     @property
     def place_text(self) -> str:
-        """How it lies on the baseline, in a word or two."""
+        """State of its registration to the baseline, in a word or two."""
         if self.facts.baseline:
             return "baseline"
         if self.registration is None:
@@ -83,7 +83,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenEntry:
-    """What is needed of an entry, taken in napari's thread; the rest may run in another."""
+    """The data of an entry, gathered in napari's thread so that the rest can run in another."""
 
     entry_name: str
     date: FoundDate | None
@@ -93,10 +93,10 @@ class OpenEntry:
     references: tuple[LayerView, ...]
     visit: Visit | None
     lines: DrawnLines | None = None
-    """Diameters of these labels as they stand in the viewer, where they were measured there."""
+    """Current diameters of these labels in the viewer, if they were measured there."""
 
     def opened(self) -> Visit:
-        """The visit, on its own grid."""
+        """Return the visit, on its own grid."""
         if self.visit is not None:
             return replace(self.visit, name=self.entry_name, date=self.date, facts=self.facts)
         assert self.labels is not None
@@ -108,9 +108,9 @@ class OpenEntry:
 
 
 def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[Entry]:
-    """The list after layers came, went or were renamed: what was told of an examination stays with it.
+    """Update the list after layers were added, removed or renamed; the user's entries for an examination are kept.
 
-    Several labels of one examination are one visit; the labels that it is measured with stay while they are there.
+    Several labels of one examination form one visit; it is measured with the same labels while they exist.
     """
     opened = list(all_layers)
     identities = {
@@ -141,7 +141,7 @@ def _identity_of_entry(entry: Entry, identities: Mapping[Layer, Identity]) -> Id
 
 
 def _entry_of(layer: Labels, identity: Identity, listed: Sequence[Entry]) -> Entry | None:
-    """The visit that labels belong to: the one that has them already, or the first of the same examination."""
+    """Return the visit that labels belong to: the one that has them already, or the first of the same examination."""
     there = next((entry for entry in listed if layer in entry.results), None)
     return there or next((entry for entry in listed if entry.identity & identity), None)
 
@@ -160,7 +160,7 @@ def _free_name(name: str, used: set[str]) -> str:
 
 
 def scans_of(labels: Layer, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
-    """The scans that labels were drawn on: those of their case, else of the one case on their grid without labels."""
+    """Return the scans of labels: those of their case, else of the only case on their grid that has no labels."""
     tag = layers.segmentation_tag(labels)
     if tag is None:
         return {}
@@ -185,7 +185,7 @@ def _scans_on(grid: Grid, all_layers: Iterable[Layer]) -> Iterator[tuple[Layer, 
 
 
 def gather(entry: Entry, all_layers: Iterable[Layer]) -> OpenEntry:
-    """Take what is needed of an entry from the viewer."""
+    """Gather the data of an entry from the viewer."""
     opened = list(all_layers)
     if entry.layer is None:
         return OpenEntry(entry.name, entry.date, entry.facts, None, {}, (), entry.visit)
@@ -199,7 +199,7 @@ def gather(entry: Entry, all_layers: Iterable[Layer]) -> OpenEntry:
 
 
 def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
-    """Where the scans of a visit were read from."""
+    """Return where the scans of a visit were read from."""
     if entry.layer is None:
         return ()
     tags = map(layers.sequence_tag, scans_of(entry.layer, all_layers).values())
@@ -207,12 +207,12 @@ def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
 
 
 def dates_of(sources: Mapping[str, Sequence[Source]]) -> dict[str, FoundDate]:
-    """Dates that headers tell, by the visits' names; files are looked into."""
+    """Return the dates in file headers, by the visits' names; reads the files."""
     dates = {name: date_of_sources(places) for name, places in sources.items()}
     return {name: date for name, date in dates.items() if date is not None}
 
 
 def baseline_of(entries: Sequence[Entry]) -> Entry | None:
-    """The entry that is called the baseline, or the first that takes part."""
+    """Return the entry marked as baseline, or the first that is included."""
     used = [entry for entry in entries if entry.used]
     return next((entry for entry in used if entry.facts.baseline), used[0] if used else None)

@@ -1,4 +1,4 @@
-"""The Visits panel: the examinations of a patient, registered, compared, and written as a report."""
+"""The Visits panel: register and compare the examinations of a patient, and write a report."""
 
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify_error, shared_wo
 
 
 class VisitsWidget(Panel):
-    """Compares the examinations of a patient.
+    """Compares the examinations of a patient over time.
 
-    Layers are read and never altered; a checkerboard is added as a layer of its own.
+    Layers are read and never changed; a checkerboard is added as a new layer.
 
     Parameters
     ----------
     worker : WorkerProcess, optional
-        Where it is computed; the one of this session where none is given.
+        Process for the computations; by default, the one of this session.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, worker: WorkerProcess | None = None) -> None:
@@ -110,7 +110,7 @@ class VisitsWidget(Panel):
         cancel_when_closed(self, *runners)
         when_gone(self, *(runner.cancel for runner in runners))
 
-    # What can be done -----------------------------------------------------------------------------------------------
+    # Available actions ----------------------------------------------------------------------------------------------
 
     def _show_selected(self) -> None:
         entries, entry = self.visits.entries, self.visits.selected_entry
@@ -137,7 +137,7 @@ class VisitsWidget(Panel):
             self._say("Something has changed. Press Compare visits to update the results.")
 
     def _assess_again(self) -> None:
-        """Facts change the response alone: what was measured and matched holds."""
+        """Update the response after facts have changed; measurements and matches remain valid."""
         follow_up, facts = self.results.follow_up, {entry.name: entry.facts for entry in self.visits.entries}
         if follow_up is not None and not self.runner.running:
             self.runner.call(state.assessed_again, follow_up, facts)
@@ -151,7 +151,7 @@ class VisitsWidget(Panel):
             self.open_document(Path(path))
 
     def open_document(self, path: Path) -> None:
-        """Add the visits that a document names."""
+        """Add the visits listed in a document."""
         self._document = path
         self._begin("Opening visits…")
         self.open_runner.start(lambda _: state.opened_entries(path))
@@ -161,7 +161,7 @@ class VisitsWidget(Panel):
         self.visits.add(opened)
 
     def save_document(self, path: Path) -> None:
-        """Write the ticked visits, their dates and facts."""
+        """Save the ticked visits, their dates and facts."""
         try:
             save_visits(state.document_of(self.visits.entries, self._viewer.layers), path)
         except BrainTumorError as error:
@@ -176,7 +176,7 @@ class VisitsWidget(Panel):
     # Registering ----------------------------------------------------------------------------------------------------
 
     def register(self) -> None:
-        """Find how the chosen visit lies on the baseline."""
+        """Register the selected visit to the baseline."""
         entry, baseline = self.visits.selected_entry, visit_entries.baseline_of(self.visits.entries)
         if entry is None or baseline is None or entry is baseline:
             return
@@ -234,7 +234,7 @@ class VisitsWidget(Panel):
     # Jobs -----------------------------------------------------------------------------------------------------------
 
     def _gathered(self, entries: list[visit_entries.Entry]) -> list[visit_entries.OpenEntry] | None:
-        """What a job needs of these visits; None, after saying why, where it cannot be had."""
+        """Return the data that a job needs of these visits; if not available, show a message and return None."""
         opened = list(self._viewer.layers)
         try:
             return [visit_entries.gather(entry, opened) for entry in entries]
@@ -266,7 +266,7 @@ class VisitsWidget(Panel):
     def _stand_still(self, text: str) -> None:
         self.run_controls.show_running(False)
         self._say(text)
-        QTimer.singleShot(0, self._show_selected)  # the runner's thread ends a moment after its last signal
+        QTimer.singleShot(0, self._show_selected)  # the runner's thread ends shortly after its last signal
 
     def _say(self, text: str) -> None:
         show_text(self.status_label, text)

@@ -1,4 +1,4 @@
-"""The part of the Visits panel in which the visits are listed, ordered, dated, and said what is known of them."""
+"""The part of the Visits panel in which visits are listed, ordered, dated and annotated with facts."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class VisitsEditor(QWidget):
-    """The visits of a patient: those whose labels are open as layers, and those a document names.
+    """The visits of a patient: those whose labels are open as layers, and those from a document.
 
-    Several labels of the same scans are one visit, which is measured with one of them.
+    Several labels on the same scans form one visit, which is measured with one of them.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ class VisitsEditor(QWidget):
     Attributes
     ----------
     entries : list of Entry
-        What is listed; `show_entries` shows changes that others made.
+        The listed visits; `show_entries` updates the display after changes made elsewhere.
     """
 
     selected = Signal()
-    """Another visit is selected, or another thing is known of the selected one."""
+    """Another visit is selected, or something about the selected one has changed."""
     outdated = Signal()
-    """What was compared with the visits as they were does not hold any more."""
+    """The results of the last comparison are no longer valid."""
     reassessed = Signal()
-    """Facts are others: the response has to be assessed again."""
+    """Facts have changed, so that the response has to be assessed again."""
     message = Signal(str)
-    """What to tell the user."""
+    """A message for the user."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -80,12 +80,12 @@ class VisitsEditor(QWidget):
 
     @property
     def selected_entry(self) -> visit_entries.Entry | None:
-        """The visit whose row is chosen."""
+        """The selected visit."""
         row = self.list.currentRow()
         return self.entries[row] if 0 <= row < len(self.entries) else None
 
     def refresh(self) -> None:
-        """List the visits of the layers that are open now, with what was said of them before."""
+        """List the visits of the open layers, keeping what the user entered for them."""
         before = set(map(id, self.entries))
         self.entries = visit_entries.with_layers(self.entries, self._viewer.layers)
         fresh = [entry for entry in self.entries if id(entry) not in before and entry.layer is not None]
@@ -95,7 +95,7 @@ class VisitsEditor(QWidget):
         self.show_entries()
 
     def add(self, opened: list[visit_entries.Entry]) -> None:
-        """Add visits of a document, instead of those of the same names that came from another."""
+        """Add visits of a document, replacing those with the same names from other documents."""
         names = {entry.name for entry in opened}
         self.entries = [entry for entry in self.entries if entry.layer is not None or entry.name not in names] + opened
         self.show_entries()
@@ -107,7 +107,7 @@ class VisitsEditor(QWidget):
         self.show_entries()
 
     def show_entries(self) -> None:
-        """Show the list as it is now."""
+        """Update the displayed list."""
         self.list.show_entries(self.entries)
         self._show_selected()
 

@@ -1,4 +1,4 @@
-"""The form of the Visits panel for what images cannot tell of a visit."""
+"""The form of the Visits panel for facts that images do not show."""
 
 from typing import Any, Final
 
@@ -14,12 +14,12 @@ _YES_NO: Final = {True: "Yes", False: "No"}
 
 
 class FactsForm(Fold):
-    """Fields for the facts of one visit; whatever is left at "not known" is never guessed."""
+    """Fields for the facts of one visit; anything left at "not known" is never guessed."""
 
     facts_changed = Signal(dict)
-    """What a user changed: name of the fact to its value."""
+    """Facts that the user changed, by name."""
     refused = Signal(str)
-    """Why what was typed is not taken."""
+    """Why an input was rejected."""
 
     def __init__(self) -> None:
         super().__init__(

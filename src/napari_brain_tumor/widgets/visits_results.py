@@ -1,4 +1,4 @@
-"""The part of the Visits panel that shows what the comparison of the visits gave, and writes it."""
+"""The part of the Visits panel that shows the results of a comparison, and saves them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,24 +18,24 @@ from napari_brain_tumor.widgets.worker import JobRunner
 
 
 class VisitsResults(QWidget):
-    """Sizes and curves over time, the response, and a report, tables and JSON of them.
+    """Sizes and curves over time, the response, and their export as report, table and JSON.
 
     Parameters
     ----------
     worker : WorkerProcess
-        Where the report is written.
+        Process in which the report is written.
     """
 
     started = Signal(str)
-    """Something that takes a while was begun with `save_runner`; its name."""
+    """`save_runner` has started a longer job; its name."""
     message = Signal(str)
-    """What to tell the user."""
+    """A message for the user."""
 
     def __init__(self, worker: WorkerProcess) -> None:
         super().__init__()
         self._worker = worker
         self.follow_up: FollowUp | None = None
-        """What is shown."""
+        """The comparison that is shown."""
         self.save_runner = JobRunner(self, must_finish=True, finished=self.show_saved)
         column = column_of(self)
         self.sizes = ResultTable(
@@ -62,7 +62,7 @@ class VisitsResults(QWidget):
         self.json_button.clicked.connect(lambda: ask_path(self, "visits.json", "JSON (*.json)", self.save_json))
 
     def show_follow_up(self, follow_up: FollowUp) -> None:
-        """Show what a comparison gave."""
+        """Show the results of a comparison."""
         self.follow_up = follow_up
         self.sizes.show_table(state.size_table(follow_up))
         draw_follow_up(self.canvas.figure, follow_up)
@@ -71,11 +71,11 @@ class VisitsResults(QWidget):
         self.response_label.setText(f"Response according to RANO 2.0\n{state.response_text(follow_up)}")
 
     def let_save(self, can_save: bool) -> None:
-        """Offer to write it, where there is something and nothing else is under way."""
+        """Enable saving if there is something to save and nothing else is running."""
         enable(can_save and self.follow_up is not None, self.report_button, self.csv_button, self.json_button)
 
     def save_report(self, path: Path) -> None:
-        """Write the report about the last visit and all before."""
+        """Write a report on the last visit and all previous ones."""
         if self.follow_up is None:
             return
         last = self.follow_up.visits[-1].visit
@@ -93,11 +93,11 @@ class VisitsResults(QWidget):
         )
 
     def save_table(self, path: Path) -> None:
-        """Write every size as CSV."""
+        """Save all sizes as CSV."""
         self._save(save_csv, path)
 
     def save_json(self, path: Path) -> None:
-        """Write all results."""
+        """Save all results as JSON."""
         self._save(save_json, path)
 
     def _save(self, write: Callable[[FollowUp, Path], Path], path: Path) -> None:
@@ -106,7 +106,7 @@ class VisitsResults(QWidget):
             self.save_runner.call(write, follow_up, path)
 
     def show_saved(self, path: Path) -> None:
-        """Say what was written."""
+        """Show what was saved."""
         self.saved_label.setText(f"Saved {path}")
         self.saved_label.show()
 

@@ -1,4 +1,4 @@
-"""What the visits panel computes and says, without Qt: registration, comparison, response, documents."""
+"""Logic of the Visits panel, without Qt: registration, comparison, response, documents."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ _DOCUMENT: Final = "visits.json"
 
 
 def opened_entries(path: Path) -> Job[list[Entry]]:
-    """The visits of a document, opened, as a job."""
+    """Open the visits of a document, as a job."""
     yield Progress(0, 0, "Opening visits")
     recorded = read_visits(path).visits
     folder = path.resolve().parent
@@ -48,7 +48,7 @@ def opened_entries(path: Path) -> Job[list[Entry]]:
 
 
 def document_of(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[VisitEntry]:
-    """The visits as a document keeps them; raises `RecordError` where one is in no file."""
+    """Return the visits in the form of a document; raises `RecordError` if one is not in a file."""
     opened = list(all_layers)
     return [_document_entry(entry, opened) for entry in entries if entry.used]
 
@@ -75,7 +75,7 @@ def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
 
 
 def register_job(worker: WorkerProcess, stop: Stop, moving: OpenEntry, fixed: OpenEntry) -> Job[Any]:
-    """Find how a visit lies on the baseline, and the checkerboard that shows it."""
+    """Register a visit to the baseline, and make a checkerboard for checking it."""
     yield Progress(0, 1, "Taking the scans")
     visit, baseline = moving.opened(), fixed.opened()
     for either in (visit, baseline):
@@ -109,7 +109,7 @@ def compare_job(
 
 
 def _with_lines(follow_up: FollowUp, lines: Mapping[str, DrawnLines]) -> FollowUp:
-    """The same comparison with the diameters that a hand moved in place of the computed ones."""
+    """Return the comparison with manually moved diameters in place of the computed ones."""
     results: list[VisitResult] = []
     notes: list[str] = []
     for result in follow_up.visits:
@@ -126,7 +126,7 @@ def _with_lines(follow_up: FollowUp, lines: Mapping[str, DrawnLines]) -> FollowU
 
 
 def assessed_again(follow_up: FollowUp, facts: Mapping[str, VisitFacts]) -> FollowUp:
-    """The same comparison with what is told now; nothing is measured or registered again."""
+    """Return the comparison with updated facts; nothing is measured or registered again."""
     visits = (
         replace(result.visit, facts=facts.get(result.visit.name, result.visit.facts)) for result in follow_up.visits
     )
@@ -135,7 +135,7 @@ def assessed_again(follow_up: FollowUp, facts: Mapping[str, VisitFacts]) -> Foll
 
 
 def for_report(follow_up: FollowUp) -> FollowUp:
-    """The same, with only those scans that its pictures need: less to hand to another process."""
+    """Return the comparison with only the scans needed for the report's pictures, so that less is sent to a process."""
 
     def light(result: VisitResult) -> VisitResult:
         study, registration = result.visit.study, result.registration
@@ -154,7 +154,7 @@ def for_report(follow_up: FollowUp) -> FollowUp:
 
 
 def registration_text(entry: Entry) -> str:
-    """What was found, and whether it failed, in lines; empty where nothing was looked for."""
+    """Describe the registration and whether it failed, in lines; empty if there was none."""
     registration = entry.registration
     if registration is None:
         return ""
@@ -167,7 +167,7 @@ def registration_text(entry: Entry) -> str:
 
 
 def size_table(follow_up: FollowUp) -> Table:
-    """A row for each size, a column for each visit."""
+    """Return a table with a row for each size and a column for each visit."""
     visits = tuple(result.visit.name for result in follow_up.visits)
     rows = (
         (series.name, *(_change_text(change, series.unit) for change in series.changes)) for series in follow_up.series
@@ -185,7 +185,7 @@ def _against(what: str, share: float | None) -> str:
 
 
 def response_text(follow_up: FollowUp) -> str:
-    """Each visit's response by area and by volume, with what is missing."""
+    """Describe each visit's response by area and by volume, and what is missing for it."""
     lines = []
     for at, result in enumerate(follow_up.visits):
         area, volume = (follow_up.responses[measure][at] for measure in ("area", "volume"))
@@ -203,7 +203,7 @@ def response_text(follow_up: FollowUp) -> str:
 
 
 def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
-    """What the panel does, as code; raises `RecordError` while there is nothing to do."""
+    """Return code for what the panel does; raises `RecordError` while there is nothing to do."""
     used = [entry for entry in entries if entry.used]
     if not used:
         msg = "There is no visit yet. Open a case with its labels; each labels layer is a visit."
@@ -229,7 +229,7 @@ def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
 
 
 def obstacle_of(entries: Sequence[Entry]) -> str:
-    """Why the visits cannot be compared, or nothing."""
+    """Return why the visits cannot be compared; empty if they can."""
     stand_ins = [entry for entry in entries if entry.used]
     if not stand_ins:
         return "Open a case with its labels: each labels layer is a visit."

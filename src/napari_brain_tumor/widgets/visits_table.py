@@ -18,7 +18,7 @@ _TIPS = (
 
 
 class VisitList(QTableWidget):
-    """Shows the entries; what a user changes is asked for by signals, with the row first."""
+    """Shows the entries; the user's changes are requested through signals, with the row as first argument."""
 
     used_changed = Signal(int, bool)
     renamed = Signal(int, str)
@@ -45,7 +45,7 @@ class VisitList(QTableWidget):
         self.show_entries(())
 
     def show_entries(self, entries: Sequence[Entry]) -> None:
-        """Show these entries; the row that was chosen stays chosen."""
+        """Show these entries; keep the selected row."""
         current = self.currentRow()
         with QSignalBlocker(self):
             self.setRowCount(len(entries))

@@ -9,7 +9,7 @@ from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 
 
 class VolumeView(QTableWidget):
-    """Shows a `VolumeTable`: name with the class's colour, and size; nothing can be edited."""
+    """Shows a `VolumeTable`: name with the colour of the class, and volume; read-only."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 2, parent)
@@ -34,7 +34,7 @@ class VolumeView(QTableWidget):
         self.show_table(None)
 
     def show_table(self, table: VolumeTable | None) -> None:
-        """Show these volumes; None empties the table."""
+        """Show these volumes; None clears the table."""
         if table is not None and table == self._table:
             return
         self._table = table
@@ -49,7 +49,7 @@ class VolumeView(QTableWidget):
         self.setFixedHeight(height + 2 * self.frameWidth() + 2)
 
     def texts(self) -> dict[str, str]:
-        """What is shown: name to size."""
+        """The displayed volumes, by name."""
         return {self._text(at, 0): self._text(at, 1) for at in range(self.rowCount())}
 
     def _text(self, row: int, column: int) -> str:

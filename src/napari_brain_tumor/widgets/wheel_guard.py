@@ -1,4 +1,4 @@
-"""Boxes and sliders that leave the wheel alone until they have the focus, so that scrolling changes nothing."""
+"""Keep combo boxes and sliders without the focus from reacting to the wheel, so that scrolling changes nothing."""
 
 from typing import Final
 
@@ -18,19 +18,19 @@ from qtpy.QtWidgets import (
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 GUARDED: Final = (QComboBox, QAbstractSpinBox, QAbstractSlider, QTabBar)
-"""What takes the wheel to change something; scroll bars and areas, which take it to scroll, are left as they are."""
+"""Widgets that the wheel would change; scroll bars and areas, which it only scrolls, are not guarded."""
 _WITHOUT_CHILDREN: Final = (QLabel, QAbstractButton, QProgressBar)
 
 
 class WheelGuard(QObject):
-    """Guards every box within a panel, those that are there and those that are added later.
+    """Guards all such widgets within a panel, including those added later.
 
-    A box without the focus lets the wheel through to whatever scrolls around it.
+    A widget without the focus passes the wheel event on to the surrounding scroll area.
 
     Parameters
     ----------
     panel : QWidget
-        Owns the guard.
+        Owner of the guard.
     """
 
     def __init__(self, panel: QWidget) -> None:
@@ -45,25 +45,25 @@ class WheelGuard(QObject):
 
     def _watch(self, widget: QWidget) -> None:
         if widget.focusPolicy() == Qt.FocusPolicy.WheelFocus and _is_guarded(widget):
-            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the usual one lets the wheel give the focus
-        widget.installEventFilter(self)  # one that is installed already stays the only one
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the default policy lets the wheel give it the focus
+        widget.installEventFilter(self)  # installing the filter again has no effect
         if _is_guarded(widget):
-            return  # its inner parts hand the wheel to it, and its list of choices is a window of its own
+            return  # its inner parts pass the wheel on to it, and its drop-down list is a separate window
         for child in widget.children():
             if isinstance(child, QWidget) and not isinstance(child, _WITHOUT_CHILDREN):
                 self._watch(child)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Hold the wheel back from boxes without the focus."""
+        """Block the wheel for widgets without the focus."""
         if event is None:
             return False
         kind = event.type()
         if kind == QEvent.Type.Wheel:
             if isinstance(watched, QWidget) and _is_guarded(watched) and not watched.hasFocus():
-                event.ignore()  # so Qt offers it to the parent
+                event.ignore()  # so that Qt offers it to the parent
                 return True
         elif kind == QEvent.Type.ChildAdded:
-            self._timer.start(0)  # not now: what is added may still be under construction
+            self._timer.start(0)  # not immediately: a new child may still be under construction
         elif kind == QEvent.Type.Show and watched is self._panel:
             self.look()
         return False

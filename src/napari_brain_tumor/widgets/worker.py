@@ -1,4 +1,4 @@
-"""Run jobs for the window: in another thread, which waits for the worker process, with answers in Qt's thread."""
+"""Run jobs for the window in a background thread, which waits for the worker process; results arrive in Qt's thread."""
 
 import atexit
 import logging
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 _EMIT_SECONDS: Final = 0.05
 _TICK_MS: Final = 500
-"""How often the time left is told anew while the job itself says nothing."""
+"""Interval at which the time left is updated when the job reports nothing."""
 
 
 @cache
 def shared_worker() -> WorkerProcess:
-    """The one worker process of this napari session; it ends with it."""
+    """Return the worker process of this napari session, which ends with the session."""
     worker = WorkerProcess()
     atexit.register(worker.close)
     application = QCoreApplication.instance()
@@ -36,25 +36,25 @@ def shared_worker() -> WorkerProcess:
 
 
 def notify(message: str) -> None:
-    """Tell the user something through napari's notifications."""
+    """Show a message through napari's notifications."""
     show_info(message)
 
 
 def notify_error(error: Exception) -> None:
-    """Tell the user what went wrong; the traceback goes to the log unless the error is one of ours."""
+    """Notify the user of an error; the traceback is logged unless the error is one of ours."""
     if not isinstance(error, BrainTumorError):
         logger.error("Unexpected error in a job", exc_info=error)
     show_error(str(error) or type(error).__name__)
 
 
 def as_job(function: Callable[..., Any], *args: Any) -> Job[Any]:
-    """A plain function as a job."""
+    """Wrap a plain function as a job."""
     yield Progress(0, 0)
     return function(*args)
 
 
 class Stop:
-    """A wish to stop that reaches the worker process, whichever of a job's steps runs there."""
+    """A request to stop a job, which also reaches the step that is running in the worker process."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
@@ -62,22 +62,22 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether someone wants the job to stop."""
+        """Whether stopping has been requested."""
         return self._requested.is_set()
 
     def request(self) -> None:
         """Stop the job: at once in the worker process, at the next step in this one."""
         self._requested.set()
-        inner = self._inner  # once: the job's thread may let go of it meanwhile
+        inner = self._inner  # read once, as the job's thread may release it in the meantime
         if inner is not None:
             inner.cancel()
 
     def let_go(self) -> None:
-        """Keep the job no longer, which has ended: it holds what was sent to the worker process."""
+        """Release the finished job, which holds what was sent to the worker process."""
         self._inner = None
 
     def guard(self, job: WorkerJob) -> WorkerJob:
-        """The same job; from now on a request stops it."""
+        """Return the same job, after connecting it to stop requests."""
         self._inner = job
         if self.requested:
             job.cancel()
@@ -86,38 +86,38 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is known beforehand of the time that a job takes; parameters as of `RemainingTime`."""
+    """Expected duration of a job; parameters as in `RemainingTime`."""
 
     seconds: float | None = None
     stages: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
 
 
 def time_left_text(seconds: float | None) -> str:
-    """As people say it: `"about 12 s left"`, `"about 3 min left"`; empty where it is not known."""
+    """Format the time left: `"about 12 s left"`, `"about 3 min left"`; empty if it is unknown."""
     if seconds is None:
         return ""
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {max(1, round(seconds))} s left"
 
 
 class JobRunner(QObject):
-    """Runs one job at a time in a thread of its own; its signals arrive in Qt's thread.
+    """Runs one job at a time in a separate thread; its signals arrive in Qt's thread.
 
     Large arrays are pickled, sent and received in that thread, so that the window stays responsive.
 
     Parameters
     ----------
     must_finish : bool
-        Whether Python waits for the job when the window is closed: for what the user wants on the disk.
+        Whether Python waits for the job when the window is closed, as for saving files.
     **slots : callable
-        What is called at a signal: `finished=`, `failed=`, `progressed=` or `cancelled=`.
+        Slots to connect: `finished=`, `failed=`, `progressed=` or `cancelled=`.
     """
 
     progressed = Signal(object, object)
-    """`Progress`, and the seconds left or None; twice a second also without anything new but the time."""
+    """`Progress`, and the seconds left or None; emitted twice a second even if only the time has changed."""
     finished = Signal(object)
     """The job's result."""
     failed = Signal(object)
-    """The error."""
+    """The error that occurred."""
     cancelled = Signal()
 
     def __init__(
@@ -134,28 +134,28 @@ class JobRunner(QObject):
         self._ticker.timeout.connect(self._tick)
         self._held: tuple[QWidget, ...] = ()
         for ended in (self.finished, self.failed, self.cancelled):
-            ended.connect(self._on_ended)  # before whoever listens may start the next one
+            ended.connect(self._on_ended)  # before any listener can start the next one
         for signal, slot in slots.items():
             getattr(self, signal).connect(slot)
 
     @property
     def running(self) -> bool:
-        """Whether a job is under way."""
+        """Whether a job is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def hold(self, *controls: QWidget) -> None:
-        """Disable these while a job runs."""
+        """Disable these controls while a job runs."""
         self._held = controls
 
     def start(self, make_job: Callable[[Stop], Job[Any]], expectation: Expectation | None = None) -> None:
-        """Start a job; the one before it, if it still runs, is stopped and not heard of again.
+        """Start a job; a previous one that is still running is stopped, and emits no more signals.
 
         Parameters
         ----------
         make_job : callable
-            Gets the `Stop`, with which it guards what it runs in the worker process, and returns the job.
+            Called with the `Stop`, by which it guards what it runs in the worker process; returns the job.
         expectation : Expectation, optional
-            Without one the time left is told from the job's own pace.
+            If not given, the time left is estimated from the job's own pace.
         """
         self.cancel()
         stop = self._stop = Stop()
@@ -232,15 +232,15 @@ class JobRunner(QObject):
 
     def _emit(self, stop: Stop, name: str, *values: Any) -> None:
         if stop is not self._stop:
-            return  # another job has taken its place
+            return  # another job has replaced it
         try:
-            getattr(self, name).emit(*values)  # PyQt refuses to name a signal of what is gone, PySide to emit it
+            getattr(self, name).emit(*values)  # on a destroyed object, PyQt fails at the look-up and PySide at emit
         except RuntimeError:
             logger.debug("The window was closed before its job ended.")
 
 
 class TaskRunner(JobRunner):
-    """Runs plain functions, one at a time, and hands on their results; Python waits for them when the window closes."""
+    """Runs plain functions one at a time and passes on their results; Python waits for them when the window closes."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent, must_finish=True)
@@ -253,5 +253,5 @@ class TaskRunner(JobRunner):
         self.start(lambda _: as_job(work))
 
     def _on_finished(self, result: Any) -> None:
-        self.wait(1)  # its thread is about to end; what follows may start the next task
+        self.wait(1)  # its thread is about to end; the next task may be started below
         self._receive(result)

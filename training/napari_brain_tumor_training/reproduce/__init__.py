@@ -1,4 +1,4 @@
-"""Published experiments, each with one command: data checked, networks trained, scores and pictures on one page."""
+"""Reproduce published experiments with a single command: check data, train, score, and write everything to one page."""
 
 from napari_brain_tumor_training.reproduce.experiment import experiment_names
 from napari_brain_tumor_training.reproduce.run import Reproduction, reproduce, reproduce_job

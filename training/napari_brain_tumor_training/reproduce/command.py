@@ -45,7 +45,7 @@ def reproduce(
 
 
 def _with_milestones(console: Console, report: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """Also print what is worth a line of its own, such as what all will cost."""
+    """Also print milestones as separate lines, such as the expected total cost."""
 
     def follow(progress: Progress) -> None:
         if progress.milestone:

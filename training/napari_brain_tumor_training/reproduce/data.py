@@ -1,4 +1,4 @@
-"""Where an experiment's data lie below a folder, and which patient is on which side."""
+"""Find an experiment's data sets in a folder, and assign patients to sides."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ Side = Literal["train", "val", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A data set of an experiment as it lies on the disk; `others` are cases that belong to an earlier one."""
+    """A data set of an experiment on disk; `others` are cases that belong to an earlier data set."""
 
     data: ExperimentData
     format: ImportFormat
@@ -31,7 +31,7 @@ class DataSet:
     others: tuple[FoundCase, ...] = ()
 
     def source(self, root: Path, brain: Literal["auto", "keep"]) -> DataSource:
-        """As a recipe names it, relative to the folder of all data."""
+        """Return the data set as a source of a recipe, relative to the root folder of all data."""
         return DataSource(
             dataset=self.data.dataset,
             kind="recognised",
@@ -44,7 +44,7 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class SplitCase:
-    """A case and its side of the split."""
+    """A case with its side of the split."""
 
     dataset: str
     case: str
@@ -54,12 +54,12 @@ class SplitCase:
 
 
 def find_data(experiment: Experiment, root: Path) -> tuple[DataSet, ...]:
-    """The data sets of an experiment that lie in a folder or below it.
+    """Find the data sets of an experiment in a folder or its subfolders.
 
     Raises
     ------
     TrainingError
-        If none of them is there; the message says how they would look.
+        If none of them is found; the message describes how they should look.
     """
     if not root.is_dir():
         raise TrainingError(f"{root} is not a folder. Give the folder that holds {_needed(experiment)}.")
@@ -77,12 +77,12 @@ def find_data(experiment: Experiment, root: Path) -> tuple[DataSet, ...]:
 
 
 def sides(experiment: Experiment, sets: Iterable[DataSet], table: Path | None) -> tuple[SplitCase, ...]:
-    """Every case with its side: as a table has it, or drawn by patient, always alike for the same patients.
+    """Assign every case to a side: from a table, or drawn by patient, always the same way for the same patients.
 
     Raises
     ------
     TrainingError
-        If the table cannot be read, or one of the sides has no patient.
+        If the table cannot be read, or a side has no patients.
     """
     listed = None if table is None else read_split(table)
     cases: list[SplitCase] = []
@@ -105,7 +105,7 @@ def sides(experiment: Experiment, sets: Iterable[DataSet], table: Path | None) -
 
 
 def chosen(cases: Sequence[SplitCase], training: int, validation: int) -> tuple[SplitCase, ...]:
-    """The cases with at most so many on each side, taken in turn from the data sets; the others are left out."""
+    """Limit the number of cases on each side, taking them from the data sets in turn; the others are left out."""
     most = {"train": training, "val": validation}
     in_turn = {
         side: {(case.dataset, case.case) for case in _in_turn(case for case in cases if case.split == side)[:count]}
@@ -118,7 +118,7 @@ def chosen(cases: Sequence[SplitCase], training: int, validation: int) -> tuple[
 
 
 def split_csv(cases: Iterable[SplitCase]) -> str:
-    """The split as the recipes read it."""
+    """Return the split as CSV, in the format that recipes read."""
     return csv_text(_COLUMNS, ({name: getattr(case, name) for name in _COLUMNS} for case in cases))
 
 
@@ -134,7 +134,7 @@ def _needed(experiment: Experiment) -> str:
 
 
 def _data_set(data: ExperimentData, kind: ImportFormat, root: Path, labels: set[Path]) -> DataSet | None:
-    """The data set in that format, without the cases whose labels another one has; None where there is none."""
+    """Return the data set in this format without cases whose labels another set contains; None if there is none."""
     if kind == "brats" and (root / "dataset.json").is_file():
         return None
     places = [root]
@@ -149,7 +149,7 @@ def _data_set(data: ExperimentData, kind: ImportFormat, root: Path, labels: set[
 
 
 def _drawn(experiment: Experiment, data_set: DataSet, earlier: Iterable[SplitCase]) -> list[SplitCase]:
-    """Sides by chance; a patient who is in an earlier data set stays on the side that was drawn there."""
+    """Draw sides at random; patients who are in an earlier data set stay on the side drawn there."""
     fixed = {case.patient: case.split for case in earlier}
     people = {case.name: _person(case.name) for case in data_set.cases}
     patients = sorted(set(people.values()) - set(fixed))
@@ -180,7 +180,7 @@ def _person(name: str) -> str:
 
 
 def _listed(data_set: DataSet, listed: Split) -> list[SplitCase]:
-    """Sides as a table has them; cases that it does not name are left out."""
+    """Take sides from a table; cases missing from it are left out."""
     by_name = {case: row for (_, case), row in listed.items()}
     cases = []
     for case in data_set.cases:

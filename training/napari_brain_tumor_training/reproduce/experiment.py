@@ -1,4 +1,4 @@
-"""The published experiments: each is described by a file in `experiments`, and nothing but these files differs."""
+"""The published experiments, each described completely by a file in `experiments`."""
 
 import tomllib
 from functools import cache
@@ -22,14 +22,14 @@ class ExperimentData(Section):
     """A data set that an experiment needs."""
 
     dataset: str
-    """What it is called in tables."""
+    """Name of the data set in tables."""
     title: str
     formats: tuple[ImportFormat, ...]
-    """In which it may lie, the published one first."""
+    """Accepted formats, the published one first."""
     layout: str
-    """How its folder looks, for whoever has to provide it."""
+    """Layout of the folder, described for whoever has to provide it."""
     grades: tuple[str, ...] = ()
-    """Cases that are known to be of another grade are left out."""
+    """Cases known to have another grade are left out."""
 
 
 class ExperimentNetwork(Section):
@@ -40,7 +40,7 @@ class ExperimentNetwork(Section):
     configuration: str
     arguments: dict[str, Any] = Field(default_factory=dict)
     roles: tuple[Role, ...] | None = None
-    """Sequences that it sees; those of the recipe if not given."""
+    """Sequences that the network receives; those of the recipe if not given."""
 
 
 class Experiment(Section):
@@ -49,18 +49,18 @@ class Experiment(Section):
     Attributes
     ----------
     published : str
-        What was done, in a sentence or two.
+        Summary of the publication, in a sentence or two.
     differs : tuple of str
-        In what this reproduction differs from it.
+        Differences between this reproduction and the publication.
     validation_share : float, optional
-        Of the patients; or so many `validation_patients` to so many `training_patients`, and if there are fewer in all
-        in the same proportion.
+        Share of the patients. Alternatively, numbers of `validation_patients` and `training_patients`, or the same
+        proportion if there are fewer patients.
     brain : {"auto", "keep"}
-        Whether the brain of a whole head is extracted first.
+        Whether the brain is extracted from whole heads first.
     metrics : tuple of str
         Columns of the table.
     recipe : dict
-        What the recipes of all networks share.
+        Entries shared by the recipes of all networks.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Experiment(Section):
     recipe: dict[str, Any]
 
     def patients_of_sides(self, patients: int) -> tuple[int, int]:
-        """Of so many patients, how many are for training and how many for validation; at least one each."""
+        """Return how many of the patients are for training and for validation; at least one each."""
         training, validation = self.training_patients, self.validation_patients
         if training is not None and validation is not None:
             if patients >= training + validation:
@@ -107,19 +107,19 @@ class Experiment(Section):
 
 
 def experiment_names() -> tuple[str, ...]:
-    """Names of the experiments that can be reproduced."""
+    """Return the names of the experiments that can be reproduced."""
     folder = files(__package__).joinpath(_FOLDER)
     return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
 
 
 @cache
 def experiment_named(name: str) -> Experiment:
-    """The experiment of that name.
+    """Return the experiment of this name.
 
     Raises
     ------
     TrainingError
-        If there is none.
+        If there is no such experiment.
     """
     if name not in experiment_names():
         raise TrainingError(f"No experiment is called {name!r}. Choose one of: {', '.join(experiment_names())}.")

@@ -1,4 +1,4 @@
-"""The page of a reproduction: what was done, curves, table and pictures, in one file."""
+"""The page of a reproduction: summary, curves, table and pictures in a single file."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ _PACKAGE: Final = "napari_brain_tumor_training.reproduce"
 def write_page(
     path: Path, setup: Setup, plan: Plan, evaluation: Evaluation, results: Mapping[str, TrainingResult]
 ) -> None:
-    """Write the page, whole or not at all; raises `SaveError`."""
+    """Write the page atomically; raises `SaveError`."""
     experiment, lines = setup.experiment, reproduce_lines(setup.request, setup.folder)
     content = {
         "title": experiment.title,
@@ -62,7 +62,7 @@ def write_page(
 
 
 def score_table(evaluation: Evaluation, metrics: tuple[str, ...]) -> Table:
-    """Mean of every metric with its interval, for each region and method."""
+    """Return a table of each metric's mean and interval, for each region and method."""
     rows = []
     several = len({summary.dataset for summary in evaluation.summary}) > 1
     for region in (*REGIONS, *CLASS_NAMES.values()):
@@ -126,7 +126,7 @@ def _facts(
 
 
 def _curves(title: str, history: list[Row]) -> Picture:
-    from matplotlib.figure import Figure  # not pyplot: no global state, no window
+    from matplotlib.figure import Figure  # not pyplot, which has global state and opens windows
 
     figure = Figure(figsize=(10, 4), dpi=100, layout="constrained", facecolor="white")
     draw_curves(figure, history)

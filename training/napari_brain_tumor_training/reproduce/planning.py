@@ -1,4 +1,4 @@
-"""The plan of a reproduction: what was measured, how much is done, and who is on which side; kept to go on from."""
+"""The plan of a reproduction: measured costs, extent, and sides of patients; stored so that it can be resumed."""
 
 import os
 import time
@@ -36,22 +36,22 @@ SPLIT_FILE: Final = "split.csv"
 
 
 class Plan(Section):
-    """What is done, and why so much of it.
+    """The extent of a reproduction, and the reasons for it.
 
     Attributes
     ----------
     request : dict
-        As it was asked for.
+        The original request.
     whole, schedule : Schedule
-        Of the experiment as published, and of what is done.
+        Schedules of the full experiment and of this reproduction.
     costs : Costs
-        By which it was shortened.
+        Measured costs by which the schedule was shortened.
     missing : tuple of str
-        Data sets of the experiment that are not there.
+        Data sets of the experiment that were not found.
     refused : dict of str to str
-        Cases that cannot be used, with the reason.
+        Cases that cannot be used, with the reasons.
     is_checked : bool
-        Whether every case was read.
+        Whether every case has been read.
     """
 
     request: dict[str, Any]
@@ -64,16 +64,16 @@ class Plan(Section):
 
     @property
     def minutes(self) -> float:
-        """What it is expected to take."""
+        """Expected duration."""
         return self.schedule.seconds(self.costs) / 60
 
     @property
     def is_shortened(self) -> bool:
-        """Whether less than the whole experiment is done."""
+        """Whether less than the full experiment is carried out."""
         return self.schedule != self.whole
 
     def describe(self) -> str:
-        """Cases, epochs and minutes, in words."""
+        """Describe the numbers of cases, epochs and minutes in words."""
         part, whole = self.schedule, self.whole
         minutes = f"about {_count(round(self.minutes), 'minute')}" if self.minutes >= 1 else "less than a minute"
         words = (
@@ -95,7 +95,7 @@ def _count(number: int, noun: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A reproduction before it begins: experiment, request, data, and its folder."""
+    """A reproduction before it starts: experiment, request, data and output folder."""
 
     experiment: Experiment
     request: ReproduceRequest
@@ -105,13 +105,13 @@ class Setup:
 
     @classmethod
     def of(cls, request: ReproduceRequest, folder: Path) -> "Setup":
-        """Find the data of what is asked for; raises `TrainingError` where they are not there."""
+        """Find the data for a request; raises `TrainingError` if they are missing."""
         experiment = experiment_named(request.name)
         root = Path(os.path.abspath(request.data))
         return cls(experiment, request, find_data(experiment, root), root, folder.absolute())
 
     def config(self, network: ExperimentNetwork, schedule: Schedule | None = None) -> TrainConfig:
-        """The recipe of a network, of the whole experiment or as a schedule says."""
+        """Return the recipe of a network, for the full experiment or for a schedule."""
         sources = tuple(data_set.source(self.root, self.experiment.brain) for data_set in self.sets)
         config = self.experiment.config_of(network, sources, self.folder / SPLIT_FILE)
         if schedule is None:
@@ -121,31 +121,31 @@ class Setup:
         return config.model_copy(update={"optimisation": plan, "validate_every": schedule.validate_every})
 
     def configs(self) -> list[TrainConfig]:
-        """The recipes of all networks."""
+        """Return the recipes of all networks."""
         return [self.config(network) for network in self.experiment.networks]
 
     def cases(self) -> tuple[SplitCase, ...]:
-        """Every case with its side."""
+        """Return every case with its side."""
         return sides(self.experiment, self.sets, self.request.split)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Titles of data sets that are not there."""
+        """Titles of the data sets that were not found."""
         present = {data_set.data.dataset for data_set in self.sets}
         return tuple(data.title for data in self.experiment.data if data.dataset not in present)
 
     def recorded(self) -> dict[str, Any]:
-        """What was asked for, with the folder of the data as it is called everywhere."""
+        """Return the request, with an absolute path of the data folder."""
         return {**self.request.recorded(), "data": str(self.root)}
 
 
 def plan_job(setup: Setup) -> Job[Plan]:
-    """The plan in the folder, or a new one that is measured and written there: a job.
+    """Return the plan stored in the folder, or measure a new one and store it there, as a job.
 
     Raises
     ------
     TrainingError
-        If the folder holds another reproduction, or the data cannot be used.
+        If the folder contains another reproduction, or the data cannot be used.
     """
     earlier = _read(setup)
     if earlier is not None:
@@ -171,12 +171,12 @@ def plan_job(setup: Setup) -> Job[Plan]:
 
 
 def check_job(setup: Setup, plan: Plan) -> Job[Plan]:
-    """Read and prepare every case that the plan has, and leave out those that cannot be used: a job.
+    """Read and prepare every case of the plan, leaving out those that cannot be used, as a job.
 
     Raises
     ------
     TrainingError
-        If too few cases are left, with the reasons.
+        If too few cases are left; the message contains the reasons.
     """
     if plan.is_checked:
         return plan
@@ -209,7 +209,7 @@ def check_job(setup: Setup, plan: Plan) -> Job[Plan]:
 
 
 def _refusal(case: CaseFiles, config: TrainConfig, cache: Path) -> str:
-    """Why a case cannot be used for a recipe; empty where it can."""
+    """Return the reason why a case cannot be used for a recipe; empty if it can."""
     try:
         (prepared,) = run_job(load_cases([case], config.roles, config.preprocessing, cache))
     except SaveError:
@@ -220,7 +220,7 @@ def _refusal(case: CaseFiles, config: TrainConfig, cache: Path) -> str:
 
 
 def _distinct(configs: Sequence[TrainConfig]) -> Iterator[TrainConfig]:
-    """One recipe for each choice of sequences."""
+    """Yield one recipe for each choice of sequences."""
     seen_roles: set[tuple[Role, ...]] = set()
     for config in configs:
         if config.roles not in seen_roles:
@@ -229,7 +229,7 @@ def _distinct(configs: Sequence[TrainConfig]) -> Iterator[TrainConfig]:
 
 
 def _costs_job(setup: Setup) -> Job[Costs]:
-    """Measure a case and a step of everything: a job."""
+    """Measure the cost of a case and a step of each network, as a job."""
     configs, device = setup.configs(), setup.request.device
     count = len(configs) + len(setup.experiment.methods) + 2
     yield Progress(0, count, "measuring how long a case takes to read")
@@ -244,7 +244,7 @@ def _costs_job(setup: Setup) -> Job[Costs]:
 
 
 def _first_case(setup: Setup, configs: Sequence[TrainConfig]) -> tuple[TrainingCase, float]:
-    """The first training case that can be used, and the seconds to prepare it for all recipes."""
+    """Return the first usable training case, and the seconds to prepare it for all recipes."""
     problem: TrainingError | None = None
     for files in find_cases(configs[0], setup.root):
         if files.split != "train":
@@ -262,7 +262,7 @@ def _first_case(setup: Setup, configs: Sequence[TrainConfig]) -> tuple[TrainingC
 def _forward_seconds(config: TrainConfig, case: TrainingCase, device: str) -> float:
     engine = Engine.prepare(network_for(config), config.model.dims, resolve_device(device))
     channels = case.channels.swapaxes(0, 1).astype("float32")
-    if len(channels) != len(config.roles):  # it was prepared for other sequences
+    if len(channels) != len(config.roles):  # prepared for other sequences
         channels = channels[:1].repeat(len(config.roles), axis=0)
     began = time.perf_counter()
     run_job(engine.probabilities(channels))
@@ -270,7 +270,7 @@ def _forward_seconds(config: TrainConfig, case: TrainingCase, device: str) -> fl
 
 
 def _scoring_seconds(setup: Setup, files: CaseFiles) -> Job[float]:
-    """Seconds to open a case, to run the methods without weights on it, and to compare all results with the truth."""
+    """Return the seconds to open a case, run the methods without weights on it, and score all results."""
     methods, networks = setup.experiment.methods, setup.experiment.networks
     began = time.perf_counter()
     opened = files.open()
@@ -279,7 +279,7 @@ def _scoring_seconds(setup: Setup, files: CaseFiles) -> Job[float]:
         try:
             run_job(segment_job(opened.study, method, brain=files.brain))
         except BrainTumorError:
-            continue  # it is refused later too, with its reason
+            continue  # will be refused later as well, with the reason
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     scores_of_case(Case(files.image, files.name), "", opened.truth, opened.truth, None)
@@ -287,7 +287,7 @@ def _scoring_seconds(setup: Setup, files: CaseFiles) -> Job[float]:
 
 
 def _read(setup: Setup) -> Plan | None:
-    """The plan of the folder, if it holds one of the same request."""
+    """Return the plan stored in the folder; None if there is none, an error if it is for another request."""
     path = setup.folder / PLAN_FILE
     try:
         plan = Plan.model_validate_json(path.read_text(encoding="utf-8"))

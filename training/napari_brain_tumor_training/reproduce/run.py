@@ -29,14 +29,14 @@ _FINISHED_CASES: Final = ".scored"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reproduction:
-    """What a reproduction gave.
+    """Result of a reproduction.
 
     Parameters
     ----------
     page : Path
-        The HTML page.
+        Path of the HTML page.
     plan : Plan
-        How much was done.
+        Extent of the reproduction.
     evaluation : Evaluation
         Scores of the validation cases.
     results : mapping of str to TrainingResult
@@ -52,25 +52,25 @@ class Reproduction:
 def reproduce(
     name: ExperimentName, data: str | os.PathLike[str], out: str | os.PathLike[str], **options: Any
 ) -> Reproduction:
-    """Reproduce a published experiment; called again with the same folder, it goes on where it was stopped.
+    """Reproduce a published experiment; a second call with the same folder continues where the first stopped.
 
     Parameters
     ----------
     name : ExperimentName
         `unet-vs-classical`, `u2net-t1-t2`, `three-networks-lgg` or `unet3d-patches`.
     data : path-like
-        Folder that holds the data. Nothing is downloaded, and nothing in it is changed.
+        Folder that contains the data. Nothing is downloaded, and the folder is not modified.
     out : path-like
-        Folder for split, networks, scores and the page.
+        Output folder for split, networks, scores and the page.
     **options
-        `budget` in minutes, `epochs`, `split` and `device`, as `brain-tumor reproduce` has them.
+        `budget` in minutes, `epochs`, `split` and `device`, as for `brain-tumor reproduce`.
 
     Raises
     ------
     OptionError
         If there is no such experiment.
     TrainingError
-        If its data are not there or cannot be used, or the folder holds another one.
+        If its data are missing or cannot be used, or the output folder contains another experiment.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def reproduce(
 
 
 def reproduce_job(request: ReproduceRequest, out: Path) -> Job[Reproduction]:
-    """`reproduce` as a job, which may be closed at any moment."""
+    """`reproduce` as a job, which can be closed at any moment."""
     setup = Setup.of(request, out)
     setup.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -92,7 +92,7 @@ def reproduce_job(request: ReproduceRequest, out: Path) -> Job[Reproduction]:
 
 
 def estimate_job(request: ReproduceRequest, scratch: Path) -> Job[Plan]:
-    """Measure what a reproduction costs, without doing it: a job; `scratch` is a folder that may be thrown away."""
+    """Estimate the cost of a reproduction without running it, as a job; `scratch` is a temporary folder."""
     return (yield from plan_job(Setup.of(request, scratch)))
 
 

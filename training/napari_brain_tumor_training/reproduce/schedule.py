@@ -1,4 +1,4 @@
-"""How long an experiment takes, from what was measured, and how it is shortened to a budget."""
+"""Predict the duration of an experiment from measured costs, and shorten it to a time budget."""
 
 from math import ceil
 from typing import Final
@@ -9,30 +9,30 @@ from napari_brain_tumor_training.config_parts import Section
 
 _READING: Final = 0.15
 _SCORING: Final = 0.15
-"""Shares of a budget that at most go to reading cases and to scoring them at the end."""
+"""Largest shares of a budget for reading cases and for the final scoring."""
 _VALIDATION: Final = 0.2
-"""Share of the rest that at most goes to validation between the epochs."""
+"""Largest share of the remaining time for validation between epochs."""
 _LOSS: Final = 1.04
-"""A step with its part of the validation loss: a tenth as many batches, forward alone."""
+"""Cost of a step including its part of the validation loss: a tenth as many batches, forward pass only."""
 _EPOCHS: Final = 10
-"""Of a shortened training: as many points has a curve."""
+"""Number of epochs of a shortened training, and thus of points on its curves."""
 _STEPS: Final = 10
-"""Least steps of an epoch of a shortened training, as long as there is more than one epoch."""
+"""Minimum number of steps per epoch of a shortened training, if it has more than one epoch."""
 
 
 class Costs(Section):
-    """Seconds of the parts of an experiment, measured on one case and one step.
+    """Seconds for the parts of an experiment, measured on one case and one step.
 
     Attributes
     ----------
     reading : float
-        Of a case, for all networks.
+        Reading a case, for all networks.
     step : float
-        Of all networks together.
+        One step of all networks together.
     network : float
-        Of all networks, to segment a validation case.
+        Segmenting a validation case with all networks.
     scoring : float
-        Of a case at the end: to open it, run the methods without weights, and compare all results with the truth.
+        Final scoring of a case: opening it, running the methods without weights, and comparing all results.
     """
 
     reading: float = Field(ge=0)
@@ -42,7 +42,7 @@ class Costs(Section):
 
 
 class Schedule(Section):
-    """How much of an experiment is done."""
+    """The extent of an experiment."""
 
     training_cases: int
     validation_cases: int
@@ -51,7 +51,7 @@ class Schedule(Section):
     validate_every: int = 1
 
     def seconds(self, costs: Costs) -> float:
-        """What it takes."""
+        """Return the expected duration."""
         steps = self.epochs * self.iterations_per_epoch * costs.step * _LOSS
         validations = ceil(self.epochs / self.validate_every) * self.validation_cases * costs.network
         return self._reading(costs) + steps + validations + self._scoring(costs)
@@ -63,7 +63,7 @@ class Schedule(Section):
         return self.validation_cases * (costs.network + costs.scoring)
 
     def _trained(self, costs: Costs, seconds: float) -> dict[str, int]:
-        """Epochs, their steps, and how often they are validated, in so many seconds."""
+        """Return the number of epochs, steps per epoch and epochs between validations that fit into this time."""
         validation = self.validation_cases * costs.network
         for epochs in range(min(self.epochs, _EPOCHS), 0, -1):
             validations = _most(epochs, _VALIDATION * seconds, validation)
@@ -77,11 +77,11 @@ class Schedule(Section):
 
 
 def shortened(whole: Schedule, costs: Costs, minutes: float) -> Schedule:
-    """What of a schedule fits into so many minutes: all of it, or fewer cases, epochs and steps.
+    """Shorten a schedule to fit into this many minutes, if necessary with fewer cases, epochs and steps.
 
-    A seventh of the time may go to reading and one to scoring, which limits the cases; what is left is for training,
-    a fifth of it for validation between epochs. Epochs are fewer rather than shorter than ten steps. It is never less
-    than one case on each side and one step.
+    At most 15 % of the time is for reading and 15 % for scoring, which limits the cases; the rest is for training, of
+    which at most a fifth is for validation between epochs. Training has fewer epochs rather than fewer than ten steps
+    per epoch. There is always at least one case on each side and one step.
     """
     seconds = 60 * minutes
     if whole.seconds(costs) <= seconds:
@@ -97,5 +97,5 @@ def shortened(whole: Schedule, costs: Costs, minutes: float) -> Schedule:
 
 
 def _most(count: int, seconds: float, each: float) -> int:
-    """How many of so many fit into the time, at least one."""
+    """Return how many of `count` items fit into the time, at least one."""
     return count if each <= 0 else max(1, min(count, int(seconds / each)))

@@ -24,7 +24,7 @@ from napari_brain_tumor_training.validate import where_known
 
 @dataclass(frozen=True, slots=True)
 class _Scoring:
-    """What every case is scored with: names, each with the folder of a checkpoint or the name of a method."""
+    """What each case is segmented with: names, each with a checkpoint folder or the name of a method."""
 
     methods: Mapping[str, str | Path]
     device: str
@@ -32,7 +32,7 @@ class _Scoring:
     refused: list[Refused]
 
     def case_job(self, files: CaseFiles) -> Job[FinishedCase | None]:
-        """Scores and a view of a case, where its truth is known; None where no method gave a result."""
+        """Score a case where its truth is known and draw a view of it; None if no method gave a result."""
         key = f"{files.dataset} {files.name}"
         earlier = self.store.load(key)
         if earlier is not None:
@@ -69,20 +69,20 @@ def score_job(
     device: str,
     about: Mapping[str, Any],
 ) -> Job[Evaluation]:
-    """Segment every case with every network and method, and compare with its truth where that is known: a job.
+    """Segment every case with every network and method, and compare with the truth where known, as a job.
 
     Parameters
     ----------
     networks : mapping of str to ModelInfo
-        By title; the first one is what the others are compared with.
+        Networks by title; the first one is the reference for comparisons.
     methods : sequence of str
         Names of methods without weights.
     folder : Path
-        Keeps the cases that are finished, to go on from.
+        Folder for finished cases, from which an interrupted scoring continues.
     device : str
-        As for `segment`.
+        As in `segment`.
     about : mapping
-        Goes into the evaluation's document.
+        Recorded in the evaluation's document.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Take cases from other data sets, as these lie on disk.
+"""Import cases from other data sets on disk.
 
 >>> from napari_brain_tumor.dataset.imports import find_cases, import_cases
 """
@@ -54,23 +54,23 @@ FORMATS: Final[dict[ImportFormat, Callable[[Path], tuple[FoundCase, ...]]]] = {
     "lgg-1p19q": find_lgg_1p19q,
     "brats": find_brats,
 }
-"""Formats by name, those first that can be told apart without doubt."""
+"""Formats by name, starting with those that can be recognised most reliably."""
 
 
 def find_cases(folder: str | PathLike[str], kind: ImportFormat | None = None) -> tuple[FoundCase, ...]:
-    """The cases with a label in a folder of a known format.
+    """Return the labelled cases in a folder of a supported format.
 
     Parameters
     ----------
     folder : path-like
-        Of a data set, or of a part of it.
+        Folder of a data set, or of a part of it.
     kind : {"decathlon", "lgg-tif", "lgg-1p19q", "brats"}, optional
-        Its format; recognised if not given.
+        Format of the folder; by default it is detected.
 
     Raises
     ------
     UnreadableFileError
-        If there is no such folder.
+        If the folder does not exist.
     DatasetError
         If no case is found.
     """
@@ -86,12 +86,12 @@ def find_cases(folder: str | PathLike[str], kind: ImportFormat | None = None) ->
 
 
 def requested_cases(request: ImportRequest) -> tuple[FoundCase, ...]:
-    """The cases of the folder that a request names, with the roles that it gives them.
+    """Return the cases that a request selects from a folder, with the roles it assigns.
 
     Raises
     ------
     UnreadableFileError, DatasetError
-        If there is no such folder, or no case in it; if one of the two patterns is missing.
+        If the folder does not exist or contains no case, or if only one of the two patterns is given.
     """
     if (request.images is None) != (request.labels is None):
         raise DatasetError("Patterns of images and of labels belong together: give both, or neither.")
@@ -103,12 +103,12 @@ def requested_cases(request: ImportRequest) -> tuple[FoundCase, ...]:
 
 
 def preview_folder(request: ImportRequest) -> Job[tuple[CasePreview, ...]]:
-    """A job: what `import_folder` would take, and how it would understand it; raises what `requested_cases` raises."""
+    """Preview, as a job, what `import_folder` would import and how; raises the same errors as `requested_cases`."""
     return (yield from preview_cases(requested_cases(request), _options(request)))
 
 
 def import_folder(dataset: CuratedDataset, request: ImportRequest) -> Job[ImportReport]:
-    """A job that adds all cases of a labelled folder; raises what `requested_cases` and `import_cases` raise.
+    """Import all cases of a labelled folder, as a job; raises the errors of `requested_cases` and `import_cases`.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def _options(request: ImportRequest) -> ImportOptions:
 
 
 def _with_distinct_names(cases: tuple[FoundCase, ...]) -> tuple[FoundCase, ...]:
-    """Cases whose folders have one name, such as `anat`, get the folder above that differs in front."""
+    """Prefix cases with equal names, such as `anat`, with the name of a parent folder that differs."""
     counts = Counter(case.name.lower() for case in cases)
     several = [case for case in cases if counts[case.name.lower()] > 1]
     names = dict(zip(map(id, several), distinct_names([case.scan for case in several]), strict=True))

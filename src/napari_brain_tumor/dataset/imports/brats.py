@@ -1,9 +1,9 @@
-"""BraTS folders of any year: one folder a case, with the truth among its files.
+"""BraTS folders of any year: one folder per case, with the reference segmentation among its files.
 
-BraTS-TCGA of TCIA has `TCGA-CS-4941_1996.09.02_t1Gd.nii.gz` with two labels, of which the corrected one counts.
-2012-2016 have a folder for every sequence (`VSD.Brain.XX.O.MR_Flair.684/...mha`, truth `...OT...`), 2017-2022 files
-such as `Brats18_2013_2_1_t1ce.nii.gz`, since 2023 `BraTS-GLI-00012-001-t1c.nii.gz`. What the integers mean is told by
-the names; where these do not tell, opening the label asks for the schema.
+BraTS-TCGA from TCIA has files like `TCGA-CS-4941_1996.09.02_t1Gd.nii.gz` with two labels, of which the corrected one is
+used. The 2012-2016 editions have a folder for every sequence (`VSD.Brain.XX.O.MR_Flair.684/...mha`, reference
+`...OT...`), 2017-2022 files such as `Brats18_2013_2_1_t1ce.nii.gz`, and since 2023 `BraTS-GLI-00012-001-t1c.nii.gz`.
+The label schema follows from the names; if not, it must be given when the label is opened.
 """
 
 import re
@@ -19,7 +19,7 @@ from napari_brain_tumor.io.volume import short_name
 
 
 def find_brats(root: Path) -> tuple[FoundCase, ...]:
-    """The cases with a truth in a BraTS folder, of one case or of many.
+    """Return the cases with a reference segmentation in a BraTS folder of one or more cases.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def find_brats(root: Path) -> tuple[FoundCase, ...]:
     Returns
     -------
     tuple of FoundCase
-        In the order of their folders; cases without truth, such as those of the validation phase, are left out.
+        Sorted by folder; cases without a reference segmentation, such as those for validation, are left out.
     """
     cases = []
     for folder, images in folders_with_images(root):
@@ -57,7 +57,7 @@ def _is_vsd(path: Path) -> bool:
 
 
 def _roles_of_folders(case: Path) -> Roles:
-    """Role to file, for the years that gave each sequence a folder of its own."""
+    """Return role to file, for editions in which each sequence had its own folder."""
     files = [image for folder in sorted(p for p in case.iterdir() if p.is_dir()) for image in images_in(folder)]
     matches = [(re.search(r"\.MR_([A-Za-z0-9]+)\.", f.name), f) for f in files]
     roles: dict[str, str | Path | int] = {}

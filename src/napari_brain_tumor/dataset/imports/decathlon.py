@@ -1,7 +1,7 @@
 """Medical Decathlon and nnU-Net folders: `dataset.json`, `imagesTr`, `labelsTr`.
 
-Roles and meanings come from `dataset.json`. nnU-Net has a file for each channel, `<case>_0000.nii.gz`, and does not
-list its cases.
+Roles and label meanings are taken from `dataset.json`. nnU-Net has one file per channel, `<case>_0000.nii.gz`, and does
+not list its cases.
 """
 
 import re
@@ -22,7 +22,7 @@ _CHANNEL: Final = re.compile(r"(.+)_(\d{4})")
 
 
 def find_decathlon(root: Path) -> tuple[FoundCase, ...]:
-    """The cases with a truth that `dataset.json` lists as `training` or `validation`.
+    """Return the labelled cases that `dataset.json` lists under `training` or `validation`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def find_decathlon(root: Path) -> tuple[FoundCase, ...]:
     Raises
     ------
     DatasetError
-        If `dataset.json` is not there, cannot be read, or lists something else than pairs inside the folder.
+        If `dataset.json` is missing, cannot be read, or lists anything but pairs inside the folder.
     """
     content = _document(root / "dataset.json")
     entries = [*(content.get("training") or ()), *(content.get("validation") or ())]

@@ -1,4 +1,4 @@
-"""A case as it lies in somebody else's folder, not opened yet."""
+"""A case found in an external folder and not yet opened."""
 
 import os
 import re
@@ -16,31 +16,31 @@ from napari_brain_tumor.study import Segmentation
 
 Roles = Mapping[str, str | Path | int] | Sequence[str | None] | None
 CASE: Final = "{case}"
-"""Stands for the name of the case in the name of a file."""
+"""Placeholder for the case's name in file names."""
 _MOST_MARKED = 5
-"""Marked slices up to which a label counts as one of single slices; LGG-1p19q has three."""
+"""Maximum number of labelled slices for a label of single slices; LGG-1p19q has three."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundCase:
-    """Where a case's sequences and label are.
+    """Location of a case's sequences and label.
 
     Parameters
     ----------
     name : str
-        Of the case in its data set; ids and patients come from it where no table tells otherwise.
+        Name of the case in its data set; ids and patients are derived from it unless a table specifies them.
     scan, label : Path
-        For `open_study` and `open_segmentation`.
+        Paths for `open_study` and `open_segmentation`.
     roles : mapping, sequence or None
-        For `open_study`, where the names of the files do not state.
+        Roles for `open_study`, if file names do not identify the sequences.
     schema : str, optional
-        Meaning of the label's integers, where the format settles it.
+        Label schema, if the format determines it.
     grade : str, optional
-        Of the tumour, where the folders tell it.
+        Tumour grade, if folder names contain it.
     known : {"all", "marked"}
-        Whether all slices are known, or those alone in which something is marked.
+        Whether the labels of all slices are known, or only of those in which something is labelled.
     problem : str
-        Why it cannot be opened, where that is clear before; the other cases go on.
+        Why the case cannot be opened, if that is already clear; other cases are not affected.
     """
 
     name: str
@@ -54,24 +54,24 @@ class FoundCase:
 
     def __post_init__(self) -> None:
         if isinstance(self.roles, Mapping):
-            # `open_study` takes a relative file as one of the case's folder, not of the current one.
+            # `open_study` takes relative paths as relative to the case's folder, not to the current one.
             whole = {r: Path(os.path.abspath(f)) if isinstance(f, Path) else f for r, f in self.roles.items()}
             object.__setattr__(self, "roles", whole)
 
 
 def case_folder(case: FoundCase) -> Path:
-    """The folder in which the scans of a case lie."""
+    """Return the folder that contains the scans of a case."""
     return case.scan if case.scan.is_dir() else case.scan.parent
 
 
 def with_roles(case: FoundCase, roles: Roles) -> FoundCase:
-    """The case with roles that hold for all cases of its folder.
+    """Return the case with roles that apply to all cases of its folder.
 
     Parameters
     ----------
     roles : mapping, sequence or None
-        A mapping names files of the case's folder, where `{case}` stands for the case's name, or volumes by number;
-        a sequence is the order of the volumes. A case that has none of these files stays as it was.
+        A mapping of role to file in the case's folder, where `{case}` stands for the case's name, or to volume number;
+        or a sequence with the order of the volumes. A case with none of these files is returned unchanged.
     """
     if not roles:
         return case
@@ -92,7 +92,7 @@ def _place(case: FoundCase, value: str | Path | int) -> str | Path | int | None:
 
 
 def folders_with_images(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """The folder and those within it that hold images themselves, in the order of their names."""
+    """Yield the folder and its subfolders that directly contain images, sorted by name."""
     for folder in sorted({root, *folders_within(root)}):
         images = [path for path in visible(folder) if path.is_file() and is_image(path)]
         if images:
@@ -100,7 +100,7 @@ def folders_with_images(root: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def grade_in_path(path: Path, root: Path) -> str | None:
-    """`HGG` or `LGG` where a folder between root and path is called so, as BraTS did until 2020."""
+    """Return `HGG` or `LGG` if a folder between root and path has such a name, as in BraTS until 2020."""
     for part in path.relative_to(root.parent).parts:
         if (match := re.fullmatch(r"(HG|LG)G?", part)) is not None:
             return f"{match[1]}G"
@@ -108,16 +108,16 @@ def grade_in_path(path: Path, root: Path) -> str | None:
 
 
 def marked_slices(segmentation: Segmentation) -> KnownSlices:
-    """The few slices in which something is marked, along the axis that has fewest of them.
+    """Return the few slices in which something is labelled, along the axis with the fewest of them.
 
     Raises
     ------
     DatasetError
-        If nothing is marked, or so many slices that the label is one of the whole volume.
+        If nothing is labelled, or so many slices that the whole volume must have been labelled.
     """
     mask = segmentation.data > 0
     by_axis = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    # The third axis first: a lesion of few voxels may have as few columns as slices.
+    # The third axis takes precedence: a small lesion may occupy as few columns as slices.
     axis = min((2, 1, 0), key=lambda a: len(by_axis[a]))
     count = len(by_axis[axis])
     if not 0 < count <= _MOST_MARKED:

@@ -1,4 +1,4 @@
-"""Take found cases into a data set, one after the other: what is refused is told, and the others go on."""
+"""Import found cases into a data set one by one; refused cases are reported and the others continue."""
 
 import logging
 from collections.abc import Sequence
@@ -29,20 +29,20 @@ Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What holds for all cases of an import.
+    """Options that apply to all cases of an import.
 
     Parameters
     ----------
     source : str
-        Name of the data set that they come from; rows of the table for other data sets are then left out.
+        Name of the data set that the cases come from; rows of the table for other data sets are ignored.
     schema : str, optional
-        Meaning of the labels' integers, over what names and files tell.
+        Label schema, overriding what names and files indicate.
     spacing_mm : (x, y, z), optional
-        Voxel size in mm, for files that do not tell it.
+        Voxel size in mm, for files that do not state it.
     state : ReviewState
-        Of the review.
+        Review state assigned to the cases.
     table : path-like or sequence of SplitRow, optional
-        CSV with the columns patient and split, perhaps dataset, case and grade.
+        CSV file with the columns patient and split, optionally dataset, case and grade.
     """
 
     source: str = ""
@@ -54,7 +54,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """What became of one found case: its record if it was added, and the reason if it was not."""
+    """Outcome for a found case: its record if it was added, otherwise the reason."""
 
     name: str
     outcome: Literal["added", "already there", "refused"]
@@ -64,43 +64,43 @@ class CaseOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of all found cases, in their order."""
+    """Outcomes for all found cases, in order."""
 
     outcomes: tuple[CaseOutcome, ...]
 
     def of(self, outcome: Literal["added", "already there", "refused"]) -> tuple[CaseOutcome, ...]:
-        """The cases that ended that way."""
+        """Return the cases with that outcome."""
         return tuple(case for case in self.outcomes if case.outcome == outcome)
 
     @property
     def table(self) -> Table:
-        """A row for each case: its name, what became of it, why, and its id in the data set."""
+        """Return a table with one row per case: name, outcome, reason, and id in the data set."""
         rows = ((case.name, case.outcome, case.text, case.record and case.record.id) for case in self.outcomes)
         return Table.of_cells(("name", "outcome", "text", "case"), rows)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The table as a `pandas.DataFrame`."""
+        """Return the table as a `pandas.DataFrame`."""
         return self.table.to_dataframe()
 
 
 def import_cases(
     dataset: CuratedDataset, cases: Sequence[FoundCase], options: ImportOptions | None = None
 ) -> Job[ImportReport]:
-    """A job that adds cases; each is added whole or not at all, so it may be stopped and started again.
+    """Add cases, as a job; each is added completely or not at all, so the job may be stopped and restarted.
 
     Parameters
     ----------
     dataset : CuratedDataset
-        Gets the cases. Those whose sequences it has already, voxel by voxel, are skipped.
+        Receives the cases. Cases whose sequences it already contains, voxel by voxel, are skipped.
     cases : sequence of FoundCase
-        From `find_cases`.
+        Cases from `find_cases`.
     options : ImportOptions, optional
-        What holds for all of them.
+        Options that apply to all of them.
 
     Raises
     ------
     SplitError, DatasetError
-        If the table cannot be read. Whatever is wrong with one case is in the report.
+        If the table cannot be read. Problems with individual cases are listed in the report.
     """
     settings = options or ImportOptions()
     rows = _rows_by_case(settings)
@@ -127,7 +127,7 @@ def _outcome(dataset: CuratedDataset, case: FoundCase, row: SplitRow | None, opt
 
 
 def problem_of(error: Exception | None) -> str:
-    """Why a case was not read, in words; what a library raised over a damaged file goes to the log as a whole."""
+    """Describe why a case was not read; unexpected exceptions from a library are logged in full."""
     if isinstance(error, BrainTumorError | OSError):
         return str(error)
     logger.error("A case was not read", exc_info=error)
@@ -135,7 +135,7 @@ def problem_of(error: Exception | None) -> str:
 
 
 def open_case(case: FoundCase, options: ImportOptions) -> tuple[Study, Segmentation]:
-    """The scans of a case and its label; raises what `open_study` and `open_segmentation` raise."""
+    """Open the scans and the label of a case; raises the errors of `open_study` and `open_segmentation`."""
     study = replace(open_study(case.scan, case.roles, spacing_mm=_spacing(case, options)), name=case.name)
     label = open_segmentation(case.label, options.schema or case.schema, spacing_mm=_spacing(case, options))
     return study, label
@@ -171,7 +171,7 @@ def _added(
 
 
 def _spacing(case: FoundCase, options: ImportOptions) -> Spacing | None:
-    """The spacing is for files that do not tell it; a folder of slices is one of them."""
+    """Return the spacing for files that do not state it, including folders of slices."""
     return options.spacing_mm if case.scan == case.label or TIFF.fits(case.scan) else None
 
 

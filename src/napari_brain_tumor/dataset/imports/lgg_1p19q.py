@@ -1,7 +1,7 @@
-"""LGG-1p19q: T1 after contrast and T2 of each patient, with the tumour drawn on three slices.
+"""LGG-1p19q: T1 after contrast and T2 of each patient, with the tumour outlined on three slices.
 
-The other slices were not looked at: their label is unknown, not background (Erickson 2017, doi:10.7937/K9/TCIA.2017.
-dwehtz9v). The files call the contrast-enhanced sequence T1.
+The other slices were not annotated: their label is unknown, not background (Erickson 2017, doi:10.7937/K9/TCIA.2017.
+dwehtz9v). In the file names, the contrast-enhanced sequence is called T1.
 """
 
 import re
@@ -17,7 +17,7 @@ _PATIENT = re.compile(r"^(LGG-\d+)", re.IGNORECASE)
 
 
 def find_lgg_1p19q(root: Path) -> tuple[FoundCase, ...]:
-    """The patients `LGG-<number>` within a folder that have a label, in one folder each or all in one."""
+    """Return the patients `LGG-<number>` in a folder that have a label, in separate folders or all in one."""
     cases = []
     for folder, images in folders_with_images(root):
         for patient, files in groupby(sorted(images, key=_patient_of), _patient_of):

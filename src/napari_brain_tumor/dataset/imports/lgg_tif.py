@@ -1,4 +1,4 @@
-"""Kaggle LGG folders: `<patient>_<k>.tif` with `<patient>_<k>_mask.tif`. The masks tell the whole tumour alone."""
+"""Kaggle LGG folders: `<patient>_<k>.tif` with `<patient>_<k>_mask.tif`. Masks show only the whole tumour."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from napari_brain_tumor.io.reading import folders_within, slices_in
 
 
 def find_lgg_tif(root: Path) -> tuple[FoundCase, ...]:
-    """The folders within `root`, or `root` itself, that hold slices with masks; one case each."""
+    """Return one case for each folder within `root`, or for `root` itself, that contains slices with masks."""
     folders = sorted({root, *folders_within(root)})
     return tuple(
         FoundCase(folder_name(folder), folder, folder, schema="LGG-binary", grade="LGG")

@@ -1,4 +1,4 @@
-"""Any folder of images and labels, told by two patterns."""
+"""Any folder of images and labels, described by two file name patterns."""
 
 import re
 from pathlib import Path
@@ -12,23 +12,23 @@ _WILD = {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}
 
 
 def find_pairs(root: Path, images: str, labels: str, roles: Roles = None) -> tuple[FoundCase, ...]:
-    """The cases whose image and label fit two patterns.
+    """Return the cases whose image and label match two patterns.
 
     Parameters
     ----------
     root : Path
-        Folder that the patterns start from.
+        Folder to which the patterns are relative.
     images, labels : str
-        Such as `"{case}/img.nii.gz"` and `"{case}/seg.nii.gz"`; without `{case}` the first `*` names the case.
+        For example `"{case}/img.nii.gz"` and `"{case}/seg.nii.gz"`; without `{case}`, the first `*` is the case name.
         `{role}` in `images` stands for the sequence: `"{case}/{case}_{role}.nii.gz"`.
     roles : mapping or sequence, optional
-        For `open_study`, where neither `{role}` nor the names of the files tell.
+        Roles for `open_study`, if neither `{role}` nor the file names identify the sequences.
 
     Raises
     ------
     DatasetError
-        If a pattern names no case, or nothing fits. An image without label, with several, or with something else
-        than a sequence for `{role}` is a found case with a problem.
+        If a pattern does not identify cases, or nothing matches. An image that has no label or several, or where
+        `{role}` matches something that is not a sequence, is returned as a case with a problem.
     """
     image_pattern, label_pattern = _with_case(images), _with_case(labels)
     by_case = _matches(root, image_pattern)
@@ -67,7 +67,7 @@ def _case(
 def _with_case(pattern: str) -> str:
     if "{case}" in pattern:
         return pattern
-    # `**` is a path, not a name.
+    # `**` matches folders, not a case name.
     completed = re.sub(r"(?<!\*)\*(?!\*)", "{case}", pattern, count=1)
     if completed == pattern:
         raise DatasetError(f"{pattern!r} does not say where the case's name is: write {{case}} or * there.")
@@ -75,7 +75,7 @@ def _with_case(pattern: str) -> str:
 
 
 def _matches(root: Path, pattern: str) -> dict[str, list[tuple[str, Path]]]:
-    """Case to the text of `{role}` and the file."""
+    """Return, for each case, the text matched by `{role}` and the file."""
     expression = _expression(pattern)
     matches: dict[str, list[tuple[str, Path]]] = {}
     for path in sorted(root.rglob("*")):
@@ -87,7 +87,7 @@ def _matches(root: Path, pattern: str) -> dict[str, list[tuple[str, Path]]]:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """The pattern as a regular expression; a placeholder that is repeated stands for the same text."""
+    """Convert the pattern to a regular expression; a repeated placeholder must match the same text."""
     parts, at, group_names = [], 0, set()
     for match in _SPECIAL.finditer(pattern):
         parts.append(re.escape(pattern[at : match.start()]))

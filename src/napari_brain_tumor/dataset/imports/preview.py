@@ -1,4 +1,4 @@
-"""How cases of a folder would be understood, before any is imported: one case of each layout is opened."""
+"""Preview how the cases of a folder would be imported, by opening one case of each file layout."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from napari_brain_tumor.study import ROLES, Role, Source, Study
 Doubt = Literal["", "roles", "labels", "spacing", "other"]
 
 _MOST_OPENED: Final = 12
-"""Layouts of which a case is opened: reading one takes a second, and a folder may have thousands."""
+"""Maximum number of layouts for which a case is opened; each takes about a second, and there may be thousands."""
 _DOUBTS: Final[Mapping[type[Exception], Doubt]] = {
     RoleError: "roles",
     LabelSchemaError: "labels",
@@ -26,22 +26,22 @@ _DOUBTS: Final[Mapping[type[Exception], Doubt]] = {
 
 @dataclass(frozen=True, slots=True)
 class CasePreview:
-    """How a case would be understood.
+    """How a case would be imported.
 
     Parameters
     ----------
     sequences : mapping of role to str
-        The file, or the volume of it, of each sequence.
+        File, or volume in a file, of each sequence.
     schema : str
-        What the label's integers mean, by the name of its schema; empty where that is not known.
+        Name of the label schema; empty if unknown.
     notes : tuple of str
-        What was noticed.
+        Notes made while reading.
     problem : str
-        Why it would be refused; empty where it would not.
+        Why the case would be refused; empty if it would not.
     doubt : {"", "roles", "labels", "spacing", "other"}
-        What has to be told to mend that.
+        What the user has to specify to solve the problem.
     is_opened : bool
-        Whether this very case was opened; else it is taken to be like the one of the same layout that was.
+        Whether this very case was opened; otherwise it is assumed to be like the opened one with the same layout.
     """
 
     case: FoundCase
@@ -54,12 +54,12 @@ class CasePreview:
 
 
 def preview_cases(cases: Sequence[FoundCase], options: ImportOptions | None = None) -> Job[tuple[CasePreview, ...]]:
-    """A job that opens one case of each layout of files, and tells how all would be understood.
+    """Open one case of each file layout, as a job, and return how all cases would be imported.
 
     Parameters
     ----------
     cases : sequence of FoundCase
-        From `find_cases`.
+        Cases from `find_cases`.
     options : ImportOptions, optional
         As for `import_cases`.
     """
@@ -78,14 +78,14 @@ def preview_cases(cases: Sequence[FoundCase], options: ImportOptions | None = No
 
 
 def layout_of(case: FoundCase) -> str:
-    """What the names of a case's files have in common with those of other cases of the same layout."""
+    """Return what the file names of a case have in common with those of other cases of the same layout."""
     files = [path.name for path in files_of(case)] if case.scan.is_dir() else [case.scan.name]
     names = sorted(_anonymous(name, case) for name in {*files, case.label.name})
     return "/".join((*names, case.schema or "", case.known, case.problem))
 
 
 def files_of(case: FoundCase) -> list[Path]:
-    """The images of a case in its folder, which may hold those of others too; its label is left out."""
+    """Return the images of a case in its folder, which may be shared with other cases, without its label."""
     images = [path for path in images_in(case_folder(case)) if path != case.label]
     if case_folder(case).name == case.name:
         return images
@@ -93,7 +93,7 @@ def files_of(case: FoundCase) -> list[Path]:
 
 
 def with_placeholder(name: str, case: FoundCase) -> str:
-    """The name of a file with `{case}` in place of the case's own."""
+    """Return a file name with the case's own name replaced by `{case}`."""
     for own in sorted({case.name, case_folder(case).name}, key=len, reverse=True):
         if own and own in name:
             return name.replace(own, CASE)
@@ -101,7 +101,7 @@ def with_placeholder(name: str, case: FoundCase) -> str:
 
 
 def _anonymous(name: str, case: FoundCase) -> str:
-    # Dates and ids have digits in a row; the 1 of T1 stands alone.
+    # Dates and ids contain several digits in a row; the 1 of T1 stands alone.
     return re.sub(r"\d{2,}(?:[.\-]\d+)*", "#", with_placeholder(name, case))
 
 

@@ -1,4 +1,4 @@
-"""DICOM: the series of an examination, listed by what they are, checked, and read with pydicom."""
+"""Read DICOM with pydicom: list the series of an examination, check them and read their pixels."""
 
 from napari_brain_tumor.io.dicom.choice import candidates, describe, listing, pick, size_words, slice_words, time_words
 from napari_brain_tumor.io.dicom.contents import (

@@ -1,4 +1,4 @@
-"""Which series are opened as which sequence: as a person picks them, or where each role has one candidate alone."""
+"""Choose the series to open as each sequence: as picked by the user, or the only candidate for each role."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +11,22 @@ from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.study import ROLES, Role
 
 _MOST_LEFT: Final = 6
-"""Series that a note names of those that were not opened."""
+"""Maximum number of unopened series listed in a note."""
 Chosen = dict[Role, Series]
 
 _MOST_STACKS_SHOWN: Final = 4
-"""Stacks of one series that a listing shows before it only counts the rest."""
+"""Maximum number of stacks shown per series in a listing; the rest are only counted."""
 
 
 def candidates(contents: Contents, place: Path) -> tuple[Chosen, tuple[str, ...]]:
-    """The series of each role, where there is one alone for each, all of one examination; and what was left out.
+    """Return the series of each role if each has one candidate, all of one examination, and what was left out.
 
     Raises
     ------
     RoleError
-        If no series tells its role, or the headers contradict it.
+        If no series indicates its role, or the headers contradict it.
     DuplicateRoleError
-        If a role has several candidates, or they are of several examinations. The message lists every series.
+        If a role has several candidates, or they belong to several examinations. The message lists every series.
     """
     by_role: dict[Role, list[Series]] = {}
     for series in contents.series:
@@ -43,14 +43,14 @@ def candidates(contents: Contents, place: Path) -> tuple[Chosen, tuple[str, ...]
 
 
 def pick(contents: Contents, picks: Mapping[str, str | int], place: Path) -> tuple[Chosen, tuple[str, ...]]:
-    """The series that a person picked, by number, description or UID, and what to know of that choice.
+    """Return the series picked by number, description or UID, and notes on the choice.
 
     Raises
     ------
     RoleError
-        If a pick fits no series, or a series is picked twice; the message lists every series.
+        If a pick matches no series, or a series is picked twice; the message lists every series.
     DuplicateRoleError
-        If a pick fits several, or a role is given twice.
+        If a pick matches several series, or a role is given twice.
     """
     picked: Chosen = {}
     for text, selector in picks.items():
@@ -82,7 +82,7 @@ def _picked(contents: Contents, selector: str, role: Role, place: Path) -> Serie
 
 
 def _fitting(series: Sequence[Series], selector: str) -> list[Series]:
-    """Those of that number; else those of that description, number of the scanner, or UID."""
+    """Return the series with that number, or else with that description, scanner's number or UID."""
     plain = _plain(selector)
     exact = [entry for entry in series if plain in (entry.number, entry.key)]
     by_description = [entry for entry in series if _plain(entry.description) == plain]
@@ -134,7 +134,7 @@ def _left_out(series: Iterable[Series], opened: Chosen) -> list[str]:
 
 
 def _mixed(opened: Chosen) -> list[str]:
-    """What to say of series that were not scanned together."""
+    """Return notes on series that were not scanned together."""
     notes = []
     patients = {entry.patient for entry in opened.values()}
     if len(patients) > 1:
@@ -148,7 +148,7 @@ def _mixed(opened: Chosen) -> list[str]:
 
 
 def listing(contents: Contents) -> str:
-    """One line for each series; of a series with many stacks the first few."""
+    """Return one line for each series; for a series with many stacks, only the first few are shown."""
     lines = []
     counts: dict[str, int] = {}
     for series in contents.series:
@@ -167,7 +167,7 @@ def _last(series: Series) -> str:
 
 
 def describe(series: Series) -> str:
-    """A series in one line: number, description, what it is, when it was scanned, and its role."""
+    """Describe a series in one line: number, description, type, time of acquisition, and role."""
     parts = [
         f"{series.number}: {series.description or '(no description)'}",
         series.plane if series.modality in ("MR", "") else f"{series.modality}, {series.plane}",
@@ -184,7 +184,7 @@ def describe(series: Series) -> str:
 
 
 def size_words(series: Series) -> str:
-    """Columns, rows and the size of a pixel."""
+    """Format columns, rows and pixel size."""
     if not series.rows:
         return ""
     size = f"{series.columns}x{series.rows}"
@@ -193,7 +193,7 @@ def size_words(series: Series) -> str:
 
 
 def slice_words(series: Series) -> str:
-    """How many slices, how thick, and how far apart."""
+    """Format the number of slices, their thickness and spacing."""
     words = f"{series.slices} slice{'s'[: series.slices != 1]}"
     thick = "" if series.slice_thickness_mm is None else f" of {series.slice_thickness_mm:.3g} mm"
     step = "" if series.slice_step_mm is None or series.slices < 2 else f", one every {series.slice_step_mm:.3g} mm"
@@ -201,7 +201,7 @@ def slice_words(series: Series) -> str:
 
 
 def time_words(series: Series) -> str:
-    """Repetition, echo and inversion time."""
+    """Format repetition, echo and inversion time."""
     times = {"TR": series.repetition_time_ms, "TE": series.echo_time_ms, "TI": series.inversion_time_ms}
     known_times = [f"{name} {value:.4g}" for name, value in times.items() if value is not None]
     return f"{' '.join(known_times)} ms" if known_times else ""

@@ -1,6 +1,6 @@
-"""Compressed pixel data of DICOM: which codec unpacks which transfer syntax, after a look at what it would take.
+"""Decompression of DICOM pixel data by transfer syntax, after checking the size that a stream declares.
 
-The codecs are those of imagecodecs (libjpeg-turbo, OpenJPEG, CharLS), which the TIFF reader needs anyway.
+The codecs are from imagecodecs (libjpeg-turbo, OpenJPEG, CharLS), which the TIFF reader needs anyway.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _WITHOUT_LENGTH: Final = (0x01, *range(0xD0, 0xDA))
 def _jpeg(data: bytes) -> Array:
     import imagecodecs
 
-    # The codec fills up what is missing, and says nothing.
+    # The codec fills in missing data without reporting it.
     if not data.rstrip(b"\0").endswith(_JPEG_END):
         raise ValueError("they end before their end marker")
     return np.asarray(imagecodecs.jpeg8_decode(data))
@@ -39,7 +39,7 @@ def _jpeg_ls(data: bytes) -> Array:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Rows and columns that a JPEG or JPEG-LS stream states."""
+    """Return the rows and columns declared by a JPEG or JPEG-LS stream."""
     at = 2
     while at + 9 <= len(data) and data[:2] == b"\xff\xd8":
         if data[at] != 0xFF:
@@ -57,7 +57,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int]:
-    """Rows and columns that a JPEG 2000 stream states."""
+    """Return the rows and columns declared by a JPEG 2000 stream."""
     at = data.find(_JPEG_2000_START)
     if at < 0 or len(data) < at + 44 or data[at + 40 : at + 42] != b"\x00\x01":
         raise ValueError("its compressed pixels do not begin as a picture of one channel")
@@ -76,26 +76,26 @@ _RLE: Final = f"{_1_2_840}5"
 
 
 def can_unpack(syntax: str) -> bool:
-    """Whether compressed pixels of a transfer syntax can be unpacked."""
+    """Whether compressed pixel data with this transfer syntax can be decompressed."""
     return syntax == _RLE or syntax in _DECODERS
 
 
 def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dtype[Any]) -> Array:
-    """One compressed frame as `(rows, columns)` of unsigned or signed numbers, as the codec gives them.
+    """Decompress one frame to `(rows, columns)` of unsigned or signed integers, as returned by the codec.
 
     Parameters
     ----------
     syntax : str
         UID of the transfer syntax.
     rows, columns : int
-        That the header tells; a stream that states another size is refused before memory is taken for it.
+        Size according to the header; a stream that declares another size is refused before memory is allocated.
     dtype : dtype
-        Of the stored values, for RLE, which does not tell.
+        Type of the stored values, for RLE, which does not state it.
 
     Raises
     ------
     ValueError
-        If it is damaged, or does not fit its header.
+        If it is damaged or does not match its header.
     """
     if syntax == _RLE:
         return _unpack_rle(data, rows, columns, dtype)
@@ -112,7 +112,7 @@ def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dt
 
 
 def _unpack_rle(data: bytes, rows: int, columns: int, dtype: np.dtype[Any]) -> Array:
-    """Runs of bytes, which unpack to 64 times their size at most."""
+    """Decode run-length encoding, which expands data to at most 64 times its size."""
     import imagecodecs
 
     size = rows * columns * dtype.itemsize

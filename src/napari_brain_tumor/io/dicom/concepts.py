@@ -1,6 +1,6 @@
-"""Coded concepts for the parts of a brain tumour, and the words that they stand for.
+"""Coded concepts for the parts of a brain tumour, and the terms they stand for.
 
-DICOM's own groups for brain lesions, CID 7168 and 7169 (PS3.16), take edema and necrosis from SNOMED CT, and
+DICOM's context groups for brain lesions, CID 7168 and 7169 (PS3.16), take edema and necrosis from SNOMED CT, and
 enhancing and non-enhancing lesion from the NCI Thesaurus, since SNOMED CT has no concept for these.
 """
 
@@ -16,7 +16,7 @@ from napari_brain_tumor.study import Segmentation
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A code, the scheme that defines it, and its meaning."""
+    """A code, the coding scheme that defines it, and its meaning."""
 
     value: str
     scheme: str
@@ -31,7 +31,7 @@ _ENHANCING: Final = Concept("C113842", "NCIt", "Enhancing Lesion")
 _NON_ENHANCING: Final = Concept("C81175", "NCIt", "Non-Enhancing Lesion")
 _NEOPLASM: Final = Concept("108369006", "SCT", "Neoplasm")
 _CAVITY: Final = Concept("RESECTION_CAVITY", "99NBT", "Resection cavity")
-"""Of our own, since neither DICOM nor SNOMED CT as DICOM lists it has one."""
+"""A private code, since neither DICOM nor the part of SNOMED CT listed by DICOM has one."""
 
 _CONCEPTS: Final[Mapping[str, Concept]] = {
     "edema": _EDEMA,
@@ -53,12 +53,12 @@ REGION_TITLES: Final[Mapping[Region, str]] = {"WT": "whole tumour", "TC": "tumou
 
 
 def concept_of(words: str) -> Concept:
-    """What a segment shows; of whatever has no code of its own, the whole tumour among it, a neoplasm."""
+    """Return the concept for a segment; without a specific code, such as for the whole tumour, it is a neoplasm."""
     return _CONCEPTS.get(words, _NEOPLASM)
 
 
 def words_of(value: str, scheme: str, label: str) -> str:
-    """What a segment means: by its code, or by its label where the code leaves it open, as `Neoplasm` does."""
+    """Return the meaning of a segment from its code, or from its label if the code is unspecific (`Neoplasm`)."""
     known = _WORDS.get((value, scheme))
     if known is not None:
         return known
@@ -66,10 +66,10 @@ def words_of(value: str, scheme: str, label: str) -> str:
 
 
 def segment_words(segmentation: Segmentation, schema: LabelSchema) -> dict[int, str]:
-    """What each class of a segmentation is called in a schema, in order.
+    """Return the term for each class of a segmentation in a schema, in order.
 
-    A schema that has a word of its own for a class, such as `necrosis`, lends it; one of the whole tumour alone joins
-    all classes into one.
+    If the schema has a more specific term for a class, such as `necrosis`, it is used; a schema with only the whole
+    tumour merges all classes into one.
     """
     if len(schema.known_regions) == 1:
         return {1: "whole tumour"}
@@ -84,5 +84,5 @@ def segment_words(segmentation: Segmentation, schema: LabelSchema) -> dict[int, 
 
 
 def schema_of_segments(words: Mapping[int, str]) -> LabelSchema:
-    """The schema that the words of numbered segments describe; raises `LabelSchemaError` if they are ambiguous."""
+    """Return the schema described by the terms of numbered segments; raises `LabelSchemaError` if ambiguous."""
     return guess_schema(words, dataset_labels={str(number): text for number, text in words.items()})

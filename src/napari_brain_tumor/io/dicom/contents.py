@@ -1,4 +1,4 @@
-"""The series in DICOM files and folders."""
+"""List and read the series in DICOM files and folders."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -30,14 +30,14 @@ _HIDDEN: Final = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What DICOM a folder holds.
+    """DICOM contents of a folder.
 
     Parameters
     ----------
     series : tuple of Series
-        In the order of examination and number.
+        Sorted by examination and number.
     notes : tuple of str
-        What lies beside them and was not read.
+        Notes on other files that were not read.
     """
 
     series: tuple[Series, ...]
@@ -45,7 +45,7 @@ class Contents:
 
 
 def contents_of(place: Path) -> Contents:
-    """The series below a folder; of a file, those that it is part of, among the files of its folder.
+    """Return the series below a folder or, for a file, those in its folder that it is part of.
 
     Raises
     ------
@@ -66,20 +66,20 @@ def contents_of(place: Path) -> Contents:
 
 
 def series_of_source(folder: Path, key: str | None) -> tuple[Series, ...]:
-    """The series below a folder that a result was made from, by `Series.key`; all where none is given."""
+    """Return the series below a folder that a result was made from, by `Series.key`; all if no key is given."""
     return tuple(s for s in contents_of(folder).series if key in (None, s.key, s.uid, hidden_key(s.key)))
 
 
 def hidden_key(key: str) -> str:
-    """What stands for a `Series.key` in records: whoever has the files can find the series by it, nobody else can.
+    """Return a hash that replaces a `Series.key` in records; only with the files can it be matched to the series.
 
-    The UID itself would tell an archive which patient it is.
+    The UID itself could identify the patient in an archive.
     """
     return key if key.startswith(_HIDDEN) else _HIDDEN + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def stamp_of(files: Iterable[Path]) -> tuple[int, int] | None:
-    """When the last of the files was changed, in ns, and their bytes: another stamp means other contents."""
+    """Return the latest modification time of the files in ns and their total size; it changes with their contents."""
     try:
         known = [path.stat() for path in files]
     except OSError:
@@ -88,7 +88,7 @@ def stamp_of(files: Iterable[Path]) -> tuple[int, int] | None:
 
 
 def dates_at(place: Path) -> tuple[tuple[str, str], ...]:
-    """The dates in the header of the first slice at a path, each with what it dates; nothing where there is none."""
+    """Return the dates in the header of the first slice at a path, each with what it dates; empty if there are none."""
     files = [place] if place.is_file() else dicom_files(place).files
     headers = (header_of(path) for path in files)
     first = next((header for header in headers if isinstance(header, Header)), None)
@@ -96,12 +96,12 @@ def dates_at(place: Path) -> tuple[tuple[str, str], ...]:
 
 
 def read_series(series: Series) -> Volume:
-    """A series as one image `(X, Y, Z)`, slices in order of their position.
+    """Read a series as one image `(X, Y, Z)`, with slices sorted by position.
 
     Raises
     ------
     UnreadableFileError
-        If a file is damaged, or the slices do not form a stack: the message says which and where.
+        If a file is damaged or the slices do not form a stack; the message says which and where.
     """
     if series.problem:
         raise UnreadableFileError(series.problem)
@@ -115,7 +115,7 @@ def read_series(series: Series) -> Volume:
 
 
 def read_volumes(place: Path) -> list[Volume]:
-    """Every series below a folder, or that a file is part of, as an image."""
+    """Read every series below a folder, or that a file is part of, as an image."""
     return [read_series(series) for series in contents_of(place).series]
 
 
@@ -141,7 +141,7 @@ def _contents(below: DicomFiles) -> Contents:
 
 
 def _without_shared_folders(series: Sequence[Series]) -> list[Series]:
-    """A folder's name speaks of its series only where it holds one."""
+    """Ignore the folder name as a description of a series if the folder contains several."""
     uids: dict[Path, set[str]] = {}
     for entry in series:
         for path in entry.files:
@@ -167,7 +167,7 @@ def _other_notes(others: Sequence[Path], any_series: bool) -> list[str]:
 
 
 def _series_of(headers: Sequence[Header], damaged: Sequence[NoImage]) -> list[Series]:
-    """The stacks of one series UID."""
+    """Return the stacks that share one series UID."""
     folders = {header.facts.file.parent for header in headers}
     suspects = [image for image in damaged if image.file.parent in folders]
     defect = defect_of(headers, suspects)

@@ -1,4 +1,4 @@
-"""Outlines of a mask slice by slice: closed curves, each hole joined to its outline by a narrow channel."""
+"""Contours of a mask slice by slice, as closed curves; each hole is joined to its outline by a narrow channel."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,15 +13,15 @@ from napari_brain_tumor.types import Float64Array, Mask
 Points = Float64Array
 
 _STRAIGHT: Final = 1e-6
-"""Points of a line are left out up to this distance from it, in pixels."""
+"""Points that lie within this distance of a straight line, in pixels, are left out."""
 
 
 def closed_contours(mask: Mask) -> list[Points]:
-    """The outlines of a slice, each closed without repeating its first point.
+    """Return the contours of a slice, each closed without repeating its first point.
 
-    Outlines run half-way between the centres of pixels inside and outside, so that exactly the centres of the mask lie
-    within. Pixels that touch at a corner alone are apart. A hole is cut out by the keyhole technique (DICOM PS3.3,
-    C.8.8.6.3): outline and hole are one curve, with a channel of no width between them.
+    Contours run half-way between the centres of pixels inside and outside, so that they contain exactly the centres of
+    the mask's pixels. Pixels that touch only at a corner are separate. Holes are cut out by the keyhole technique
+    (DICOM PS3.3, C.8.8.6.3): outline and hole form one curve, connected by a channel of zero width.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def closed_contours(mask: Mask) -> list[Points]:
     Returns
     -------
     list of (N, 2) float64 arrays
-        Positions along both axes in pixels, the centre of the first pixel at (0, 0); islands within a hole are
-        outlines of their own.
+        Positions along both axes in pixels, with the centre of the first pixel at (0, 0); islands within a hole are
+        separate contours.
     """
     parts, count = ndimage.label(mask)
     boxes = ndimage.find_objects(parts)
@@ -41,7 +41,7 @@ def closed_contours(mask: Mask) -> list[Points]:
 def _outline(part: Mask, box: Any) -> Points:
     corner = np.array([side.start for side in box], dtype=np.float64)
     padded = np.pad(part, 1).astype(np.float64)
-    # "low": what is outside joins at corners, what is inside does not, as the parts were labelled.
+    # "low": background is connected across corners, foreground is not, as in the labelling of the parts.
     curves = [approximate_polygon(curve, _STRAIGHT)[:-1] for curve in find_contours(padded, 0.5, fully_connected="low")]
     curves.sort(key=lambda curve: -abs(_area(curve)))
     joined: Points = _joined(curves[0], curves[1:]) + corner - 1
@@ -54,7 +54,7 @@ def _area(curve: Points) -> float:
 
 
 def _joined(outer: Points, holes: Sequence[Points]) -> Points:
-    """One curve of an outline and its holes, each entered and left where it is closest."""
+    """Join an outline and its holes into one curve, entering and leaving each hole at its closest point."""
     for hole in holes:
         distances, nearest = cKDTree(outer).query(hole)
         start = int(np.argmin(distances))

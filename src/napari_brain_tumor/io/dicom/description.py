@@ -1,4 +1,4 @@
-"""A series as its headers describe it, and what about them is a guess or a defect."""
+"""Describe a series from its headers, including notes on assumptions and defects."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -71,7 +71,7 @@ def described(part: Part, number: int, parts: int, defect: str) -> Series:
 
 
 def _arranged(part: Part, defect: str) -> tuple[Sequence[Frame], float | None, str, tuple[str, ...]]:
-    """The slices in order, their step, why they are no stack, and what else to know."""
+    """Return the ordered slices, their spacing, the reason why they form no stack (if any), and further notes."""
     facts = part.frames[0].facts
     name = f"The series {facts.description!r}" if facts.description else "The series"
     try:
@@ -152,7 +152,7 @@ def _plane(frame: Frame) -> Plane:
 
 
 def readable_text(moment: str) -> str:
-    """`20240301` and `20240301102231.5` as people write them."""
+    """Format `20240301` and `20240301102231.5` for display."""
     match = re.match(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2})?)?", moment)
     if match is None:
         return ""
@@ -161,7 +161,7 @@ def readable_text(moment: str) -> str:
 
 
 def numbered(series: Iterable[Series]) -> tuple[Series, ...]:
-    """The series with the numbers that they are picked by, in order."""
+    """Return the series in order, with the numbers by which they can be picked."""
     ordered = sorted(series, key=_place)
     dates: dict[str, str] = {}
     for entry in ordered:
@@ -185,12 +185,12 @@ def _number(series: Series, sharing: Sequence[str]) -> str:
 
 
 def letters_of(place: int) -> str:
-    """The letters a to z, then aa, ab ..."""
+    """Return the letters a to z, then aa, ab ..."""
     return (letters_of(place // 26 - 1) if place >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[place % 26]
 
 
 def without_copies(series: Series) -> list[str]:
-    """What to say of copies of slices; raises where it is another slice at the same place."""
+    """Return notes on duplicate slices; raises if a different slice lies at the same position."""
     for first, twin in series.content.twins:
         if not same_pixels(first, twin):
             where = f" at {_at(first)} mm" if first.position is not None else ""

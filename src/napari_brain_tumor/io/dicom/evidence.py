@@ -1,4 +1,4 @@
-"""Which sequence a series is, by its description, and by tags that support or contradict it."""
+"""Determine the sequence of a series from its description and from tags that support or contradict it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -31,16 +31,16 @@ _NOT_PLAIN: Final = {
     "REAL": "a part of a complex image",
     "IMAGINARY": "a part of a complex image",
 }
-"""Values of the image type of which no sequence is taken by itself."""
+"""Values of the image type of images that are not sequences in themselves."""
 BY_FOLDER: Final = "by its folder"
-"""The reason of a role that the folder's name alone tells; its note is the last of a series."""
+"""Reason given for a role derived from the folder name alone; its note is the last of a series."""
 _MAP: Final = "MAP"
 _MR: Final = ("MR", "", "OT")
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a series is taken for, why, and what is to be told of it when it is used."""
+    """The role assumed for a series, the reason, and a note for the user when the series is used."""
 
     role: Role | None
     reason: str
@@ -48,7 +48,7 @@ class Guess:
 
 
 def role_of_frame(frame: Frame | FileFacts) -> Guess:
-    """The role that the header of a slice tells, or None with the reason."""
+    """Return the role that the header of a slice indicates, or None with the reason."""
     facts = frame.facts if isinstance(frame, Frame) else frame
     if facts.modality not in _MR:
         return Guess(None, f"is of modality {facts.modality}")
@@ -87,7 +87,7 @@ def _special_type(frame: Frame) -> str:
 
 
 def _what_else_decided(role: Role, facts: FileFacts) -> str:
-    """What to tell where the words alone would not have come to that role."""
+    """Return a note if the description alone would not have led to that role."""
     if role_in_name(facts.description) == role:
         return ""
     if role == "T1c":

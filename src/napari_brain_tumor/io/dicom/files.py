@@ -1,4 +1,4 @@
-"""Which files of a folder are DICOM, and how they are opened: regular files alone, never read past their end."""
+"""Find and open DICOM files: regular files only, never read past their end."""
 
 import re
 import zlib
@@ -15,7 +15,7 @@ from napari_brain_tumor.io.regular_file import open_regular
 
 _MOST_FILES: Final = 100_000
 _MOST_LOOKED_AT: Final = 400
-"""Files that are asked before a folder counts as one without DICOM, where the answer must be quick."""
+"""Number of files examined before a folder is taken to contain no DICOM, where a quick answer is needed."""
 _DEEPEST: Final = 12
 _MAGIC_AT: Final = 128
 _META_BYTES: Final = 1024
@@ -28,17 +28,17 @@ _BYTES_PER_READ: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class DicomFiles:
-    """The files below a folder: those that are DICOM, or should be, and the others."""
+    """The files below a folder: those that are DICOM or should be, and the others."""
 
     files: tuple[Path, ...]
     others: tuple[Path, ...]
 
 
 class BoundedFile:
-    """A file to read from that gives at most what is left, and ends a reader that takes it apart without end.
+    """A file that never reads past its end and stops a parser that would not terminate.
 
-    pydicom asks for as many bytes as a header states, which may be four gigabytes in a file of nine kilobytes, and
-    builds an object for every item of a sequence.
+    pydicom requests as many bytes as a header declares, which may be four gigabytes in a file of nine kilobytes, and
+    creates an object for every item of a sequence.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -51,11 +51,11 @@ class BoundedFile:
 
     @property
     def was_too_short(self) -> bool:
-        """Whether more was asked for than is there: a part of the file states a length that leads beyond its end."""
+        """Whether more bytes were requested than there are: an element declares a length beyond the end of file."""
         return self._was_too_short
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next bytes, fewer at the end of the file."""
+        """Read the next bytes, fewer at the end of the file."""
         self._reads_left -= 1
         if self._reads_left < 0:
             raise ValueError("it has more parts than a header has")
@@ -64,18 +64,18 @@ class BoundedFile:
         return self._file.read(left if size is None or size < 0 else min(size, left))
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Move; never beyond the end."""
+        """Move the position, but never beyond the end."""
         start = {SEEK_SET: 0, SEEK_CUR: self._file.tell(), SEEK_END: self.size}[whence]
         return self._file.seek(min(max(0, start + offset), self.size))
 
     def tell(self) -> int:
-        """Where the next byte is read."""
+        """Return the current position."""
         return self._file.tell()
 
 
 @contextmanager
 def open_dicom(path: Path) -> Iterator[BoundedFile]:
-    """Open a DICOM file; one that is deflated as a whole is unpacked, no further than its size allows."""
+    """Open a DICOM file; if it is deflated as a whole, it is decompressed up to a limit based on its size."""
     with open_regular(path) as file:
         start = file.read(_META_BYTES)
         file.seek(0)
@@ -83,7 +83,7 @@ def open_dicom(path: Path) -> Iterator[BoundedFile]:
 
 
 def _unpacked(content: bytes) -> bytes:
-    # The first element counts the bytes of the group of file meta elements, which are never packed.
+    # The first element gives the length of the file meta group, which is never compressed.
     end = _MAGIC_AT + 16 + int.from_bytes(content[_MAGIC_AT + 12 : _MAGIC_AT + 16], "little")
     most = _MOST_TIMES_UNPACKED * len(content) + (1 << 20)
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -95,7 +95,7 @@ def _unpacked(content: bytes) -> bytes:
 
 def is_dicom(path: Path) -> bool:
     """Whether a regular file is DICOM: by the letters DICM after its preamble, a usual suffix, or a bare data set."""
-    if not path.is_file():  # nor a pipe nor a device, from which reading may never end
+    if not path.is_file():  # also excludes pipes and devices, from which reading may never end
         return False
     if DICOM.fits(path):
         return True
@@ -108,7 +108,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a folder, or one within it, holds DICOM; looks at a few hundred files at most."""
+    """Whether a folder, or one within it, contains DICOM; examines a few hundred files at most."""
     for count, path in enumerate(_walk(folder)):
         if count >= _MOST_LOOKED_AT:
             return False
@@ -118,15 +118,14 @@ def holds_dicom(folder: Path) -> bool:
 
 
 def dicom_files(place: Path, *, deepest: int = _DEEPEST) -> DicomFiles:
-    """The DICOM files below a folder, down to a level, in the order of their paths.
+    """Return the DICOM files below a folder, down to a given depth, sorted by path.
 
-    What is not DICOM, but is called like the DICOM files beside it, counts among them: it is one of them that was
-    damaged.
+    A file that is not DICOM but is named like the DICOM files beside it is included, as it is presumably a damaged one.
 
     Raises
     ------
     UnreadableFileError
-        If there are more files than an examination has.
+        If there are more files than an examination can have.
     """
     files: list[Path] = []
     others: list[Path] = []
@@ -141,7 +140,7 @@ def dicom_files(place: Path, *, deepest: int = _DEEPEST) -> DicomFiles:
 
 
 def _walk(folder: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
-    """Every visible entry that is no folder; linked folders too, each once."""
+    """Yield every visible entry that is not a folder, following links to folders but visiting each only once."""
     visited: set[tuple[int, int]] = set()
     todo = [(folder, 0)]
     while todo:
@@ -170,12 +169,12 @@ def _pattern(path: Path) -> tuple[Path, str]:
 
 
 def _has_plain_suffix(path: Path) -> bool:
-    """No suffix, or one of digits, as series without DICOM's preamble have."""
+    """Whether the name has no suffix, or a numeric one, as series without DICOM's preamble often have."""
     return not path.suffix or re.fullmatch(r"\.\d+", path.suffix) is not None
 
 
 def _is_bare_data_set(start: bytes) -> bool:
-    """Whether the bytes begin as a data set without a preamble: group 2 or 8, a small element, and a short value."""
+    """Whether the bytes begin like a data set without a preamble: group 2 or 8, a small element, and a short value."""
     if len(start) < 16 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
         return False
     explicit = start[4:6].isalpha() and start[4:6].isupper()

@@ -1,4 +1,4 @@
-"""What the headers of DICOM files tell of a file and of each slice (frame) in it; plain values, no pixels."""
+"""Header information of DICOM files and of each slice (frame) in them, as plain values without pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class PixelStore:
-    """Where the pixels of a file lie, and how they are written.
+    """Location and encoding of the pixels in a file.
 
     Parameters
     ----------
     transfer_syntax : str
         UID of the encoding.
     offset : int
-        Of the first byte of the pixel data's value.
+        Position of the first byte of the pixel data's value.
     signed, inverted, big_endian, words : bool
-        Inverted is MONOCHROME1; words is the value representation OW.
+        `inverted` means MONOCHROME1; `words` means the value representation OW.
     lossy : bool
-        Whether the images were compressed with loss at some time.
+        Whether the images have ever been compressed lossily.
     """
 
     transfer_syntax: str
@@ -39,15 +39,16 @@ class PixelStore:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame once it is unpacked."""
+        """Size of one decompressed frame in bytes."""
         return self.rows * self.columns * (self.bits_allocated // 8)
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is the same for all frames of a file. Texts are empty, numbers None, where the header does not tell.
+    """Values shared by all frames of a file; text is empty and numbers are None if the header does not state them.
 
-    `defect` says why the file cannot be used although its header is read; `dates` are what they date, and the text.
+    `defect` says why the file cannot be used although its header could be read; `dates` are pairs of what is dated and
+    the date's text.
     """
 
     file: Path
@@ -67,13 +68,13 @@ class FileFacts:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Study and series."""
+        """Study and series UID."""
         return self.study_uid, self.series_uid
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One slice: its place, its contrast, and which image of its file it is. Lengths in mm, times in ms, world LPS."""
+    """A slice: its position, contrast, and index in its file. Lengths in mm, times in ms, world coordinates LPS."""
 
     facts: FileFacts
     store: PixelStore
@@ -103,13 +104,13 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """The file's name, with the number of the frame where the file has several."""
+        """The file's name, with the number of the frame if the file has several."""
         name = self.facts.file.name
         return f"{name} frame {self.index + 1}" if self.store.frames > 1 else name
 
 
 def file_names(frames: Sequence[Frame], most: int = 3) -> str:
-    """Names of the first few, and how many more there are."""
+    """Return the names of the first few frames, and how many more there are."""
     names = [frame.name for frame in frames]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Frames of one series, split into what makes stacks of their own: planes, echoes, image types, repeats."""
+"""Split the frames of a series into separate stacks: by plane, echo, image type and repeated measurement."""
 
 import re
 from collections.abc import Callable, Hashable, Sequence
@@ -14,20 +14,21 @@ from napari_brain_tumor.io.dicom.stack import heights_along_normal, is_regular, 
 Key = Callable[[Frame], Hashable]
 
 _SAME_DIRECTION: Final = 1e-3
-"""Largest difference of direction cosines (0.06 degrees) within a stack; headers round."""
+"""Maximum difference of direction cosines within a stack (0.06 degrees), to allow for rounding in headers."""
 _SAME_SPACING: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Frames of one stack, and those that claim the place of one of them with nothing to tell them apart.
+    """Frames of one stack, and further frames at the same positions that headers do not distinguish.
 
     Parameters
     ----------
     frames : tuple of Frame
         One for each position.
     twins : tuple of (Frame, Frame)
-        A frame of the stack, and another one at its place: a copy, or a different slice, which only pixels tell.
+        A frame of the stack and another at the same position: either a copy or a different slice, which only the
+        pixels reveal.
     """
 
     frames: tuple[Frame, ...]
@@ -35,11 +36,11 @@ class Part:
 
 
 def split(frames: Sequence[Frame]) -> list[Part]:
-    """The stacks of one series, the ones that were scanned first in front.
+    """Split the frames of a series into stacks, sorted by acquisition time.
 
-    Different size, orientation and pixel spacing always separate. Different image types, echoes and frames of reference
-    do, unless the slices form one even stack all together. What was measured again (time, acquisition,
-    diffusion, inversion) separates where positions repeat.
+    Frames of different size, orientation or pixel spacing are always separated. Different image types, echoes and
+    frames of reference are separated unless all slices together form one regular stack. Repeated measurements (time,
+    acquisition, diffusion, inversion) are separated if positions repeat.
     """
     parts = [part for plane in _planes(frames) for part in _by_kind(plane)]
     return sorted(parts, key=_order)
@@ -130,7 +131,7 @@ _IN_TIME: Final[tuple[Callable[[Frame], float | None], ...]] = (
     lambda frame: frame.acquisition,
     lambda frame: _moment(frame.acquired),
 )
-"""What grows from one measurement of a whole stack to the next."""
+"""Values that increase from one measurement of a whole stack to the next."""
 
 
 def _by_kind(frames: list[Frame]) -> list[Part]:
@@ -146,14 +147,14 @@ def _unless_one_stack(frames: list[Frame], key: Key) -> list[list[Frame]]:
 
 
 def _interleaved(parts: Sequence[list[Frame]]) -> bool:
-    """Whether the parts reach into one another: what merely lies beside a stack is no part of it."""
+    """Whether the parts overlap along the stack; slices that merely lie beside a stack do not belong to it."""
     heights = [heights_along_normal([parts[0][0], *part])[1:] for part in parts]
     spans = sorted((float(part.min()), float(part.max())) for part in heights)
     return all(before[1] > after[0] for before, after in pairwise(spans))
 
 
 def _by_repeat(frames: list[Frame]) -> list[Part]:
-    """Parts without two frames at one place, as far as the headers tell them apart."""
+    """Return parts without two frames at one position, as far as the headers distinguish them."""
     if any(frame.position is None or frame.orientation is None for frame in frames):
         return _without_positions(frames)
     places, twins = _without_twins(same_place_mm(frames))
@@ -179,7 +180,7 @@ def _finer(groups: Sequence[list[Frame]], twins: Sequence[tuple[Frame, Frame]]) 
 
 
 def _without_twins(places: list[list[Frame]]) -> tuple[list[list[Frame]], list[tuple[Frame, Frame]]]:
-    """One frame of those at a place that the headers do not tell apart, and the pairs."""
+    """Keep one of the frames at each position that the headers do not distinguish; also return the pairs."""
     distinct, twins = [], []
     for place in places:
         different: dict[Hashable, Frame] = {}
@@ -203,7 +204,7 @@ def _all_keys(frame: Frame) -> Hashable:
 
 
 def _split_by_values(frames: Sequence[Frame], most: int) -> list[list[Frame]] | None:
-    """The split by the first tag that leaves no two frames at one place, in as few parts as that takes."""
+    """Split by the first tag that leaves no two frames at one position, into as few parts as possible."""
     for key in _REPEATS:
         groups = _grouped(frames, key)
         if len(groups) == most and all(len(same_place_mm(group)) == len(group) for group in groups):
@@ -212,7 +213,7 @@ def _split_by_values(frames: Sequence[Frame], most: int) -> list[list[Frame]] | 
 
 
 def _in_rounds(places: list[list[Frame]], most: int) -> list[list[Frame]] | None:
-    """The first, second ... measurement of every place, where each round ended before the next began."""
+    """Split into the first, second ... measurement of every position, if each round ended before the next began."""
     if any(len(place) != most for place in places):
         return None
     for time in _IN_TIME:
@@ -234,7 +235,7 @@ def _moment(acquired: str) -> float | None:
 
 
 def _first_split(frames: Sequence[Frame]) -> list[list[Frame]] | None:
-    """A split that brings the parts closer to one frame a place: no more parts than frames at a place."""
+    """Return a split that reduces the frames per position, into no more parts than there are frames per position."""
     places = len(same_place_mm(frames))
     for key in _REPEATS:
         groups = _grouped(frames, key)
@@ -244,7 +245,7 @@ def _first_split(frames: Sequence[Frame]) -> list[list[Frame]] | None:
 
 
 def _without_positions(frames: list[Frame]) -> list[Part]:
-    """Only the very same object is a twin; repeats are told by their tags if they come in parts of one size."""
+    """Treat only identical objects as twins; repeats are split by their tags if the parts have equal size."""
     by_object: dict[Hashable, Frame] = {}
     twins = []
     for frame in frames:

@@ -1,4 +1,4 @@
-"""The frames that a DICOM header describes: where each lies, and when and how it was taken."""
+"""Extract the frames that a DICOM header describes: their position, and acquisition time and parameters."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ def frames_in(data: Any, facts: FileFacts, store: PixelStore) -> Iterator[Frame]
     groups = value_of(data, "PerFrameFunctionalGroupsSequence")
     if not groups:
         plain = _plain_frame(data, facts, store)
-        # One place in the header cannot be that of several frames.
+        # A single position in the header cannot apply to several frames.
         several = replace(plain, position=None) if store.frames > 1 else plain
         yield from (replace(several, index=index) for index in range(store.frames))
         return
@@ -74,7 +74,7 @@ def vector_of(data: Any, keyword: str) -> tuple[float, float, float] | None:
 
 
 def _orientation(data: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
-    """Directions of a row and of a column; None where they are not two directions at right angles."""
+    """Return the directions of rows and columns; None if they are not two directions at right angles."""
     numbers = floats_of(data, "ImageOrientationPatient", 6)
     if numbers is None:
         return None
@@ -87,13 +87,13 @@ def _orientation(data: Any) -> tuple[tuple[float, float, float], tuple[float, fl
 
 
 def _spacing(data: Any) -> tuple[float, float] | None:
-    """Distance of neighbouring rows, and of neighbouring columns."""
+    """Return the distance between adjacent rows, and between adjacent columns."""
     numbers = floats_of(data, "PixelSpacing", 2)
     return (numbers[0], numbers[1]) if numbers is not None and min(numbers) > 0 else None
 
 
 def _index_places(data: Any) -> tuple[int, ...]:
-    """Places of the dimension indices that do not only count the slices along a stack."""
+    """Return the positions of those dimension indices that do more than count the slices along a stack."""
     from pydicom.datadict import tag_for_keyword
 
     along = {tag_for_keyword(k) for k in ("InStackPositionNumber", "ImagePositionPatient", "StackID")}

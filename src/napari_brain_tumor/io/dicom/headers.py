@@ -1,4 +1,4 @@
-"""The headers of DICOM files, read with pydicom up to the pixels, as plain values."""
+"""Read the headers of DICOM files with pydicom, up to the pixels, as plain values."""
 
 import os
 import warnings
@@ -40,7 +40,7 @@ _NO_IMAGES: Final = {
 _KINDS: Final = {"SR": "a report", "SEG": "a segmentation", "RTSTRUCT": "contours", "PR": "a display setting"}
 _SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
 _NO_UID: Final = "without UID"
-"""Files from which the UID of the series was removed are taken as one series, which is then checked as any other."""
+"""Files whose series UID was removed are treated as one series, which is then checked like any other."""
 _MOST_PIXELS: Final = 1 << 26
 _DATES: Final = (
     ("AcquisitionDate", "acquisition"),
@@ -52,7 +52,7 @@ _DATES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NoImage:
-    """A file without slices of a sequence: what it is instead, empty for a DICOMDIR; or the defect of a damaged one."""
+    """A file without image slices: what it is instead (empty for a DICOMDIR), or the defect of a damaged file."""
 
     file: Path
     what: str = ""
@@ -68,7 +68,7 @@ class Header:
 
 
 def header_of(path: Path) -> Header | NoImage:
-    """The facts of a file and its frames; never raises: what cannot be read is a `NoImage` with its defect."""
+    """Read a file's facts and frames; never raises, but returns a `NoImage` with the defect if it cannot be read."""
     try:
         about = os.stat(path)
     except OSError as error:
@@ -80,7 +80,7 @@ def header_of(path: Path) -> Header | NoImage:
 def _header_at(path: Path, _modified: int, size: int) -> Header | NoImage:
     if size == 0:
         return NoImage(path, defect="it is empty (0 bytes)")
-    with attempted() as reading:  # pydicom raises whatever a ruined header leads to
+    with attempted() as reading:  # pydicom can raise any exception for a damaged header
         return _read(path)
     error = reading.error
     if isinstance(error, OSError):
@@ -93,7 +93,7 @@ def _read(path: Path) -> Header | NoImage:
     from pydicom.config import disable_value_validation
 
     with open_dicom(path) as stream, disable_value_validation(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what matters of them is in our messages
+        warnings.simplefilter("ignore")  # relevant problems are reported in our own messages
         data = pydicom.dcmread(cast("BinaryIO", stream), stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
         syntax = _syntax(data)
         no_image = _why_no_image(path, data)
@@ -116,7 +116,7 @@ def _syntax(data: Any) -> str:
 
 
 def _why_no_image(path: Path, data: Any) -> NoImage | None:
-    # Where the file was cut in the middle of the first, the second still tells it whole.
+    # If the file was truncated within the first of these, the second is still complete.
     kinds = text_of(data, "SOPClassUID"), text_of(getattr(data, "file_meta", None), "MediaStorageSOPClassUID")
     kind = kinds[0] or kinds[1]
     if kind == _DIRECTORY:
@@ -134,7 +134,7 @@ def _why_no_image(path: Path, data: Any) -> NoImage | None:
 
 
 def _is_kind_of_image(kind: str) -> bool:
-    """Whether the standard calls it an image: then a file without rows is cut short, any other is whole."""
+    """Whether the standard calls it an image; an image file without rows is truncated, any other file is complete."""
     from pydicom.uid import UID
 
     return "Image" in UID(kind).name
@@ -149,7 +149,7 @@ def _facts(path: Path, data: Any) -> FileFacts:
         series_uid=text_of(data, "SeriesInstanceUID"),
         sop_uid=text_of(data, "SOPInstanceUID"),
         modality=text_of(data, "Modality").upper(),
-        # The protocol's name stands in for a description that was removed with the patient's name.
+        # The protocol name replaces a description that was removed with the patient's name.
         description=text_of(data, "SeriesDescription") or text_of(data, "ProtocolName"),
         series_number=int_of(data, "SeriesNumber"),
         study_description=text_of(data, "StudyDescription"),
@@ -163,7 +163,7 @@ def _facts(path: Path, data: Any) -> FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class _PixelElement:
-    """Where the value of the pixel data begins and, for native data, its length; what is left of the file."""
+    """Start of the pixel data's value and, for native data, its length; and the bytes left in the file."""
 
     offset: int
     length: int | None
@@ -184,7 +184,7 @@ def _pixel_element(stream: BoundedFile, syntax: str) -> _PixelElement | None:
 
 
 def _store(data: Any, syntax: str, pixels: _PixelElement | None) -> tuple[PixelStore | None, str]:
-    """How the pixels are written, and what is wrong with that."""
+    """Return how the pixels are stored, and what is wrong with them."""
     if pixels is None:
         return None, "it ends before its pixels, or has none"
     rows, columns = int_of(data, "Rows") or 0, int_of(data, "Columns") or 0
@@ -225,14 +225,14 @@ def _defect(store: PixelStore) -> str:
 def _wrong_length(store: PixelStore, pixels: _PixelElement) -> str:
     promised = store.frame_bytes * store.frames
     there = pixels.left if pixels.length is None else min(pixels.left, pixels.length)
-    # Less than a row may be padding; more was dropped by a header that tells too few rows or frames.
+    # An excess of less than a row may be padding; more means that the header declares too few rows or frames.
     if promised <= there < promised + store.frame_bytes // store.rows:
         return ""
     return f"its header promises {promised} bytes of pixels, {max(0, there)} are there"
 
 
 def frames_of(path: Path, data: Any) -> tuple[Frame, ...]:
-    """The frames of a multi-frame object that is not an image, such as a segmentation, from its whole header."""
+    """Return the frames of a multi-frame object that is not an image, such as a segmentation, from its full header."""
     store = PixelStore(
         transfer_syntax=_syntax(data),
         offset=0,

@@ -1,4 +1,4 @@
-"""Which DICOM objects hold results instead of images: segmentations and contours."""
+"""Recognise DICOM objects that contain results instead of images: segmentations and contours."""
 
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,12 @@ def is_seg(path: Path) -> bool:
 
 
 def holds_results(path: Path) -> bool:
-    """Whether a file is a DICOM object that holds segments or contours, and no image."""
+    """Whether a file is a DICOM object that contains segments or contours, and no image."""
     return _kind(path) in _RESULTS
 
 
 def seg_in(folder: Path) -> Path | None:
-    """The DICOM SEG object in a folder, if there is exactly one."""
+    """Return the DICOM SEG object in a folder, if there is exactly one."""
     try:
         objects = [path for path in dicom_files(folder, deepest=0).files if is_seg(path)]
     except BrainTumorError:

@@ -1,4 +1,4 @@
-"""Pixels of DICOM slices as one array: each slice is read once, and memory is taken for what the file can hold."""
+"""Read the pixels of DICOM slices into one array, each slice once, allocating no more than the file can contain."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -16,24 +16,24 @@ from napari_brain_tumor.types import Array
 
 _NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _MOST_TIMES_PACKED: Final = 2000
-"""How many times its size compressed data may unpack to; a black slice does 1700 times."""
+"""Maximum expansion of compressed data; a black slice reaches a factor of 1700."""
 _ALWAYS_ALLOWED: Final = 1 << 26
 
 
 def stack_pixels(frames: Sequence[Frame], name: str) -> Array:
-    """The values of slices as `(X, Y, Z)`: as stored where the headers do not scale them, otherwise scaled, float32.
+    """Return the slices' values as `(X, Y, Z)`, as stored or, if the headers scale them, as scaled float32.
 
     Parameters
     ----------
     frames : sequence of Frame
-        In the order of Z, all of one size.
+        All of the same size, in the order of Z.
     name : str
-        Of the series, for messages.
+        Name of the series, for messages.
 
     Raises
     ------
     UnreadableFileError
-        If a file is damaged or cut short; the message names it.
+        If a file is damaged or truncated; the message names it.
     """
     _check_promise(frames, name)
     first = frames[0].store
@@ -49,7 +49,7 @@ def stack_pixels(frames: Sequence[Frame], name: str) -> Array:
 
 
 def same_pixels(first_frame: Frame, second_frame: Frame) -> bool:
-    """Whether two frames show the very same values."""
+    """Whether two frames have identical values."""
     size = first_frame.store.rows, first_frame.store.columns
     if size != (second_frame.store.rows, second_frame.store.columns):
         return False
@@ -62,7 +62,7 @@ def _image(frame: Frame) -> Array:
 
 
 def _check_promise(frames: Sequence[Frame], name: str) -> None:
-    """Compressed data must not unpack to much more than such data does."""
+    """Raise if compressed data would expand by more than such data can."""
     files = {frame.facts.file: frame.store for frame in frames}
     promised = sum(frame.store.frame_bytes for frame in frames)
     there = sum(path.stat().st_size for path in files)
@@ -90,7 +90,7 @@ def _scaled(image: Array, frame: Frame) -> Array:
 
 
 def _images(file: Path, store: PixelStore, frame_numbers: set[int]) -> Iterator[tuple[int, Array]]:
-    """Index and stored values `(rows, columns)` of the frames of a file that are wanted."""
+    """Yield index and stored values `(rows, columns)` of the requested frames of a file."""
     missing = set(frame_numbers)
     try:
         with open_dicom(file) as stream:
@@ -114,7 +114,7 @@ def _native(stream: BoundedFile, store: PixelStore, frame_numbers: set[int]) -> 
         content = stream.read(store.frame_bytes)
         if len(content) < store.frame_bytes:
             raise ValueError(f"its pixels end after {len(content)} of {store.frame_bytes} bytes")
-        if swapped:  # bytes in words of big-endian files stand in pairs
+        if swapped:  # in big-endian files, the bytes within each word are swapped
             content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes() + content[-1:]
         yield index, np.frombuffer(content, dtype, store.rows * store.columns).reshape(store.rows, store.columns)
 
@@ -137,7 +137,7 @@ def _compressed(stream: BoundedFile, store: PixelStore, frame_numbers: set[int])
 
 
 def _values(image: Array, store: PixelStore) -> Array:
-    """Numbers from the bits that hold them: other bits are cleared, the sign is extended, MONOCHROME1 is inverted."""
+    """Extract values from the stored bits: clear unused bits, extend the sign, and invert MONOCHROME1."""
     unsigned: Array = image.astype(image.dtype.newbyteorder("="), copy=False)
     if unsigned.dtype.kind == "i":
         unsigned = unsigned.view(f"u{unsigned.dtype.itemsize}")

@@ -1,4 +1,4 @@
-"""Read DICOM SEG objects of any maker as labels: binary, fractional and label maps, apart or overlapping."""
+"""Read DICOM SEG objects from any software as labels: binary, fractional and label maps, also overlapping."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,22 +27,22 @@ _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_seg(path: Path) -> tuple[Volume, dict[int, str]]:
-    """The labels of a DICOM SEG object, and what their numbers mean in words.
+    """Read the labels of a DICOM SEG object, and the meaning of their numbers in words.
 
-    Numbers are those of the segments; where segments overlap, as nested regions do, each combination that occurs has a
-    number of its own. Slices without a frame hold nothing.
+    Labels are segment numbers; if segments overlap, as nested regions do, each combination that occurs gets its own
+    number. Slices without a frame are empty.
 
     Returns
     -------
     Volume
-        Labels `(X, Y, Z)` uint8 on the grid of the frames, slices in order of their position.
+        Labels `(X, Y, Z)` uint8 on the grid of the frames, slices sorted by position.
     dict of int to str
-        Of each number; of a combination the words of its segments, a line each.
+        Meaning of each number; for a combination, the terms of its segments, one per line.
 
     Raises
     ------
     UnreadableFileError
-        If the file is damaged, or its frames do not lie on a grid.
+        If the file is damaged or its frames do not lie on a grid.
     DimensionError
         If it has more segments, or combinations of them, than labels can distinguish.
     """
@@ -54,7 +54,7 @@ def read_seg(path: Path) -> tuple[Volume, dict[int, str]]:
         )
 
     with translated(refusal), warnings.catch_warnings(), disable_value_validation():
-        warnings.simplefilter("ignore")  # of values that do not matter here
+        warnings.simplefilter("ignore")  # about values that are irrelevant here
         return _read(path)
 
 
@@ -92,12 +92,12 @@ def _words_of_segments(data: Any) -> dict[int, str]:
 
 
 def meaning_of_segments(texts: Mapping[int, str], name: str) -> Meaning:
-    """What numbered segments mean, by the words of `read_seg`.
+    """Return the meaning of numbered segments, from the terms returned by `read_seg`.
 
     Raises
     ------
     LabelSchemaError
-        If these leave it open.
+        If the terms are ambiguous.
     """
     try:
         schema = concepts.schema_of_segments(texts)
@@ -116,7 +116,7 @@ def meaning_of_segments(texts: Mapping[int, str], name: str) -> Meaning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Planes:
-    """The grid of the frames, and for each frame the number of its slice."""
+    """The grid of the frames, and the slice index of each frame."""
 
     grid: Grid
     numbers: Sequence[int]
@@ -149,7 +149,7 @@ def _planes_of(frames: Sequence[Frame], name: str, spacing: float | None) -> _Pl
 
 
 def _steps(firsts: Sequence[Frame], spacing: float | None, name: str) -> list[int]:
-    """The number of each position along the stack; slices between them that have no frame count too."""
+    """Return the index of each position along the stack, counting slices in between that have no frame."""
     heights = heights_along_normal(firsts)
     gaps = np.diff(heights)
     if gaps.size == 0:
@@ -158,7 +158,7 @@ def _steps(firsts: Sequence[Frame], spacing: float | None, name: str) -> list[in
     if not _divides(step, gaps):
         msg = f"The frames of {name} lie {gaps.min():.4g} to {gaps.max():.4g} mm apart, which is not a regular stack."
         raise UnreadableFileError(msg)
-    # Of many slices rounding adds up, so that each gap is counted by itself.
+    # Rounding errors add up over many slices, so each gap is counted separately.
     return [0, *(int(at) for at in np.cumsum(np.rint(gaps / step)))]
 
 
@@ -183,7 +183,7 @@ def _grid_with_gaps(firsts: Sequence[Frame], count: int) -> Grid:
 
 
 def _marked(data: Any, frames: Sequence[Frame], planes: _Planes, numbers: Sequence[int], name: str) -> Array:
-    """For each voxel a bit for every segment that it belongs to, in the order of the segments."""
+    """Return, for each voxel, one bit for every segment it belongs to, in segment order."""
     if len(numbers) > _MOST_SEGMENTS:
         raise DimensionError(f"{name} has {len(numbers)} segments; up to {_MOST_SEGMENTS} can be read at once.")
     if int(np.prod(planes.grid.shape)) > _MOST_VOXELS:
@@ -213,13 +213,13 @@ def _segment_of(data: Any, at: int) -> int:
 
 
 def _labels(marked: Array, words: Mapping[int, str], name: str) -> tuple[Labels, dict[int, str]]:
-    """Numbers of segments, or of the combinations that occur, and what each means."""
+    """Return numbers of segments, or of the combinations that occur, and their meanings."""
     texts = list(words.values())
     occurring = [int(bits) for bits in np.unique(marked) if bits]
     singles = [1 << at for at in range(len(texts))]
     if all(bits in singles for bits in occurring):
         combined, numbers = singles, list(words)
-    else:  # each region with those that hold it, as data sets list them: one a line
+    else:  # each region with the regions that contain it, one per line, as in data sets
         combined = sorted(occurring, key=lambda bits: (bits.bit_count(), bits))
         numbers = list(range(1, len(combined) + 1))
     if not numbers or max(numbers) > 255:

@@ -1,4 +1,4 @@
-"""The DICOM series that labels lie on: named by their record or by the user, and compared voxel by voxel."""
+"""Find the DICOM series that labels belong to, from their record or as given by the user, and compare the grids."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.types import Labels
 
 _TOLERANCE: Final = 0.1
-"""How far, in the smallest side of a voxel, any corner of the labels' grid may lie from that of the series."""
+"""Tolerance for the corners of the labels' grid relative to the series, as a fraction of the smallest voxel side."""
 _PREFERRED: Final[tuple[Role | None, ...]] = ("T1c", "FLAIR", "T2", "T1", None)
-"""Of several series on the grid, that on which most of the tumour is seen."""
+"""Order of preference among series on the same grid: sequences that show most of the tumour come first."""
 _HOW: Final = (
     "Name the folder of the series that the labels lie on: --source FOLDER in the shell, source=FOLDER in Python."
 )
@@ -31,9 +31,9 @@ class Reference:
     Parameters
     ----------
     stack : Stack
-        Its slices in order.
+        The series' slices in order.
     labels : (X, Y, Z) uint8 array
-        In the order of the columns, rows and slices of the stack.
+        Labels in the order of the stack's columns, rows and slices.
     """
 
     series: Series
@@ -42,7 +42,7 @@ class Reference:
 
 
 def reference_at(segmentation: Segmentation, place: Path) -> Reference:
-    """The series below a folder, or that a file is part of, on whose grid the labels lie.
+    """Return the series on the labels' grid among those below a folder, or that a file is part of.
 
     Raises
     ------
@@ -59,19 +59,19 @@ def reference_at(segmentation: Segmentation, place: Path) -> Reference:
 
 
 def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], folder: Path) -> Reference:
-    """The series that the record of the labels names.
+    """Return the series named in the labels' record.
 
     Parameters
     ----------
     provenance : mapping
-        Of it; `inputs` says where the scans were read from.
+        Provenance of the labels; `inputs` says where the scans were read from.
     folder : Path
-        That relative paths start from.
+        Folder to which relative paths refer.
 
     Raises
     ------
     SourceSeriesError
-        If the labels do not come from DICOM, their scans are not there any more, or have another grid.
+        If the labels do not come from DICOM, their scans no longer exist, or have another grid.
     """
     series_keys = list(_named_series(provenance))
     if not series_keys:
@@ -93,7 +93,7 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
 
 
 def _named_series(provenance: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Of labels that were brought back to one series that one, else the series that were segmented as they lie."""
+    """Yield the series that labels were resampled back to, if any, else the series segmented without resampling."""
     restored, inputs, resampled = (provenance.get(key) or {} for key in ("restored", "inputs", "resampled"))
     if isinstance(restored, Mapping) and isinstance(restored.get("source"), Mapping):
         entries = [restored["source"]]
@@ -137,7 +137,7 @@ def _fitting(segmentation: Segmentation, series: Sequence[Series], where: str) -
 
 
 def _labels_on(grid: Grid, segmentation: Segmentation) -> tuple[Labels | None, str]:
-    """The labels with their axes turned as those of the grid, if its voxels are the same ones; else why not."""
+    """Return the labels with their axes reordered to match the grid if the voxels coincide, otherwise the reason."""
     own = segmentation.grid
     if "voxel" in (grid.unit, own.unit):
         return None, "or the labels have no known voxel size"
@@ -157,7 +157,7 @@ def _labels_on(grid: Grid, segmentation: Segmentation) -> tuple[Labels | None, s
 
 
 def _farthest_corner(grid: Grid, own: Grid, axes: Sequence[int], flips: Sequence[bool]) -> float:
-    """Distance in mm between the corner voxels of the grid and those of the labels, once their axes are turned."""
+    """Return the distance in mm between corner voxels of the grid and of the labels after reordering the axes."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T
     turned = np.empty_like(corners)
     for at, (axis, flip) in enumerate(zip(axes, flips, strict=True)):

@@ -1,4 +1,4 @@
-"""What is known of a DICOM series."""
+"""Description of a DICOM series."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,49 +12,49 @@ Plane = Literal["axial", "coronal", "sagittal", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One stack of slices of an examination, as its headers describe it; no pixel is read for it.
+    """A stack of slices of an examination as described by its headers, without reading any pixels.
 
     Parameters
     ----------
     number : str
-        What it is picked by: the scanner's number of the series, `"5"`; of several stacks in one series `"5.1"`,
-        `"5.2"`; `"5a"`, `"5b"` where two series share a number, `"x1"` where one has none. The same files always get
-        the same numbers.
+        Number to pick it by: the scanner's series number, `"5"`; `"5.1"`, `"5.2"` for several stacks in one series;
+        `"5a"`, `"5b"` if two series share a number, `"x1"` if a series has none. The same files always get the same
+        numbers.
     description : str
-        What the scanner calls it; empty where that was removed.
+        The scanner's description; empty if it was removed.
     plane : {"axial", "coronal", "sagittal", "unknown"}
-        The closest one.
+        The nearest anatomical plane.
     rows, columns, slices : int
     pixel_spacing_mm : (row, column) or None
-        Distance of neighbouring rows and of neighbouring columns.
+        Distance between adjacent rows and between adjacent columns.
     slice_thickness_mm, slice_step_mm : float or None
-        How thick a slice is, and the distance from one to the next.
+        Thickness of a slice, and distance between adjacent slices.
     contrast_agent : str
     echo_time_ms, repetition_time_ms, inversion_time_ms : float or None
     image_type : tuple of str
-        Such as `("ORIGINAL", "PRIMARY", "M")`.
+        For example `("ORIGINAL", "PRIMARY", "M")`.
     acquired : str
-        When it was scanned, `2024-03-01 10:22:31`; empty where the header does not tell.
+        Time of acquisition, `2024-03-01 10:22:31`; empty if the header does not state it.
     role : {"T1", "T1c", "T2", "FLAIR"} or None
-        What it would be taken for.
+        The sequence it is taken for.
     reason : str
-        Why, or why it is taken for nothing.
+        The reason for this role, or for having none.
     problem : str
-        Why it cannot be opened; empty where nothing speaks against it.
+        Why it cannot be opened; empty if there is no problem.
     modality, study_uid, study_date, study_description, patient : str
-        Of the examination it belongs to.
+        Information about the examination it belongs to.
     uid : str
-        Of the series.
+        UID of the series.
     part : int
-        Which stack of the series, from 1; 0 where it has one.
+        Index of the stack in the series, from 1; 0 if it has only one.
     parts : int
-        How many stacks the series has.
+        Number of stacks in the series.
     folder : Path
-        The closest folder that holds all files of the series, those of its other stacks too.
+        The closest folder that contains all files of the series, including those of its other stacks.
     files : tuple of Path
-        In the order of the slices.
+        In slice order.
     notes : tuple of str
-        What to know when it is used.
+        Notes for the user of this series.
     """
 
     number: str
@@ -90,7 +90,7 @@ class Series:
 
     @property
     def key(self) -> str:
-        """UID of the series, with the number of the stack where it has several: by it a result finds its scan."""
+        """UID of the series, with the number of the stack if there are several; links a result to its scan."""
         return f"{self.uid}#{self.part}" if self.part else self.uid
 
     @property

@@ -1,4 +1,4 @@
-"""Headers of the images that a DICOM object refers to, as the object needs them: whole, in order, of one geometry."""
+"""Complete, ordered and consistent headers of the source images that a DICOM object refers to."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,16 +14,16 @@ _MAY_BE_ABSENT: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-"""What every object has, though it may be empty; anonymised headers often lack it."""
+"""Attributes that every object must have, if only empty; anonymised headers often lack them."""
 _SHARED: Final = ("PlaneOrientationSequence", "PixelMeasuresSequence")
 
 
 def complete_header(path: Path) -> Any:
-    """The header of a file as a pydicom dataset, without pixels, with what every object has."""
+    """Return the header of a file as a pydicom dataset, without pixels, with all mandatory attributes."""
     import pydicom
 
     with open_dicom(path) as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values that are not quite as they should be in somebody's images
+        warnings.simplefilter("ignore")  # about slightly invalid values in the source images
         data = pydicom.dcmread(cast("BinaryIO", stream), stop_before_pixels=True, force=True)
         for keyword in _MAY_BE_ABSENT:
             if keyword not in data:
@@ -32,14 +32,14 @@ def complete_header(path: Path) -> Any:
 
 
 def slice_spacing(reference: Reference) -> float | None:
-    """Distance of neighbouring slices in mm; None for one slice."""
+    """Return the distance between adjacent slices in mm; None for a single slice."""
     return reference.stack.step if len(reference.stack.frames) > 1 else None
 
 
 def source_headers(reference: Reference) -> list[Any]:
-    """A dataset for each slice; for multi-frame files a single one, whose frames are the slices in order.
+    """Return a dataset for each slice or, for multi-frame files, a single one with the slices in order as frames.
 
-    All have the orientation and spacing of the first slice, as the grid has them, since headers round.
+    All have the orientation and spacing of the first slice, as in the grid, since values in the headers are rounded.
     """
     frames = reference.stack.frames
     if any(frame.store.frames > 1 for frame in frames) or _is_enhanced(frames[0]):
@@ -63,7 +63,7 @@ def _plain(reference: Reference, frame: Frame) -> Any:
 
 
 def _set_thickness(item: Any, reference: Reference) -> None:
-    """Thickness and spacing of slices; a spacing that contradicts the positions must not be copied."""
+    """Set thickness and spacing of slices; a spacing that contradicts the positions must not be copied."""
     spacing = slice_spacing(reference)
     if spacing is not None:
         (item.SpacingBetweenSlices,) = _decimals([spacing])
@@ -74,14 +74,14 @@ def _set_thickness(item: Any, reference: Reference) -> None:
 
 
 def _decimals(values: Iterable[float]) -> list[str]:
-    """Numbers as DICOM's decimal strings, which have 16 characters at most; headers do not always keep to that."""
+    """Format numbers as DICOM decimal strings, which have at most 16 characters; source headers may exceed that."""
     from pydicom.valuerep import format_number_as_ds
 
     return [format_number_as_ds(float(value)) for value in values]
 
 
 def _joined(reference: Reference, frames: Sequence[Frame]) -> Any:
-    """One multi-frame header whose frames are the slices in order, whatever files and frames they are."""
+    """Return one multi-frame header whose frames are the slices in order, whichever files and frames they come from."""
     from pydicom.dataset import Dataset
 
     headers = {path: complete_header(path) for path in dict.fromkeys(frame.facts.file for frame in frames)}

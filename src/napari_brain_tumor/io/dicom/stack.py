@@ -1,4 +1,4 @@
-"""The one check that every stack of slices has to pass: count, orientation, positions, and what grid they make."""
+"""Arrange slices into a stack, after checking their number, orientation and positions, and make their grid."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Vector = npt.NDArray[np.float64]
 
 _SAME_PLACE_MM: Final = 0.01
 _UNEVEN: Final = 0.1
-"""How much of the usual step a step may differ from it; headers round, and a missing slice makes it 1."""
+"""Maximum relative deviation of a step from the usual step, to allow for rounding; a missing slice gives 1."""
 _ROUNDING_MM: Final = 0.11
-"""Differences of steps that come from positions rounded to a tenth of a millimetre."""
+"""Differences between steps that are due to positions rounded to a tenth of a millimetre."""
 _WORTH_TELLING: Final = 0.02
 _STRAIGHT_MM: Final = 0.1
-"""Drift of a whole stack sideways up to which it counts as straight."""
+"""Maximum sideways drift over a whole stack for it to count as straight."""
 _TILT_WORTH_TELLING_MM: Final = 0.5
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -34,9 +34,9 @@ class Stack:
     frames : tuple of Frame
         From the first to the last slice.
     grid : Grid
-        World RAS; unit `"voxel"` where the headers do not tell where the slices lie.
+        Grid in world RAS; unit `"voxel"` if the headers do not state the positions of the slices.
     step : float or None
-        Distance of neighbouring slices in mm, perpendicular to them.
+        Distance between adjacent slices in mm, perpendicular to them.
     """
 
     frames: tuple[Frame, ...]
@@ -46,19 +46,19 @@ class Stack:
 
 
 def arrange(frames: Sequence[Frame], name: str) -> Stack:
-    """Put the slices of one stack in order of their positions, and make their grid.
+    """Sort the slices of one stack by position, and make their grid.
 
     Parameters
     ----------
     frames : sequence of Frame
-        Of one stack: the same size, orientation and pixel spacing, no two at one position.
+        Frames of one stack: with the same size, orientation and pixel spacing, no two at the same position.
     name : str
-        Of the series, for messages.
+        Name of the series, for messages.
 
     Raises
     ------
     UnreadableFileError
-        If slices are missing, uneven, or cannot be ordered; the message says where.
+        If slices are missing, unevenly spaced or cannot be ordered; the message says where.
     """
     try:
         if any(not _is_placed(frame) for frame in frames):
@@ -71,7 +71,7 @@ def arrange(frames: Sequence[Frame], name: str) -> Stack:
 
 
 def is_regular(frames: Sequence[Frame]) -> bool:
-    """Whether the slices form one even stack without two at one position."""
+    """Whether the slices form one regular stack, with no two at the same position."""
     try:
         return all(map(_is_placed, frames)) and arrange(frames, "").step is not None
     except UnreadableFileError:
@@ -79,7 +79,7 @@ def is_regular(frames: Sequence[Frame]) -> bool:
 
 
 def normal_of(frame: Frame) -> Vector | None:
-    """Direction perpendicular to a slice, in LPS; None where the header states no orientation."""
+    """Return the direction perpendicular to a slice, in LPS; None if the header states no orientation."""
     if frame.orientation is None:
         return None
     row, column = np.asarray(frame.orientation[0]), np.asarray(frame.orientation[1])
@@ -88,9 +88,9 @@ def normal_of(frame: Frame) -> Vector | None:
 
 
 def same_place_mm(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """The slices by where they lie along their normal, each list those of one position, in order.
+    """Group the slices by position along their normal; returns one list per position, in order.
 
-    All of them need a position and one orientation.
+    All slices need a position and must share one orientation.
     """
     heights = heights_along_normal(frames)
     groups: list[list[Frame]] = []
@@ -108,7 +108,7 @@ def _is_placed(frame: Frame) -> bool:
 
 
 def heights_along_normal(frames: Sequence[Frame]) -> Vector:
-    """Where each slice lies along the direction perpendicular to the first; all need a position and orientation."""
+    """Return each slice's position along the normal of the first; all need a position and orientation."""
     normal = normal_of(frames[0])
     assert normal is not None
     heights: Vector = np.array([frame.position for frame in frames], dtype=np.float64) @ normal
@@ -116,7 +116,7 @@ def heights_along_normal(frames: Sequence[Frame]) -> Vector:
 
 
 def _grid(frames: Sequence[Frame], step: Vector, origin: Any, unit: LengthUnit = "mm") -> Grid:
-    """The grid of slices; `step` leads from one to the next, in LPS."""
+    """Return the grid of slices; `step` is the vector from one to the next, in LPS."""
     first = frames[0]
     rows, columns = first.pixel_spacing if first.pixel_spacing is not None and unit == "mm" else (1.0, 1.0)
     along_row, along_column = first.orientation or ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -190,7 +190,7 @@ def _gap(frames: Sequence[Frame], heights: Vector, at: int) -> str:
 
 
 def _check_on_a_line(frames: Sequence[Frame], positions: Vector, heights: Vector, step: Vector, name: str) -> None:
-    """Every slice lies where a regular grid has it, also sideways."""
+    """Check that every slice lies where a regular grid requires, including sideways."""
     expected = positions[0] + np.arange(len(frames))[:, np.newaxis] * step
     away = np.linalg.norm(positions - expected, axis=1)
     usual = float(np.median(np.diff(heights)))
@@ -303,7 +303,7 @@ def _all_differ(values: Iterable[float], frames: Sequence[Frame]) -> bool:
 
 
 def _check_numbers(frames: Sequence[Frame], name: str) -> None:
-    """Numbers without positions have to run evenly, or slices are missing."""
+    """Check that numbers of slices without positions are evenly spaced; otherwise slices are missing."""
     numbers = [frame.instance or 0 for frame in frames]
     steps = np.diff(numbers)
     usual = int(np.median(steps))

@@ -1,4 +1,4 @@
-"""Values of a DICOM header; one that cannot be understood counts as one that is not there."""
+"""Read values from a DICOM header; values that cannot be parsed are treated as missing."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from napari_brain_tumor.errors import attempted
 def value_of(data: Any, keyword: str) -> Any:
     with attempted():
         return data.get(keyword) if data is not None else None
-    return None  # a value that cannot be understood counts as one that is not there
+    return None  # a value that cannot be parsed counts as missing
 
 
 def text_of(data: Any, keyword: str) -> str:
@@ -53,7 +53,7 @@ def int_of(data: Any, keyword: str) -> int | None:
 
 
 def item_of(data: Any, keyword: str) -> Any:
-    """The first item of a sequence, or None."""
+    """Return the first item of a sequence, or None."""
     value = value_of(data, keyword)
     try:
         return value[0] if value else None

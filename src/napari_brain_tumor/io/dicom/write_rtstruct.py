@@ -1,4 +1,4 @@
-"""Segmentations as DICOM RT structure sets: closed contours of each region, on the slices of the source."""
+"""Write segmentations as DICOM RT structure sets: closed contours of each region, on the slices of the source."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -28,7 +28,7 @@ from napari_brain_tumor.types import Float64Array
 _RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _STUDY_COMPONENT: Final = "1.2.840.10008.3.1.2.3.1"
 _DECIMALS: Final = 4
-"""Of coordinates in mm; a decimal string has 16 characters at most."""
+"""Decimals of coordinates in mm; a decimal string has at most 16 characters."""
 _OF_SOURCE: Final = (
     "SpecificCharacterSet", "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
     "AccessionNumber", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
@@ -37,16 +37,16 @@ _OF_SOURCE: Final = (
 )  # fmt: skip
 
 Contours = dict[Region, list[tuple[int, Float64Array]]]
-"""For each region the number of the slice and the points (N, 3) of each contour, in LPS millimetres."""
+"""For each region, the slice index and points (N, 3) of each contour, in LPS millimetres."""
 
 
 def rtstruct_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The nested regions as a DICOM RT structure set.
+    """Return the nested regions as a DICOM RT structure set.
 
     Raises
     ------
     SourceSeriesError
-        As for DICOM segmentations.
+        In the same cases as for DICOM segmentations.
     SaveError
         If there is nothing to outline.
     """
@@ -80,7 +80,7 @@ def _contours_of(reference: Reference, regions: Sequence[Region]) -> Contours:
 
 
 def _in_world(reference: Reference, number: int, curve: Float64Array) -> Float64Array:
-    """Points `(N, 2)` of columns and rows in a slice as `(N, 3)` millimetres, in the very plane of its image."""
+    """Convert points `(N, 2)` of columns and rows in a slice to `(N, 3)` millimetres, exactly in its image plane."""
     frame, first = reference.stack.frames[number], reference.stack.frames[0]
     assert frame.position is not None
     assert first.orientation is not None

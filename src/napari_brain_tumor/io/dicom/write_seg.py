@@ -1,4 +1,4 @@
-"""Segmentations as DICOM SEG objects: a segment for each class, with references to the slices that it lies on."""
+"""Write segmentations as DICOM SEG objects: one segment per class, with references to the source slices."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 MANUFACTURER: Final = "napari-brain-tumor"
 NOTICE: Final = "For research only, not for clinical use"
 _MOST_TEXT: Final = 64
-"""Characters of a DICOM long string."""
+"""Maximum number of characters of a DICOM long string."""
 _SERIES_NUMBERS: Final = {"SEG": 9000, "RTSTRUCT": 9500}
-"""What is added to the number of the source series, so that results stand behind all images of a study."""
+"""Offset added to the source's series number, so that results are listed after all images of a study."""
 
 
 def seg_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
-    """The labels as a DICOM SEG object.
+    """Return the labels as a DICOM SEG object.
 
-    Every slice of the source has a frame in each segment, also where nothing is marked, so that whoever opens the
-    object gets the whole grid. Classes that the labels define have a segment even if no voxel has them.
+    Every slice of the source has a frame in each segment, even if it is empty, so that readers get the whole grid.
+    Classes that the labels define have a segment even if no voxel belongs to them.
 
     Raises
     ------
     SourceSeriesError
-        If the series that the labels lie on is not DICOM, not known or not at hand.
+        If the series that the labels belong to is not DICOM, unknown or unavailable.
     """
     record = record_of(segmentation)
     reference = reference_of(segmentation, record, options)
@@ -65,19 +65,19 @@ def seg_output(segmentation: Segmentation, target: Path, options: SaveOptions) -
 
 
 def reference_of(segmentation: Segmentation, record: Record, options: SaveOptions) -> Reference:
-    """The series that the labels lie on: the one that is named, else that of their record."""
+    """Return the series that the labels belong to: the one given, or else that of their record."""
     if options.source is not None:
         return reference_at(segmentation, options.source)
     return reference_in(segmentation, record.provenance, record.folder)
 
 
 def series_number(reference: Reference, modality: str) -> int:
-    """A number for the series of a result, by that of its source."""
+    """Return a number for the series of a result, based on that of its source."""
     return _SERIES_NUMBERS[modality] + min(reference.stack.frames[0].facts.series_number or 0, 99_999)
 
 
 def _numbered(labels: Labels, words: Mapping[int, str], *, joined: bool) -> Labels:
-    """Segments counted from 1 without a gap, as DICOM wants them."""
+    """Renumber the segments consecutively from 1, as DICOM requires."""
     if joined:
         return (labels > 0).astype(np.uint8)
     table = np.zeros(256, np.uint8)
@@ -106,7 +106,7 @@ def _dataset(
     headers = source_headers(reference)
     title = f"Brain tumour, {origin.name}"[:_MOST_TEXT]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values in the source's headers
+        warnings.simplefilter("ignore")  # about values in the source's headers
         data = SegmentationObject(
             source_images=headers,
             pixel_array=np.ascontiguousarray(numbered.transpose(2, 1, 0)),
@@ -177,10 +177,10 @@ def _code(concept: concepts.Concept) -> Any:
 
 
 def _refer_to_frames(data: Any, reference: Reference) -> None:
-    """Name the frames and files that slices truly are: the header had them one after the other."""
+    """Refer to the actual frames and files of the slices; the combined header numbered them consecutively."""
     frames = reference.stack.frames
     images = {
-        id(image): image  # once each: the frames of all segments share them
+        id(image): image  # each only once: the frames of all segments share them
         for group in data.PerFrameFunctionalGroupsSequence
         for derived in group.get("DerivationImageSequence", ())
         for image in derived.SourceImageSequence
@@ -193,7 +193,7 @@ def _refer_to_frames(data: Any, reference: Reference) -> None:
 
 
 def _refer_to_instances(data: Any, uids: Sequence[str]) -> None:
-    """List every file of the series among the instances that are referred to."""
+    """List every file of the series among the referenced instances."""
     from copy import deepcopy
 
     (series,) = data.ReferencedSeriesSequence
@@ -207,7 +207,7 @@ def _refer_to_instances(data: Any, uids: Sequence[str]) -> None:
 
 
 def _check(path: Path, reference: Reference, numbered: Labels, texts: Mapping[int, str]) -> None:
-    """Read it as any other such object is read."""
+    """Read the file back like any other DICOM SEG object and compare it."""
     volume, read = read_seg(path)
     require(volume.grid.same_place(reference.stack.grid, SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
     require(np.array_equal(volume.array, numbered), "its labels differ")

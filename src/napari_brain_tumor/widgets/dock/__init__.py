@@ -1,1 +1,1 @@
-"""The one dock of the plugin: a head for the case, five tabs, a foot for saving."""
+"""The plugin's dock widget: the current case above, five tabs, and saving below."""

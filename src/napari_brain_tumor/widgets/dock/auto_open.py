@@ -1,4 +1,4 @@
-"""Opens the dock with the first case, and again with a later one where it was closed."""
+"""Open the dock with the first case, and reopen it when a later case is opened while it is closed."""
 
 from typing import Any, Final
 
@@ -8,11 +8,11 @@ from napari_brain_tumor.plugin.viewers import window_of
 from napari_brain_tumor.widgets.case_watch import CaseWatch, watch_cases
 
 TITLE: Final = "Brain Tumor"
-"""Of the dock, in the manifest and so in the menu."""
+"""Title of the dock, as in the manifest and thus in the menu."""
 
 
 def open_dock(viewer: Any) -> Any:
-    """Open the dock of a viewer, or bring it to the front; returns the widget that napari docks."""
+    """Open the dock of a viewer, or bring it to the front; return the widget that napari docks."""
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, TITLE)
     dock.show()
     dock.raise_()
@@ -20,12 +20,12 @@ def open_dock(viewer: Any) -> Any:
 
 
 def open_with_cases(viewer: Any) -> None:
-    """Open the dock whenever a case is opened in this viewer, as far as the user wants that; again does nothing.
+    """Open the dock whenever a case is opened in this viewer, if the user wants that; repeated calls do nothing.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        One without a window is left alone.
+        A viewer without a window is ignored.
     """
     watch_cases(viewer, "open the dock", lambda layer: sequence_tag(layer) is not None, _open)
 

@@ -1,4 +1,4 @@
-"""Which layers belong to which open case, and showing those of one case alone."""
+"""Find out which layers belong to which open case, and show those of one case only."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,7 @@ from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 
 class Cases:
-    """The cases among a viewer's layers, and the layers of each."""
+    """The cases among a viewer's layers, with the layers of each."""
 
     def __init__(self, all_layers: Iterable[Layer] = ()) -> None:
         present = list(all_layers)
@@ -22,7 +22,7 @@ class Cases:
         self._of_labels = {start.layer: start.study for start in starts(present) if start.layer is not None}
 
     def position_of(self, scans: Iterable[Layer]) -> int | None:
-        """Which case has any of these scans."""
+        """Return the position of the case that has any of these scans."""
         ids = set(map(id, scans))
         for at, study in enumerate(self.studies):
             if ids & set(map(id, study.sequences.values())):
@@ -30,11 +30,11 @@ class Cases:
         return None
 
     def results_of(self, study: OpenStudy) -> list[Labels]:
-        """The labels on the scans of a case, the uppermost first."""
+        """Return the labels layers on the scans of a case, topmost first."""
         return [layer for layer, owner in self._of_labels.items() if _same(owner, study)]
 
     def owner_of(self, layer: Layer) -> OpenStudy | None:
-        """The case that a layer belongs to; None of one that belongs to none."""
+        """Return the case that a layer belongs to, or None."""
         if layer in self._of_labels:
             return self._of_labels[layer]
         return next((study for study in self.studies if layer in study.sequences.values()), None)
@@ -45,13 +45,13 @@ def _same(first: OpenStudy, second: OpenStudy) -> bool:
 
 
 class ShownCase:
-    """Hides the layers of all cases but one, and shows them again as they were."""
+    """Hides the layers of all cases but one, and restores their visibility later."""
 
     def __init__(self) -> None:
         self._was_visible: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()
 
     def show(self, cases: Cases, study: OpenStudy, all_layers: Iterable[Layer]) -> None:
-        """Show the layers of this case alone; what belongs to no case is left as it is."""
+        """Show the layers of this case only; layers that belong to no case are not touched."""
         for layer in all_layers:
             owner = cases.owner_of(layer)
             if owner is None:
@@ -64,6 +64,6 @@ class ShownCase:
 
 
 def look_at(viewer: Any, layer: Layer) -> None:
-    """Bring the middle of a layer into sight."""
+    """Centre the view on the middle of a layer."""
     show_point(viewer, np.asarray(layer.extent.world).mean(axis=0))
     viewer.reset_view()

@@ -1,4 +1,4 @@
-"""The menu of Export: figure, film, surfaces, numbers, the picture in sight."""
+"""The Export menu: figure, film, surfaces, measurements, current view."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,17 +23,17 @@ _COPY_PICTURE: Final = "Copy the picture"
 
 
 class ExportMenu(QObject):
-    """Writes what is open for others to read.
+    """Exports what is open for use outside napari.
 
     Parameters
     ----------
     viewer : napari.Viewer
     case : callable
-        The case that is worked on, and its labels; None for what there is not.
+        Returns the current case and its labels, each None if there is none.
     parent : QWidget
-        Of the dialogs.
+        Parent of the dialogs.
     worker : callable
-        Gives the worker process.
+        Returns the worker process.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ExportMenu(QObject):
             action.triggered.connect(lambda _=False: self.copy_picture())
 
     def ask(self, kind: ExportKind) -> None:
-        """Ask for a file where one is needed, and write the export."""
+        """Ask for a file if one is needed, and write the export."""
         study, _ = self._case()
         export = EXPORTS[kind]
         if not export.suffixes or study is None:
@@ -81,7 +81,7 @@ class ExportMenu(QObject):
             self.write(kind, path)
 
     def write(self, kind: ExportKind, path: Path | None) -> None:
-        """Write an export of the case and its labels; `runner` tells how it goes."""
+        """Write an export of the case and its labels; `runner` reports progress and outcome."""
         study, labels = self._case()
         if study is None or labels is None:
             return
@@ -99,7 +99,7 @@ class ExportMenu(QObject):
         notify(text)
 
     def copy_picture(self) -> None:
-        """Put the picture that is in sight into the clipboard."""
+        """Copy the current view to the clipboard."""
         panes, view = layout_of(self._viewer), canvas_view_of(self._viewer)
         shown = panes if panes is not None else view.canvas.native if view is not None else None
         clipboard = QApplication.clipboard()

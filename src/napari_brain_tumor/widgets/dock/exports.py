@@ -1,4 +1,4 @@
-"""What can be taken out of the window for a paper or a talk: how each is called, and the job that writes it. No Qt."""
+"""What can be exported for a paper or a talk: titles, file types and the jobs that write them. No Qt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ ExportKind = Literal["figure", "film", "surfaces", "numbers", "copied numbers"]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An entry of the menu.
+    """An entry of the Export menu.
 
     Parameters
     ----------
     suffixes : tuple of str
-        Of its files, the usual one first; none where it goes to the clipboard.
+        File suffixes, the usual one first; empty if the export goes to the clipboard.
     ending : str
-        Of the proposed name, after the case's.
+        Ending of the proposed file name, after the name of the case.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Export:
 
     @property
     def file_filter(self) -> str:
-        """For a dialog that saves."""
+        """File filter for a save dialog."""
         return f"{self.title.rstrip('…')} ({' '.join(f'*{suffix}' for suffix in self.suffixes)})"
 
 
@@ -77,18 +77,18 @@ def export_steps(
     kind : str
         A key of `EXPORTS`.
     labels : LayerView
-        Of the labels that are exported.
+        The labels to export.
     references : sequence of LayerView
-        Opened layers, one of which labels painted from scratch belong to.
+        Open layers, one of which has the grid of labels that were painted from scratch.
     path : Path or None
-        None for the clipboard. The dialog has asked whether it may be replaced.
+        None for the clipboard. An existing file is overwritten; the dialog has already asked.
     role : str, optional
         The scan that is shown.
 
     Returns
     -------
     str
-        For the clipboard its text, else what was written, in words.
+        The text for the clipboard, or a message that says what was written.
     """
     yield Progress(0, 1, "reading the layers")
     study = from_layers.study_from_layers(scans)
@@ -130,11 +130,11 @@ def report_steps(
     Parameters
     ----------
     labels : LayerView
-        Of the labels to report.
+        The labels to report on.
     references : sequence of LayerView
-        Opened layers, one of which labels painted from scratch belong to.
+        Open layers, one of which has the grid of labels that were painted from scratch.
     path : Path
-        Ends in `.html`.
+        Must end in `.html`.
     """
     yield Progress(0, 1, "reading the layers")
     study = from_layers.study_from_layers(scans)

@@ -1,4 +1,4 @@
-"""Above and below the tabs: the case with its sequences and checks, what runs; saving, the report, the code."""
+"""Parts of the dock above and below the tabs: case, checks and running jobs; saving, report and code."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 
 
 class TabRow(QWidget):
-    """A button for each tab, in as many lines as the width and the font ask for."""
+    """A button for each tab, wrapped to as many lines as the width and font require."""
 
     tab_chosen = Signal(str)
     """The tab whose button was pressed."""
@@ -37,7 +37,7 @@ class TabRow(QWidget):
         self.setLayout(flow(*self.buttons.values()))
 
     def show_tabs(self, current: Tab, closed: Mapping[Tab, str]) -> None:
-        """Show which tab is in sight, and which cannot be opened now."""
+        """Show which tab is current, and which cannot be opened now."""
         for tab, tab_button in self.buttons.items():
             tab_button.setChecked(tab == current)
             tab_button.setEnabled(tab not in closed)
@@ -49,19 +49,19 @@ def _with_key(tab: Tab, tip: str) -> str:
 
 
 class Head(QWidget):
-    """The case: which it is, its sequences and checks; what runs, and labels to restore.
+    """The current case with its sequences and checks, running jobs, and labels to restore.
 
     Parameters
     ----------
     viewer : napari.Viewer
     segment : SegmentWidget
-        Its sequences and checks are shown here.
+        Panel whose sequences and checks are shown here.
     tab : callable
-        The tab in sight.
+        Returns the current tab.
     """
 
     case_chosen = Signal(int)
-    """Position of a case."""
+    """The position of the case that the user chose."""
     layout_requested = Signal()
 
     def __init__(
@@ -106,12 +106,12 @@ class Head(QWidget):
 
 
 class Foot(QWidget):
-    """What is always there below the tabs.
+    """The part of the dock that is always visible below the tabs.
 
     Parameters
     ----------
     segment : SegmentWidget
-        Its button to save stands here.
+        Panel whose save button is shown here.
     """
 
     report_requested = Signal()
@@ -139,7 +139,7 @@ class Foot(QWidget):
         add_to(column, row, self.state_label, segment.saving.label, notice)
 
     def show_view(self, view: View) -> None:
-        """Show what is saved, and whether a report can be written."""
+        """Show what has been saved, and whether a report can be written."""
         show_text(self.state_label, view.state_text)
         self.report_button.setEnabled(not view.report_obstacle)
         tip = "Write a report with pictures and measurements of this examination."

@@ -1,4 +1,4 @@
-"""Jobs under way, whichever tab began them: a bar with what is left and a button to cancel."""
+"""Running jobs, whichever tab started them: a progress bar with the time left and a button to cancel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from napari_brain_tumor.widgets.parts import add_to, button, progress_bar, wrapp
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
 _SHOW_MS: Final = 250
-"""What ends sooner is not worth a bar that flashes."""
+"""Shorter jobs show no bar, which would only flash up."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class _Entry:
 
 
 class RunningJobs(QObject):
-    """The jobs of a viewer's dock."""
+    """The jobs that are running in a viewer's dock."""
 
     changed = Signal()
 
@@ -35,16 +35,16 @@ class RunningJobs(QObject):
         self._entries: dict[str, _Entry] = {}
 
     def follow(self, title: str, runner: JobRunner, tab: str = "", cancel: Callable[[], None] | None = None) -> None:
-        """Show a runner's jobs from now on.
+        """Show the jobs of a runner from now on.
 
         Parameters
         ----------
         title : str
-            What its jobs are called.
+            Name of its jobs.
         tab : str, optional
-            The tab that shows and cancels them itself.
+            The tab that shows progress and a cancel button itself.
         cancel : callable, optional
-            How they are cancelled, where it takes more than the runner's own way.
+            Cancels the jobs, if that takes more than cancelling the runner.
         """
         act = cancel or runner.cancel
 
@@ -57,7 +57,7 @@ class RunningJobs(QObject):
             ended.connect(lambda *_: self.end(title))
 
     def begin(self, title: str, tab: str, cancel: Callable[[], None]) -> None:
-        """A job has begun that may take a while until it says anything."""
+        """Show a job that has started but has not reported progress yet."""
         if title not in self._entries:
             self.put(JobFacts(title), tab, cancel)
 
@@ -66,12 +66,12 @@ class RunningJobs(QObject):
             self.changed.emit()
 
     def put(self, facts: JobFacts, tab: str, cancel: Callable[[], None]) -> None:
-        """Show a job as it is now."""
+        """Update the state of a job."""
         self._entries[facts.title] = _Entry(facts, tab, cancel)
         self.changed.emit()
 
     def seen_from(self, tab: str) -> list[JobFacts]:
-        """The jobs that a tab does not show itself."""
+        """Return the jobs that a tab does not show itself."""
         return [entry.facts for entry in self._entries.values() if not tab or entry.tab != tab]
 
     def cancel(self, title: str) -> None:
@@ -81,12 +81,12 @@ class RunningJobs(QObject):
 
 
 class JobRow(QWidget):
-    """What one job does, how far it is, and a button to cancel it.
+    """Current step of a job, its progress, and a button to cancel it.
 
     Parameters
     ----------
     flat : bool
-        Whether everything stands in one line.
+        Whether everything is laid out in one line.
     """
 
     cancel_requested = Signal()
@@ -106,7 +106,7 @@ class JobRow(QWidget):
         self.cancel_button.clicked.connect(lambda _: self.cancel_requested.emit())
 
     def show_job(self, job: JobFacts) -> None:
-        """Show how far it is now."""
+        """Show the current progress."""
         self.label.setText(job_text(job))
         self.cancel_button.setAccessibleName(f"Cancel {job.title[:1].lower()}{job.title[1:]}")
         self.bar.setRange(0, 0 if job.fraction is None else 1000)
@@ -114,14 +114,14 @@ class JobRow(QWidget):
 
 
 class RunBar(QWidget):
-    """Shows the jobs that run, each with a button to cancel it; hidden while there is none.
+    """Shows the running jobs, each with a button to cancel it; hidden if there are none.
 
     Parameters
     ----------
     tab : callable
-        The tab in sight, whose own jobs it shows itself; empty where none is.
+        Returns the current tab, which shows its own jobs itself; empty if there is none.
     flat : bool
-        Whether everything stands in one line.
+        Whether everything is laid out in one line.
     """
 
     def __init__(self, jobs: RunningJobs, tab: Callable[[], str], *, flat: bool = False) -> None:
@@ -135,7 +135,7 @@ class RunBar(QWidget):
         self.hide()
 
     def refresh(self) -> None:
-        """Show what runs now; a bar appears a moment later, so that short jobs do not let it flash."""
+        """Show what is running now; a bar appears after a short delay, so that it does not flash up for short jobs."""
         jobs = self._jobs.seen_from(self._tab())
         self._drop_ended({job.title for job in jobs})
         if not jobs:

@@ -1,4 +1,4 @@
-"""The dock by keyboard: keys to its tabs, its head and its foot; Enter presses, Escape goes back to the picture."""
+"""Keyboard control of the dock: shortcuts for tabs, top and bottom; Enter presses a button, Escape leaves the dock."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,22 +11,22 @@ from napari_brain_tumor.widgets.dock.state import TABS
 from napari_brain_tumor.widgets.napari_canvas import canvas_view_of
 
 HEAD_KEY: Final = "Ctrl+0"
-"""Goes to the case."""
+"""Moves the focus to the current case."""
 TAB_KEYS: Final = {tab: f"Ctrl+{at}" for at, tab in enumerate(TABS, 1)}
-"""Open the tabs. Letters with Alt are few, and some are napari's, such as Alt+S for a screenshot."""
+"""Open the tabs. Ctrl with digits, as several Alt+letter keys are taken by napari, such as Alt+S for a screenshot."""
 FOOT_KEY: Final = "Ctrl+9"
-"""Goes to what is below the tabs: saving, the report."""
+"""Moves the focus to the part below the tabs, with saving and the report."""
 
 
 def bind_dock_key(dock: QWidget, key: str, act: Callable[[], Any]) -> None:
-    """Give a key a meaning in the whole window while the dock is in sight."""
+    """Bind a key in the whole window while the dock is visible."""
     shortcut = QShortcut(QKeySequence(key), dock)
     shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
     shortcut.activated.connect(act)
 
 
 def focus_first(part: QWidget) -> None:
-    """Give the focus to the first control of a part of the window that can have it."""
+    """Focus the first control of a widget that accepts the focus."""
     control = part.nextInFocusChain()
     while control is not None and control is not part:
         if part.isAncestorOf(control) and _takes_focus(control):
@@ -41,12 +41,12 @@ def _takes_focus(control: QWidget) -> bool:
 
 
 def on_dock_key(event: QKeyEvent, viewer: Any) -> bool:
-    """What a key does that no control of the dock took: Enter presses the button with the focus, Escape leaves.
+    """Handle a key that no control of the dock accepted: Enter presses a button, Escape returns to the canvas.
 
     Returns
     -------
     bool
-        Whether the key meant something.
+        Whether the key was handled.
     """
     control = QApplication.focusWidget()
     if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(control, QAbstractButton):

@@ -1,4 +1,4 @@
-"""What stands behind the button Open: dialogs for what is not simply dropped, and the cases that were opened last."""
+"""The menu of the Open button: dialogs for input that cannot simply be dropped, and recent cases."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,7 +22,7 @@ from napari_brain_tumor.widgets.restore import RestoreWidget
 
 
 class PanelDialog(QDialog):
-    """A window of its own for a panel; closing it hides it, and whatever runs goes on."""
+    """A separate window for a panel; closing it only hides it, and running jobs continue."""
 
     def __init__(self, panel: QWidget, title: str, parent: QWidget) -> None:
         super().__init__(parent)
@@ -33,26 +33,26 @@ class PanelDialog(QDialog):
         self.resize(panel.sizeHint())
 
     def bring_up(self) -> None:
-        """Show it above the others."""
+        """Show the window in front of all others."""
         self.show()
         self.raise_()
         self.activateWindow()
 
 
 class Opening(QObject):
-    """Opens cases, and asks in a dialog for what their files do not tell.
+    """Opens cases, and asks in a dialog for what their files do not specify.
 
     Parameters
     ----------
     viewer : napari.Viewer
     settings : callable
-        What the Segment tab is set to, for many cases.
+        Returns the settings of the Segment tab, for batches.
     parent : QWidget
-        Of the dialogs.
+        Parent of the dialogs.
     """
 
     case_wanted = Signal(object)
-    """A scan of an open case that should come into sight."""
+    """A scan of an open case that should be shown."""
 
     def __init__(self, viewer: Any, jobs: RunningJobs, settings: Callable[[], BatchSettings], parent: QWidget) -> None:
         super().__init__(parent)
@@ -62,13 +62,13 @@ class Opening(QObject):
 
     @property
     def _parent(self) -> QWidget:
-        # Not kept: a window that somebody still holds would not be let go when napari closes it.
+        # Not stored: a reference kept elsewhere would stop the window from being freed when napari closes it.
         parent = self.parent()
         assert isinstance(parent, QWidget)
         return parent
 
     def fill(self, menu: QMenu) -> None:
-        """Fill a menu with all the ways to open something."""
+        """Fill a menu with everything that can be opened."""
         menu.clear()
         menu.setToolTipsVisible(True)
         self._add(
@@ -118,7 +118,7 @@ class Opening(QObject):
         self.details().panel.open_path(str(path))
 
     def details(self) -> PanelDialog:
-        """The dialog that asks for what files do not tell; it shows itself when something was not opened."""
+        """Return the dialog that asks for missing details; it opens by itself when a path could not be opened."""
         if "details" not in self._dialogs:
             panel = OpenCaseWidget(self._viewer)
             dialog = self._dialogs["details"] = PanelDialog(panel, "Open", self._parent)
@@ -128,7 +128,7 @@ class Opening(QObject):
         return self._dialogs["details"]
 
     def _on_not_opened(self, dialog: PanelDialog, path: Path) -> None:
-        """Ask for what was not told; a folder of several cases is for the window of many."""
+        """Ask for the missing details; a folder of several cases goes to the batch window."""
         cases = list(islice(case_folders(path), 2)) if path.is_dir() else []
         if len(cases) < 2:
             dialog.bring_up()
@@ -137,13 +137,13 @@ class Opening(QObject):
         self.many().bring_up()
 
     def register(self, folder: Path, raw: Sequence[Layer]) -> None:
-        """Register the series of an examination and open the study in place of them; the dialog says what was done.
+        """Register the series of an examination and open the resulting study instead; the dialog shows what was done.
 
         Parameters
         ----------
         folder : Path
         raw : sequence of Layer
-            The series, as they were opened.
+            The layers of the opened series.
         """
         self._raw_layers = list(raw)
         self._raw().bring_up()
@@ -168,7 +168,7 @@ class Opening(QObject):
         return self._dialogs["raw"]
 
     def many(self) -> PanelDialog:
-        """The dialog that segments every case of a folder."""
+        """Return the dialog that segments every case of a folder."""
         if "many" not in self._dialogs:
             panel = BatchWidget(self._viewer, self._settings)
             self._dialogs["many"] = PanelDialog(panel, "Many cases", self._parent)

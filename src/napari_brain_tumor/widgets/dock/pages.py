@@ -1,4 +1,4 @@
-"""The tabs of the dock: each is made when it is first opened, begins when it is entered and ends when it is left."""
+"""The tabs of the dock: each is created when first opened, activated when entered and deactivated when left."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 _TRAINING: Final = "Training"
 _TRAIN_AT: Final = 3
-"""Where training stands in the line of its tab, after the pages of the data set."""
+"""Position of training in the row of its tab, after the pages of the data set."""
 _WATCH_MS: Final = 5000
 
 
 class Page(QWidget):
-    """A tab of one panel.
+    """A tab with one panel.
 
     Parameters
     ----------
     panel : QWidget
-        With a `code_box`; it may have `enter` and `leave`.
+        Has a `code_box`, and optionally `enter` and `leave`.
     """
 
     def __init__(self, panel: Any) -> None:
         super().__init__()
         self.panel = panel
-        panel.code_box.hide()  # the foot of the dock shows it
+        panel.code_box.hide()  # shown below the tabs instead
         self._column = column_of(self, spacing=0)
         self._fill()
 
@@ -50,23 +50,23 @@ class Page(QWidget):
 
     @property
     def code_box(self) -> ActionLines:
-        """What the panel in sight does, as code."""
+        """Return the code that repeats what the current panel does."""
         box: ActionLines = self.panel.code_box
         return box
 
     def enter(self) -> None:
-        """The tab comes into sight."""
+        """Activate the panel when its tab is shown."""
         if hasattr(self.panel, "enter"):
             self.panel.enter()
 
     def leave(self) -> None:
-        """The tab goes out of sight."""
+        """Deactivate the panel when its tab is left."""
         if hasattr(self.panel, "leave"):
             self.panel.leave()
 
 
 class _PagesOfOneTab(Page):
-    """A tab of several panels with a line above to choose among them."""
+    """A tab of several panels with a row above to choose between them."""
 
     titles: tuple[tuple[str, str], ...] = ()
 
@@ -94,14 +94,14 @@ class _PagesOfOneTab(Page):
 
     @property
     def code_box(self) -> ActionLines:
-        """What the panel in sight does, as code."""
+        """Return the code that repeats what the current panel does."""
         panel: Any = self.stack.currentWidget()
         box: ActionLines = panel.code_box
         return box
 
 
 class MeasurePage(_PagesOfOneTab):
-    """Measures the examination in view, or several over time.
+    """Measures the current examination, or several over time.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class MeasurePage(_PagesOfOneTab):
             self.panel.enter()
 
     def over_time(self) -> "VisitsWidget":
-        """The panel of the visits, which is made when it is first wanted."""
+        """Return the panel for several visits, created on first use."""
         if self.visits is None:
             from napari_brain_tumor.widgets.visits import VisitsWidget  # loads matplotlib
 
@@ -144,13 +144,13 @@ class MeasurePage(_PagesOfOneTab):
         return self.visits
 
     def enter(self) -> None:
-        """Measure what is in view, unless the visits are shown."""
+        """Measure the current labels, unless the visits are shown."""
         if self.bar.currentIndex() == 0:
             super().enter()
 
 
 class DataPage(_PagesOfOneTab):
-    """Review and add cases of a data set; train on it.
+    """Review and add cases of a data set, and train on it.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class DataPage(_PagesOfOneTab):
         jobs.follow("Importing the folder", self.panel.imports.runner)
         bar = self.panel.pages.tabBar()
         if bar is not None:
-            bar.hide()  # its pages stand in the line above
+            bar.hide()  # its pages are in the row above
         self.panel.pages.currentChanged.connect(self._on_page_changed)
 
     def _on_page_changed(self, at: int) -> None:
@@ -190,12 +190,12 @@ class DataPage(_PagesOfOneTab):
             self.stack.setCurrentWidget(self.panel)
 
     def training(self) -> "TrainWidget":
-        """The panel of training, which is made when it is first wanted; it offers the data set that is open."""
+        """Return the training panel, created on first use; it suggests the open data set."""
         if self.train is None:
             from napari_brain_tumor.widgets.train import TrainWidget  # loads matplotlib
 
             self.train = TrainWidget(self._viewer)
-            self.train.setFont(self.font())  # it is made after the page took over napari's size
+            self.train.setFont(self.font())  # created after the page adopted napari's font size
             self._add_panel(self.train)
             self._jobs.follow("Measuring a step of training", self.train.form.estimate_runner, "data")
             self._jobs.follow("Adding the model", self.train.runs.install_runner)
@@ -205,7 +205,7 @@ class DataPage(_PagesOfOneTab):
         return self.train
 
     def watch_training(self) -> None:
-        """Show a training that runs, which has a process of its own, also from the other tabs."""
+        """Show a running training, which has its own process, in the other tabs too."""
         train = self.train
         if train is None or train.runs.run is None:
             return
@@ -220,7 +220,7 @@ class DataPage(_PagesOfOneTab):
 
     @property
     def case_layers(self) -> list[Layer]:
-        """The layers of the case under review, whose unsaved work the panel asks about itself."""
+        """The layers of the case under review; the panel itself asks about its unsaved changes."""
         layers: list[Layer] = self.panel.cases.case.all_layers
         return layers
 

@@ -1,4 +1,4 @@
-"""Which of the scans that were opened are an examination whose series still have to be registered. No Qt, no napari."""
+"""Detect opened scans that form an examination whose series still have to be registered. No Qt, no napari."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from napari_brain_tumor.study import Role, Source
 
 @dataclass(frozen=True, slots=True)
 class OpenScan:
-    """A scan among the layers: the name of its study, its sequence, its grid, and where it was opened from."""
+    """A scan among the layers: name of its study, sequence, grid and source path."""
 
     case: str
     role: Role
@@ -22,16 +22,16 @@ class OpenScan:
 
 @dataclass(frozen=True, slots=True)
 class RawExamination:
-    """Series that do not share a grid.
+    """An examination whose series do not share a grid.
 
     Parameters
     ----------
     folder : Path
-        What `prepare` takes.
+        Input of `prepare`.
     reason : str
-        Why it is needed, in a sentence.
+        Why registration is needed, as a sentence.
     scans : tuple of int
-        Positions of its scans among those that were looked at.
+        Positions of its scans among those that were examined.
     """
 
     folder: Path
@@ -40,22 +40,22 @@ class RawExamination:
 
     @property
     def question(self) -> str:
-        """What the user is told."""
+        """The question that the user is asked."""
         return f"{self.folder.name}: {self.reason} Register them to one another, to segment them together?"
 
 
 def raw_examination(scans: Sequence[OpenScan], without: Iterable[Path] = ()) -> RawExamination | None:
-    """The examination that was opened last among those that have to be prepared; None where there is none.
+    """Return the most recently opened examination that has to be prepared, or None.
 
-    Scans belong to one examination if their files lie in one folder, or, of DICOM, if they have one name. Where two
-    have the same sequence they are of several, and nothing is offered.
+    Scans belong to one examination if their files are in one folder or, for DICOM, share a name. If two scans have the
+    same sequence, they come from several examinations, and nothing is offered.
 
     Parameters
     ----------
     scans : sequence of OpenScan
-        In the order of the layers.
+        In layer order.
     without : iterable of Path
-        Folders that are not to be offered.
+        Folders that are not offered.
     """
     groups: dict[object, list[int]] = {}
     for at, scan in enumerate(scans):

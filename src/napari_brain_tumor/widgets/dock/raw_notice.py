@@ -1,4 +1,4 @@
-"""Offers to register the series of an examination that was just opened, with one click."""
+"""Offer to register the series of an examination that was just opened, with one click."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ from napari_brain_tumor.widgets.parts import button
 
 
 class RawNotice(Notice):
-    """Hidden unless the scans of an examination lie on several grids."""
+    """A notice that is hidden unless the scans of an examination are on different grids."""
 
     register_requested = Signal(object, object)
     """The folder of the examination, and the layers of its series."""
@@ -34,7 +34,7 @@ class RawNotice(Notice):
         self.later_button.clicked.connect(self._decline)
 
     def look(self, all_layers: Iterable[Layer]) -> None:
-        """Offer what is open now."""
+        """Offer registration if the open layers need it."""
         scans = [(layer, scan) for layer in all_layers if (scan := _open_scan(layer)) is not None]
         self.examination = raw_examination([scan for _, scan in scans], self._declined)
         self.setVisible(self.examination is not None)

@@ -1,4 +1,4 @@
-"""Cases that were opened last, for the menu of Open."""
+"""Recently opened cases, for the Open menu."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from napari_brain_tumor.widgets.recent_paths import recent_paths, remember_path
 
 
 def recent_cases() -> list[Path]:
-    """Folders and files of the cases that were opened last and are still there, the newest first."""
+    """Return the recently opened folders and files that still exist, newest first."""
     return recent_paths(_file())
 
 
 def remember_case(path: Path) -> None:
-    """Put a case at the head of the recent ones."""
+    """Put a case at the top of the recent ones."""
     remember_path(_file(), path)
 
 
 def case_folder_of(layer: Layer) -> Path | None:
-    """Where a scan was opened from: its folder if that is a case, else its file; None for the sample, or of no file."""
+    """Return the case folder of a scan, or else its file; None for the sample data or a scan without a file."""
     tag = sequence_tag(layer)
     if tag is None or tag.source is None or sample_case_folder() in tag.source.path.parents:
         return None

@@ -1,4 +1,4 @@
-"""What the dock shows, of what is chosen and what is the case. No Qt, no napari."""
+"""What the dock shows, derived from the user's choices and the current state. No Qt, no napari."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _NO_CASE: Final = "no case is open"
 
 @dataclass(frozen=True, slots=True)
 class CaseFacts:
-    """An open case: its name, and how many labels layers lie on its scans."""
+    """An open case: its name, and the number of labels layers on its scans."""
 
     name: str
     results: int = 0
@@ -32,16 +32,16 @@ class CaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is so.
+    """The current state, independent of the user's choices.
 
     Parameters
     ----------
     cases : sequence of CaseFacts
-        In the order in which they were opened.
+        In the order they were opened.
     unsaved : sequence of str
-        Names of labels layers that hold work which is in no file.
+        Names of labels layers with unsaved changes.
     saved_at : str
-        The time of the last save in this session, such as `"12:03"`; empty before the first.
+        Time of the last save in this session, such as `"12:03"`; empty before the first.
     """
 
     cases: Sequence[CaseFacts] = ()
@@ -51,7 +51,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user chose: a case by its position, none while none is open, and a tab."""
+    """What the user chose: a case by its position, or None if none is open, and a tab."""
 
     case: int | None = None
     tab: Tab = "segment"
@@ -59,22 +59,22 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown.
+    """What the dock shows.
 
     Parameters
     ----------
     cases : tuple of str
-        Texts of the box of cases; a note where there is none.
+        Items of the case box; a note if there is no case.
     case : int
-        Which of them is chosen.
+        Index of the current case.
     closed : mapping of str to str
-        Tabs that cannot be opened now, and why.
+        Tabs that cannot be opened now, with the reason.
     tab : str
-        The tab that is shown.
+        The current tab.
     report_obstacle : str
-        Why no report can be written; empty where one can.
+        Why no report can be written; empty if it can.
     state_text : str
-        What is saved and what is not.
+        What has been saved and what has not.
     """
 
     cases: tuple[str, ...]
@@ -86,7 +86,7 @@ class View:
 
 
 def resolve(choices: Choices, facts: Facts) -> View:
-    """What the dock shows."""
+    """Derive what the dock shows."""
     case = _case_of(choices, facts)
     closed = _closed_tabs(case)
     position = choices.case if choices.case is not None and case is not None else 0
@@ -106,7 +106,7 @@ def _case_of(choices: Choices, facts: Facts) -> CaseFacts | None:
 
 
 def _case_texts(cases: Sequence[CaseFacts]) -> tuple[str, ...]:
-    """Names; those that several have are numbered."""
+    """Return the names, numbered if several cases share one."""
     if not cases:
         return (_NO_CASE,)
     counts = Counter(case.name for case in cases)
@@ -142,7 +142,7 @@ def _state_text(facts: Facts) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """A job under way: what it is called, what it does now, how much is done from 0 to 1, and the time left."""
+    """A running job: its title, its current step, the fraction done from 0 to 1, and the time left."""
 
     title: str
     message: str = ""
@@ -151,6 +151,6 @@ class JobFacts:
 
 
 def job_text(job: JobFacts) -> str:
-    """A job in words: what it does now, and the time left."""
+    """Describe a job by its current step and the time left."""
     words = ", ".join(filter(None, (job.message, job.time_left)))
     return f"{job.title}{': ' + words if words else '…'}"

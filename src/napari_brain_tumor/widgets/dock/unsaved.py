@@ -1,4 +1,4 @@
-"""Labels that are in no file, and the question before napari closes with them."""
+"""Labels that have not been saved, and the question about them before napari closes."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
@@ -19,17 +19,17 @@ from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.segment_state import is_result
 
 _LOOK_MS: Final = 800
-"""After the last edit: a look hashes whole volumes."""
+"""Delay after the last edit, as each check hashes whole volumes."""
 _ANSWERS: Final = {"save": "Save…", "close": "Close without saving", "stay": "Cancel"}
 
 
 def unsaved_labels(all_layers: Iterable[Layer], without: Collection[Layer] = ()) -> list[Labels]:
-    """Results among the layers that hold labels which are in no file.
+    """Return the result layers whose labels have not been saved to a file.
 
     Parameters
     ----------
     without : collection of Layer
-        Layers that are somebody else's care, such as a case of a data set under review.
+        Layers to leave out because other code looks after them, such as a data set case under review.
     """
     return [layer for layer in all_layers if _is_ours(layer) and layer not in without and _is_unsaved(layer)]
 
@@ -54,13 +54,13 @@ def _is_unsaved(layer: Labels) -> bool:
 
 
 class UnsavedLabels(QObject):
-    """Follows which labels of a viewer are not saved.
+    """Keeps track of which labels layers of a viewer have unsaved changes.
 
     Parameters
     ----------
     viewer : napari.Viewer
     without : callable
-        Gives layers that are somebody else's care.
+        Returns layers to leave out because other code looks after them.
     """
 
     changed = Signal()
@@ -74,7 +74,7 @@ class UnsavedLabels(QObject):
         self.follow()
 
     def follow(self) -> None:
-        """Follow the edits of the layers that are there now."""
+        """Watch the current layers for edits."""
         self.links.cut()
         for layer in self._viewer.layers:
             if _is_ours(layer):
@@ -83,18 +83,18 @@ class UnsavedLabels(QObject):
         self.look_soon()
 
     def look_soon(self, *_: Any) -> None:
-        """Look once nothing has happened for a moment."""
+        """Check once there have been no changes for a moment."""
         self._timer.start()
 
     def look(self) -> None:
-        """Look now."""
+        """Check now."""
         before, self.layers = self.layers, unsaved_labels(self._viewer.layers, self._without())
         if self.layers != before:
             self.changed.emit()
 
 
 class UnsavedGuard(CloseGuard):
-    """Asks before a window closes with unsaved labels.
+    """Asks before a window with unsaved labels closes.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class UnsavedGuard(CloseGuard):
         self.question: Ask = ask
 
     def may_close(self, window: QWidget) -> bool:
-        """Whether nothing is unsaved, or the user wants to close all the same."""
+        """Return whether nothing is unsaved, or the user wants to close anyway."""
         self._unsaved.look()
         labels = self._unsaved.layers
         if not labels:

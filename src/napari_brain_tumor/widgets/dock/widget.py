@@ -1,4 +1,4 @@
-"""The dock "Brain Tumor". What it holds belongs to the viewer: closing the dock loses nothing and stops nothing."""
+"""The dock "Brain Tumor". Its content belongs to the viewer: closing the dock loses and stops nothing."""
 
 from datetime import datetime
 from functools import partial
@@ -45,7 +45,7 @@ _SEGMENTING: Final = "Segmenting"
 
 
 class BrainTumorWidget(QWidget):
-    """What napari docks: a frame around the viewer's `Dock`, which outlives it."""
+    """What napari docks: a frame around the viewer's `Dock`, which outlives the frame."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -57,11 +57,11 @@ class BrainTumorWidget(QWidget):
         self.dock.on_opened()
 
     def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
+        """Return a size narrow enough to leave room for the canvas on a small screen."""
         return QSize(400, 640)
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Hand the dock back to the viewer's window when napari takes the frame out."""
+        """Hand the dock back to the viewer's window when napari removes the frame."""
         super().changeEvent(event)
         is_taken_out = event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None
         if is_taken_out and self.dock.parent() is self:
@@ -71,18 +71,18 @@ class BrainTumorWidget(QWidget):
 
 
 def dock_of(viewer: napari.viewer.Viewer) -> "Dock":
-    """The dock of a viewer, which is made once."""
+    """Return the dock of a viewer, created on first use."""
     window = viewer.window._qt_window
     return window.findChild(Dock) or Dock(viewer, window)
 
 
 class Dock(DropTarget, QWidget):
-    """A head for the case, five tabs, a foot for saving.
+    """Content of the dock: the current case above, five tabs, and saving below.
 
     Parameters
     ----------
     window : QWidget
-        Of the viewer.
+        Window of the viewer.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, window: QWidget) -> None:
@@ -111,7 +111,7 @@ class Dock(DropTarget, QWidget):
         self.setAcceptDrops(True)
         prepare(viewer)
         offer_after_opening(viewer)
-        self._on_layers_changed()  # the case that brought the dock is open already
+        self._on_layers_changed()  # the case that opened the dock is already there
 
     # Building -------------------------------------------------------------------------------------------------------
 
@@ -162,12 +162,12 @@ class Dock(DropTarget, QWidget):
         focus_first(self.page(self.view.tab))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Enter presses the button with the focus, Escape goes back to the picture."""
+        """Let Enter press the focused button, and Escape return the focus to the canvas."""
         if event is not None and not on_dock_key(event, self._viewer):
             super().keyPressEvent(event)
 
     def _take_font_size(self, event: Any = None) -> None:
-        # napari's styles give a size to buttons and labels, and none to tables, lists and the lines that fold.
+        # napari's style sheet sets the font size of buttons and labels, but not of tables, lists and foldable lines.
         font = self.font()
         font.setPointSize(get_settings().appearance.font_size)
         for part in (self, *self.pages.values()):
@@ -175,29 +175,29 @@ class Dock(DropTarget, QWidget):
 
     @property
     def _window(self) -> Any:
-        # Not kept: a window that somebody still holds would not be let go when napari closes it.
+        # Not stored: a reference kept elsewhere would stop the window from being freed when napari closes it.
         return self._viewer.window._qt_window
 
     def page(self, tab: Tab) -> Page:
-        """The page of a tab, which is made when it is first wanted."""
+        """Return the page of a tab, created on first use."""
         if tab not in self.pages:
             self.pages[tab] = PAGES[tab](self._viewer, self.jobs)
             self.stack.addWidget(self.pages[tab])
-            self._take_font_size()  # one that is made later does not take over its parent's
+            self._take_font_size()  # pages created later do not inherit the font size
         return self.pages[tab]
 
     def panel(self, tab: Tab) -> Any:
-        """The panel of a tab, which is opened."""
+        """Open a tab and return its panel."""
         self.open_tab(tab)
         return self.page(tab).panel
 
-    # Coming and going -----------------------------------------------------------------------------------------------
+    # Opening and closing --------------------------------------------------------------------------------------------
 
     def _tab_in_sight(self) -> str:
         return self.view.tab if self.isVisible() else ""
 
     def on_opened(self) -> None:
-        """The dock is opened: its tab begins."""
+        """Activate the current tab when the dock opens."""
         if self._run_bar_below is not None:
             self._run_bar_below.setParent(None)
             self._run_bar_below.deleteLater()
@@ -205,14 +205,14 @@ class Dock(DropTarget, QWidget):
         self.head.run_bar.refresh()
 
     def on_closed(self) -> None:
-        """The dock is closed: its tab ends; what runs is shown below the canvas until the dock is opened again."""
+        """Deactivate the tab when the dock closes; running jobs are shown in the status bar until it opens again."""
         self.open_tab("segment")
         self._run_bar_below = RunBar(self.jobs, self._tab_in_sight, flat=True)
         self._window.statusBar().addPermanentWidget(self._run_bar_below)
         self._run_bar_below.refresh()
 
     def open_tab(self, tab: Tab) -> None:
-        """Bring a tab into sight; the one before ends."""
+        """Show a tab, and deactivate the previous one."""
         if tab in self.view.closed or tab == self._open:
             self.tab_row.show_tabs(self._open, self.view.closed)
             return
@@ -238,7 +238,7 @@ class Dock(DropTarget, QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is chosen and what is the case now."""
+        """Show the current choices and state."""
         self._cases = Cases(self._viewer.layers)
         scans = self.segment.choices.sequences.values()
         self.choices = Choices(self._cases.position_of(scans), self.choices.tab)
@@ -267,7 +267,7 @@ class Dock(DropTarget, QWidget):
         self._shown_scans = scans
 
     def choose_case(self, at: int) -> None:
-        """Turn to another of the open cases."""
+        """Switch to another open case."""
         if not 0 <= at < len(self._cases.studies) or at == self.choices.case:
             return
         page = self.page(self.view.tab)
@@ -281,7 +281,7 @@ class Dock(DropTarget, QWidget):
         page.enter()
 
     def _on_case_wanted(self, scan: Layer) -> None:
-        self.refresh()  # it may have been opened just now
+        self.refresh()  # the case may have been opened just now
         position = self._cases.position_of([scan])
         if position is not None:
             self.choose_case(position)
@@ -294,12 +294,12 @@ class Dock(DropTarget, QWidget):
 
     @property
     def study(self) -> OpenStudy | None:
-        """The case that is worked on."""
+        """The current case."""
         return self._cases.studies[self.choices.case] if self.choices.case is not None else None
 
     @property
     def result(self) -> Labels | None:
-        """The labels of the case that are meant: those in view, or the uppermost."""
+        """The current labels of the case: those in view, or else the topmost."""
         if self.study is None:
             return None
         results = self._cases.results_of(self.study)
@@ -339,7 +339,7 @@ class Dock(DropTarget, QWidget):
             self.write_report(path)
 
     def write_report(self, path: Path) -> None:
-        """Write a report of the case and its labels; `report_runner` tells how it goes."""
+        """Write a report of the case and its labels; `report_runner` reports progress and outcome."""
         study, result, worker = self.study, self.result, shared_worker()
         if study is None or result is None:
             return
@@ -351,10 +351,10 @@ class Dock(DropTarget, QWidget):
             expectation_of(kind, size),
         )
 
-    # Code, layout, dropped files -------------------------------------------------------------------------------------
+    # Code, layout, dropped files ------------------------------------------------------------------------------------
 
     def show_code(self) -> None:
-        """Show what the tab in sight does, as code, in a window of its own."""
+        """Show the code that repeats what the current tab does, in a separate window."""
         if self._code is None:
             holder = QWidget()
             QVBoxLayout(holder)
@@ -381,5 +381,5 @@ class Dock(DropTarget, QWidget):
             self.head.layout_button.setChecked(is_there)
 
     def open_path(self, path: str) -> None:
-        """Open what is dropped on the dock."""
+        """Open a path that was dropped on the dock."""
         self.opening.open(Path(path))
