@@ -98,9 +98,9 @@ class OutlineTrainer:
         self.losses: deque[float] = deque(maxlen=300)
         self.truth: dict[Region, Mask] = {}
 
-    def decide(self, around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> Float32Array:
+    def decide(self, around: Surroundings, masks: Mapping[Region, Mask]) -> Float32Array:
         """Return the decision of the averaged network, and store the sample."""
-        region, axis = around.section.region, around.section.axis
+        region, axis, could = around.section.region, around.section.axis, around.candidates
         channels, facts = padded(around.channels(masks, Box.whole(could.shape))), torch.from_numpy(around.facts)
         sides = could.shape
         right = np.moveaxis(self.truth[region], axis, 0)

@@ -128,8 +128,8 @@ def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask, alik
     return decided
 
 
-Decide = Callable[[Surroundings, Mapping[Region, Mask], Mask], Float32Array]
-"""Return the logits `(N, U, V)` of a section's region, given all regions before and where something may change."""
+Decide = Callable[[Surroundings, Mapping[Region, Mask]], Float32Array]
+"""Return the logits `(N, U, V)` of a section's region, given its surroundings and all regions before."""
 
 
 def carried(
@@ -158,7 +158,7 @@ def carried(
     around = Surroundings(block, section, before, said.is_in, said.is_out, planes)
     could = around.candidates
     after = np.moveaxis(before.copy(), section.axis, 0)
-    logits = around.base if decide is None else _weighed(around, decide(around, masks, could))
+    logits = around.base if decide is None else _weighed(around, decide(around, masks))
     after[could] = logits[could] > 0
     after[section.index] = section.inside
     parts, count = ndimage.label(after)
@@ -178,12 +178,7 @@ def _weighed(around: Surroundings, logits: Float32Array) -> Float32Array:
     """
     shapes = np.clip(around.base, -_CUT, _CUT)
     weighed: Float32Array = (around.trust * logits + (1 - around.trust) * shapes).astype(np.float32)
-    certain = _certain(around)
+    far = np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest
+    certain = around.is_between[:, None, None] & far
     weighed[certain] = shapes[certain]
     return weighed
-
-
-def _certain(around: Surroundings) -> Mask:
-    """Return where the shapes of two outlined slices alone decide what lies between them."""
-    far: Mask = np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest
-    return around.is_between[:, None, None] & far

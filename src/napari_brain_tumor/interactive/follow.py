@@ -18,7 +18,7 @@ _PIXEL_MM: Final = 1.0
 """Voxel size of the scans that the network was trained on; finer scans are averaged to about this."""
 
 
-def follow(around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> Float32Array:
+def follow(around: Surroundings, masks: Mapping[Region, Mask]) -> Float32Array:
     """Return the logits `(N, U, V)` of a section's region; 0 far from where something may change.
 
     Parameters
@@ -26,9 +26,8 @@ def follow(around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> F
     around : Surroundings
     masks : mapping of region to (X, Y, Z) bool array
         All regions before the drawing.
-    could : (N, U, V) bool array
-        Where something may change, with the section's axis first.
     """
+    could = around.candidates
     where = could.copy()
     where[around.section.index] |= around.section.inside
     box = bounding_box(where) or Box((0, 0, 0), (1, 1, 1))

@@ -15,6 +15,7 @@ from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lass
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.section import Section, may_leave
+from napari_brain_tumor.interactive.tissue import Plane
 from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.preprocessing.intensity import largest_component
@@ -136,7 +137,7 @@ def outline(
     return as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
 
 
-def _planes(region: Region, outlined: Set[Outlined], box: Box) -> list[tuple[int, int]]:
+def _planes(region: Region, outlined: Set[Outlined], box: Box) -> list[Plane]:
     """Return the axis and number, within a block, of the slices on which a region was outlined."""
     inside = ((axis, at - box.start[axis]) for other, axis, at in outlined if other == region)
     return sorted((axis, at) for axis, at in inside if 0 <= at < box.shape[axis])
